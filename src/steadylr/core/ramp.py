@@ -1,0 +1,69 @@
+"""The ramp: how the learning rate rises inside one run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+StepMode = Literal["exp", "linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A learning rate that rises from start_lr to end_lr in num_iter points, both ends included.
+
+    With N = num_iter and step i from 0 to N - 1:
+
+        exp:     lr(i) = start_lr * (end_lr / start_lr) ** (i / (N - 1))
+        linear:  lr(i) = start_lr + (end_lr - start_lr) * i / (N - 1)
+
+    Args:
+        start_lr: LR of the first step, finite and above 0.
+        end_lr: LR of the last step, finite and above start_lr.
+        num_iter: number of optimizer steps N, at least 2.
+        step_mode: "exp" (equal factors) or "linear" (equal differences).
+
+    Raises:
+        ValueError: an argument outside its range; the message names it.
+
+    Reference: L. N. Smith, "Cyclical learning rates for training neural networks" (2015),
+    https://arxiv.org/abs/1506.01186 (the linear LR range test).
+    """
+
+    start_lr: float
+    end_lr: float
+    num_iter: int
+    step_mode: StepMode = "exp"
+
+    def __post_init__(self) -> None:
+        for name in ("start_lr", "end_lr"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a finite number above 0; got {value!r}")
+        if self.start_lr >= self.end_lr:
+            raise ValueError(
+                f"start_lr must be below end_lr; got start_lr={self.start_lr!r}, end_lr={self.end_lr!r}"
+            )
+        if self.num_iter < 2:
+            raise ValueError(f"num_iter must be at least 2 (the two ends of the ramp); got {self.num_iter!r}")
+        if self.step_mode not in get_args(StepMode):
+            raise ValueError(f"step_mode must be one of {get_args(StepMode)}; got {self.step_mode!r}")
+
+    def lr_at(self, step: int) -> float:
+        """The LR of one step, 0 <= step < num_iter; exactly start_lr and end_lr at the ends."""
+        if not 0 <= step < self.num_iter:
+            raise ValueError(f"step must be from 0 to {self.num_iter - 1}; got {step!r}")
+        if step == self.num_iter - 1:
+            return self.end_lr
+        share = step / (self.num_iter - 1)
+        if self.step_mode == "exp":
+            return self.start_lr * (self.end_lr / self.start_lr) ** share
+        return self.start_lr + (self.end_lr - self.start_lr) * share
+
+    def lrs(self) -> npt.NDArray[np.float64]:
+        """All LRs, shape (num_iter,), strictly rising; element i equals lr_at(i)."""
+        return np.array([self.lr_at(step) for step in range(self.num_iter)])
