@@ -37,7 +37,7 @@ class RunCurves:
         validation: the losses on the fixed validation subset, or None when they weren't measured.
         group_lrs: shape (n, groups), groups >= 1: the LR of each parameter group at each of the n points of
             curve; finite, at least 0. Copied and made read-only.
-        meta: what else is known about the run: None, bool, int, float, str, lists and mappings with text keys.
+        meta: what else is known about the run: None, bool, int, float, str, lists, mappings with text keys.
 
     Raises:
         ValueError: group_lrs of another shape, not finite or below 0.
@@ -53,8 +53,8 @@ class RunCurves:
         shape = self.group_lrs.shape
         if len(shape) != 2 or shape[0] != len(self.curve) or shape[1] == 0:
             raise ValueError(
-                f"group_lrs must have the shape ({len(self.curve)}, groups), one row a point of the curve and "
-                f"at least one group; got {shape}"
+                f"group_lrs must have the shape ({len(self.curve)}, groups), one row a point of the curve, "
+                f"with at least one group; got {shape}"
             )
         bad = self.group_lrs[~(np.isfinite(self.group_lrs) & (self.group_lrs >= 0))]
         if bad.size:
@@ -100,7 +100,7 @@ def save_run_curves(
     if run.validation is not None:
         arrays |= {"validation_lr": run.validation.lr, "validation_loss": run.validation.loss}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue(), temp_folder=temp_folder)
 
 
@@ -133,13 +133,13 @@ def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_csv_curve(path: str | os.PathLike[str]) -> Curve:
     """Read a curve from a CSV file with the columns lr and loss.
 
-    Comma-separated UTF-8 with a header line; columns in any order, others ignored, empty lines skipped. A loss
-    may be nan or inf. num_iter is the number of points, since the file can't say how many were planned.
+    Comma-separated UTF-8 with a header line; columns in any order, others ignored, empty lines skipped. A
+    loss may be nan or inf. num_iter is the number of points, since the file can't say how many were planned.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedFile: no header, a missing column, a value that is no number, an LR that isn't positive or doesn't
-            rise; the message names the line and the value.
+        DamagedFile: no header, a missing column, a value that is no number, an LR that isn't positive or
+            doesn't rise; the message names the line and the value.
     """
     path = Path(path)
     try:
@@ -203,7 +203,7 @@ class _Members:
             held = [stored.removesuffix(".npy") for stored in self._zip.namelist()]
             raise DamagedFile(self.path, f"holds no array {name!r}; it holds {held}") from None
         try:
-            # ZipFile.read goes to the end of the member, so that its CRC is compared before anything is parsed.
+            # ZipFile.read goes to the end of the member, so that its CRC is compared before parsing.
             content = self._zip.read(member)
             array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         except Exception as error:  # as above
@@ -235,7 +235,8 @@ def _csv_columns(path: Path, rows: Any) -> tuple[list[float], list[float]]:
         if names.count(column) != 1:
             raise DamagedFile(
                 path,
-                f"line 1 must be a header with the columns lr and loss, once each, separated by commas; got {names}",
+                "line 1 must be a header with the columns lr and loss, once each, separated by commas; "
+                f"got {names}",
             )
     lr_at, loss_at = names.index("lr"), names.index("loss")
     lrs: list[float] = []

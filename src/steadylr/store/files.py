@@ -92,8 +92,8 @@ def write_atomic(
 ) -> None:
     """Write a file so that others see the old content or the whole new one, never a part.
 
-    The bytes go to a temporary name, are flushed to the disk and get the name by os.replace. Whatever ends the
-    writing (an exception, Ctrl-C) removes the temporary file; only SIGKILL or a power cut leaves one.
+    The bytes go to a temporary name, are flushed to the disk and get the name by os.replace. Whatever ends
+    the writing (an exception, Ctrl-C) removes the temporary file; only SIGKILL or a power cut leaves one.
 
     Args:
         path: the file; missing folders are made.
@@ -123,7 +123,7 @@ def write_atomic(
         raise
 
 
-def json_text(value: object, *, indent: int | None = 2) -> str:
+def json_text(value: object, *, indent: int | None = 2, sort_keys: bool = False) -> str:
     """A value as JSON text that every JSON reader accepts.
 
     Non-finite floats, for which JSON has no form, become {"$float": "NaN"}, {"$float": "Infinity"} and
@@ -133,17 +133,20 @@ def json_text(value: object, *, indent: int | None = 2) -> str:
         ValueError: a value that JSON can't carry, a key that is no string or the reserved key "$float"; the
             message says where.
     """
-    text = json.dumps(_plain(value, ""), indent=indent, ensure_ascii=False, allow_nan=False)
+    plain = _plain(value, "")
+    text = json.dumps(plain, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, as in file names that are no UTF-8
-        return json.dumps(_plain(value, ""), indent=indent, allow_nan=False)
+        return json.dumps(plain, indent=indent, sort_keys=sort_keys, allow_nan=False)
     return text
 
 
-def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write a value as JSON (see json_text), atomically."""
-    write_atomic(path, json_text(value) + "\n")
+def write_json(
+    path: str | os.PathLike[str], value: object, *, temp_folder: str | os.PathLike[str] | None = None
+) -> None:
+    """Write a value as JSON (see json_text), atomically (see write_atomic)."""
+    write_atomic(path, json_text(value) + "\n", temp_folder=temp_folder)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -151,8 +154,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedFile: no UTF-8 or no JSON (the message has line and column), a key that comes twice, a number that
-            is no finite number.
+        DamagedFile: no UTF-8 or no JSON (the message has line and column), a key that comes twice, a number
+            that no finite float holds.
     """
     return parse_json(Path(path).read_bytes(), source=path)
 
@@ -230,7 +233,8 @@ def _plain(value: object, where: str) -> Any:
 def _checked_key(key: object, where: str) -> str:
     if not isinstance(key, str) or key == FLOAT_TAG:
         raise ValueError(
-            f"a key in JSON must be text and not {FLOAT_TAG!r}; got {key!r} at {where.lstrip('.') or 'the top'}"
+            f"a key in JSON must be text and not {FLOAT_TAG!r}; "
+            f"got {key!r} at {where.lstrip('.') or 'the top'}"
         )
     return str(key)
 
