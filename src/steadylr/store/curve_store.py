@@ -94,8 +94,8 @@ def run_key(training: Mapping[str, Any], seeds: Mapping[str, int], used: Iterabl
         training: everything but the seeds: None, bool, int, float (NaN and infinities too), str, lists,
             mappings with text keys.
         seeds: the seed of each random stream, whole numbers.
-        used: the streams that something draws from, names from seeds; the others' seeds are left out of the key.
-            None takes all.
+        used: the streams that something draws from, names from seeds; the others' seeds are left out of the
+            key. None takes all.
 
     Raises:
         ValueError: a value of another kind (the message says where), a seed that is no whole number, a stream
@@ -125,10 +125,10 @@ class CurveStore:
     family only; until then the family has no runs to find.
 
     Args:
-        folder: the store; made, with its marker, when it doesn't exist or is empty (hidden files don't count).
+        folder: the store; made, with its marker, when it doesn't exist or is empty but for hidden files.
         create: False refuses a folder that is no store instead of making one.
-        locking: False goes without lock files. Then processes that ask for the same new run at once each train
-            it, and one of the equal results stays.
+        locking: False goes without lock files. Then processes that ask for the same new run at once each
+            train it, and one of the equal results stays.
 
     Raises:
         StoreError: the folder holds other things, is a file, or can't be read or made.
@@ -194,12 +194,13 @@ class CurveStore:
     def obtain(
         self, training: Mapping[str, Any], seeds: Mapping[str, int], train: Callable[[], Trained]
     ) -> tuple[RunCurves, bool]:
-        """The run of a training, and whether it came from the store; trained and stored now if it isn't there.
+        """The run of a training, and whether it came from the store; trained and stored if it isn't there.
 
-        Looks, locks the key, looks again, trains, writes to a temporary name and renames: processes that ask for
-        the same run at once train it once, and where locks don't work they all end well with one entry. Nothing
-        is stored when train raises. Damaged entries are logged, renamed to *.damaged-<n> and trained again. When
-        the trained run can't be written (a full disk), that is logged and the run is returned all the same.
+        Looks, locks the key, looks again, trains, writes to a temporary name and renames: processes that ask
+        for the same run at once train it once, and where locks don't work they all end well with one entry.
+        Nothing is stored when train raises. Damaged entries are logged, renamed to *.damaged-<n> and trained
+        again. When the trained run can't be written (a full disk), that is logged and the run is returned
+        all the same.
 
         Args:
             training, seeds: as run_key.
@@ -378,7 +379,7 @@ class CurveStore:
         self.clean()
 
     def clean(self, *, older_than: timedelta = timedelta(seconds=STALE_SECONDS)) -> int:
-        """Remove what killed processes left: temporary files and free lock files of that age; says how many."""
+        """Remove what killed processes left, temporary files and free lock files, and say how many."""
         limit = time.time() - older_than.total_seconds()
         written = [*_files(self._tmp), *_files(self.folder)]
         removed = sum(_removed(path) for path in written if is_temp_name(path.name) and _older(path, limit))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Literal, NoReturn, TypedDict, TypeVar, get_args
 
 from steadylr.core.curve import Stop
 from steadylr.core.suggestion import Outcome, Suggestion
@@ -25,33 +25,30 @@ Status = Literal["finished", "no_answer", "failed", "interrupted"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """The run that a job read.
+class RunFacts(TypedDict):
+    """The run that a job read."""
 
-    Args:
-        key: its key in the store.
-        curve_digest: SHA-256 of the curve that the rules read (Curve.digest).
-        from_store: whether it was there already.
-        num_iter: points that the ramp was planned to have, at least num_points.
-        num_points: points recorded, at least 1.
-        stop: why it ended.
-    """
-
-    key: str
-    curve_digest: str
-    from_store: bool
-    num_iter: int
-    num_points: int
-    stop: Stop
+    key: str  # its key, all seeds included
+    curve_digest: str  # SHA-256 of the curve that the rules read (Curve.digest)
+    from_store: bool  # whether it was there already
+    num_iter: int  # points that the ramp was planned to have, at least num_points
+    num_points: int  # points recorded, at least 1
+    stop: str  # why it ended, a value of Stop
 
 
-@dataclass(frozen=True, slots=True)
-class SeedUse:
+class SeedUse(TypedDict):
     """The seed of one random stream, and whether anything drew from the stream."""
 
     seed: int
     used: bool
+
+
+class FindingText(TypedDict):
+    """One finding of the diagnosis."""
+
+    code: str
+    text: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +64,7 @@ class RunRecord:
         seeds: by random stream.
         rule: the headline rule, a key of suggestions.
         suggestions: by rule.
-        diagnosis: the findings, each with code, text and advice; empty for a clean curve.
+        diagnosis: the findings; empty for a clean curve.
         plan: the OneCycle plan as plain values, or None without an answer.
         versions: package name to version, None where it isn't installed.
         device: what it ran on, as plain values.
@@ -84,7 +81,7 @@ class RunRecord:
     seeds: dict[str, SeedUse]
     rule: str
     suggestions: dict[str, Suggestion]
-    diagnosis: list[dict[str, str]]
+    diagnosis: list[FindingText]
     plan: dict[str, Any] | None
     versions: dict[str, str | None]
     device: dict[str, Any]
@@ -103,8 +100,6 @@ class RunRecord:
         return {
             "schema_version": SCHEMA_VERSION,
             **own,
-            "run": asdict(self.run) | {"stop": self.run.stop.value},
-            "seeds": {stream: asdict(use) for stream, use in self.seeds.items()},
             "suggestions": {rule: _suggestion_json(found) for rule, found in self.suggestions.items()},
         }
 
@@ -120,10 +115,10 @@ class RunRecord:
         record = cls(
             created=_created(top),
             job_key=top.text("job_key"),
-            run=_run_facts(top.inner("run", _names(RunFacts))),
+            run=_run_facts(top.inner("run", RunFacts.__annotations__)),
             config=top.mapping("config"),
             overrides=top.texts("overrides"),
-            seeds=top.each("seeds", _seed_use, names=_names(SeedUse)),
+            seeds=top.each("seeds", _seed_use, names=SeedUse.__annotations__),
             rule=top.text("rule"),
             suggestions=top.each("suggestions", _suggestion, names=_SUGGESTION_FIELDS),
             diagnosis=_diagnosis(top),
@@ -233,7 +228,7 @@ def _file(folder_or_file: str | os.PathLike[str], name: str) -> Path:
 
 
 class _Fields:
-    """One mapping in a file, whose fields are read strictly; errors name the file, the field and the value."""
+    """One mapping in a file, read strictly; errors name the file, the field and the value."""
 
     def __init__(
         self, source: str | os.PathLike[str], where: str, content: object, names: Iterable[str]
@@ -316,7 +311,6 @@ class _Fields:
 
 
 _SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high")
-_FINDING_FIELDS = ("code", "text", "advice")
 
 
 def _versioned(source: str | os.PathLike[str], content: object, names: Iterable[str]) -> _Fields:
@@ -332,10 +326,6 @@ def _versioned(source: str | os.PathLike[str], content: object, names: Iterable[
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _names(kind: type) -> list[str]:
-    return [item.name for item in fields(kind)]
 
 
 def _created(top: _Fields) -> str:
@@ -364,7 +354,7 @@ def _run_facts(facts: _Fields) -> RunFacts:
         from_store=facts.flag("from_store"),
         num_iter=num_iter,
         num_points=num_points,
-        stop=Stop(stop),
+        stop=stop,
     )
 
 
@@ -391,11 +381,9 @@ def _suggestion_json(found: Suggestion) -> dict[str, Any]:
     return plain | {"outcome": found.outcome.value}
 
 
-def _diagnosis(top: _Fields) -> list[dict[str, str]]:
-    return [
-        {name: finding.text(name) for name in _FINDING_FIELDS}
-        for finding in top.items("diagnosis", _FINDING_FIELDS)
-    ]
+def _diagnosis(top: _Fields) -> list[FindingText]:
+    findings = top.items("diagnosis", FindingText.__annotations__)
+    return [{"code": f.text("code"), "text": f.text("text"), "advice": f.text("advice")} for f in findings]
 
 
 def _optional_text(top: _Fields, owner: str, name: str) -> str | None:
@@ -413,6 +401,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STATUS_FILE",
     "DamagedFile",
+    "FindingText",
     "JobStatus",
     "NewerSchema",
     "RunFacts",
