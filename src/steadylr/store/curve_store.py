@@ -290,9 +290,9 @@ class CurveStore:
         self, training: Mapping[str, Any], seeds: Mapping[str, int], curves: RunCurves, used: Iterable[str]
     ) -> RunCurves:
         family = family_key(training)
-        known = self._used_or_nothing(family)
+        known = self._used_if_readable(family)
         # A family only ever grows: runs stored under fewer streams are then trained again, never mixed up.
-        streams = sorted({*known, *used})
+        streams = sorted({*(known or ()), *used})
         key = run_key(training, seeds, streams)
         stored_as = {"key": key, "training": dict(training), "seeds": dict(seeds), "used": streams}
         kept = replace(curves, meta={**curves.meta, STORED_AS: stored_as})
@@ -305,11 +305,11 @@ class CurveStore:
             log.warning("the run can't be stored in store.dir=%s (%s); used all the same", self.folder, error)
         return kept
 
-    def _used_or_nothing(self, family: str) -> list[str]:
+    def _used_if_readable(self, family: str) -> list[str] | None:
         try:
-            return self._used_streams(family) or []
+            return self._used_streams(family)
         except DamagedFile:
-            return []
+            return None
 
     def _write_entry(self, path: Path, curves: RunCurves) -> None:
         try:

@@ -210,7 +210,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     if FLOAT_TAG not in found:
         return found
     value = found[FLOAT_TAG]
-    if len(found) > 1 or value not in _NON_FINITE:
+    if len(found) > 1 or not isinstance(value, str) or value not in _NON_FINITE:
         raise ValueError(f"{FLOAT_TAG!r} must stand alone with one of {list(_NON_FINITE)}; got {found!r}")
     return _NON_FINITE[value]
 
