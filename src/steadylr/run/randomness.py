@@ -1,0 +1,262 @@
+"""The four random streams: what each draws depends on its own seed only."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from steadylr.run.names import STREAMS
+
+MAX_SEED = 2**63 - 1
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The seed of each random stream; equal seeds in two streams do not give equal draws.
+
+    Args:
+        init: seed of the initial weights.
+        order: seed of the order in which samples come.
+        augment: seed of the augmentation draws.
+        noise: seed of all other draws during training (dropout, stochastic depth).
+
+    Each is an integer from 0 to 2**63 - 1; 0 is a seed like any other.
+
+    Raises:
+        ValueError: a seed that is no such integer; the message names its stream.
+    """
+
+    init: int
+    order: int
+    augment: int
+    noise: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+                raise ValueError(
+                    f"seeds.{field.name} must be a whole number from 0 to {MAX_SEED} (2**63 - 1); got {value!r}"
+                )
+
+    @classmethod
+    def same(cls, seed: int) -> Streams:
+        """All four streams from one seed."""
+        return cls(seed, seed, seed, seed)
+
+    def derive(self, stream: str, *parts: int) -> int:
+        """A number from 0 to 2**64 - 1 that depends on the stream's name, its seed and the parts, and nothing else.
+
+        Raises:
+            ValueError: a stream that is none of the four.
+        """
+        if stream not in STREAMS:
+            raise ValueError(f"stream must be one of {STREAMS}; got {stream!r}")
+        text = "/".join(["steadylr", stream, str(getattr(self, stream)), *map(str, parts)])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeneratorStates:
+    """The states of all global random generators: torch's on every kind of device in use, Python's, NumPy's."""
+
+    cpu: torch.Tensor
+    cuda: tuple[torch.Tensor, ...]
+    mps: torch.Tensor | None
+    python: Any
+    numpy: Any
+
+    @classmethod
+    def now(cls) -> GeneratorStates:
+        """The states at this moment. Reads no accelerator that is not in use."""
+        return cls(
+            cpu=torch.default_generator.get_state(),
+            cuda=tuple(generator.get_state() for generator in _cuda_generators()),
+            mps=torch.mps.get_rng_state() if _uses_mps() else None,
+            python=random.getstate(),
+            numpy=np.random.get_state(),  # noqa: NPY002 (the global generator is the one meant)
+        )
+
+    def restore(self) -> None:
+        """Put all generators back."""
+        torch.default_generator.set_state(self.cpu)
+        for generator, state in zip(_cuda_generators(), self.cuda, strict=False):
+            generator.set_state(state)
+        if self.mps is not None:
+            torch.mps.set_rng_state(self.mps)
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+
+    def same_as(self, other: GeneratorStates) -> bool:
+        """Whether no generator that both know has drawn or been seeded in between."""
+        tensors = [(self.cpu, other.cpu), *zip(self.cuda, other.cuda, strict=False)]
+        if self.mps is not None and other.mps is not None:
+            tensors.append((self.mps, other.mps))
+        return (
+            all(torch.equal(one, two) for one, two in tensors)
+            and self.python == other.python
+            and _numpy_state(self.numpy) == _numpy_state(other.numpy)
+        )
+
+
+def _numpy_state(state: Any) -> tuple[Any, ...]:
+    name, keys, *rest = state
+    return (name, keys.tobytes(), *rest)
+
+
+def _cuda_generators() -> tuple[torch.Generator, ...]:
+    return tuple(torch.cuda.default_generators) if torch.cuda.is_initialized() else ()
+
+
+def _uses_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+@contextmanager
+def kept_generators() -> Iterator[GeneratorStates]:
+    """Within this context anything may be drawn; after it all global generators are as they were before."""
+    states = GeneratorStates.now()
+    try:
+        yield states
+    finally:
+        states.restore()
+
+
+def seed_generators(seed: int) -> None:
+    """Seed all global generators: torch's on every device, Python's and NumPy's."""
+    torch.manual_seed(seed & MAX_SEED)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
+
+
+@dataclass(slots=True)
+class Draws:
+    """Whether anything was drawn from a stream."""
+
+    used: bool = False
+
+
+@contextmanager
+def drawing_init(streams: Streams) -> Iterator[Draws]:
+    """Build a model within this context: its weights are drawn from the init stream.
+
+    The Draws that it gives says, once the context has ended, whether anything was drawn. The global generators
+    are as they were before.
+    """
+    draws = Draws()
+    with kept_generators():
+        seed_generators(streams.derive("init"))
+        before = GeneratorStates.now()
+        yield draws
+        draws.used = not before.same_as(GeneratorStates.now())
+
+
+def seed_noise(streams: Streams) -> None:
+    """Let everything that draws from the global generators from now on draw from the noise stream.
+
+    Call it once the model is on its device and before training.
+    """
+    seed_generators(streams.derive("noise"))
+
+
+class AugmentDraws:
+    """Lets the augmentation of one sample draw from a stream of its own.
+
+    The draws of a sample depend on (augment seed, how often the sample was drawn, its index) and on nothing else:
+    neither on the process that makes them nor on what was drawn before. `used` says whether anything was drawn.
+
+    Seeding the generator object takes 1 us; torch.manual_seed would seed the accelerators as well.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._base = streams.derive("augment")
+        self.used = False
+
+    def begin(self, index: int, draw_number: int) -> None:
+        """Seed torch's CPU generator for one sample."""
+        torch.default_generator.manual_seed(_mixed(_mixed(self._base + draw_number) + index) & 0xFFFFFFFF)
+
+    def end(self, index: int, draw_number: int) -> None:
+        """Note whether the sample drew anything; costs nothing once one did."""
+        if self.used:
+            return
+        after = torch.default_generator.get_state()
+        self.begin(index, draw_number)
+        self.used = not torch.equal(after, torch.default_generator.get_state())
+
+
+def _mixed(value: int) -> int:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every bit of value moves every bit of the result."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+class DrawSampler:
+    """Batches of (index, draw number) without end: epoch after epoch, each in an order of its own.
+
+    The draw number of a sample counts how often it was drawn before, from 0. The order of an epoch depends on
+    (order seed, epoch) only. When one batch holds all samples there is no order to draw, and they come as they are.
+
+    Args:
+        size: number of samples, at least 1.
+        batch_size: samples per batch, at least 1.
+        drop_last: leave out each epoch's last batch if it is smaller than batch_size.
+        streams: the seeds.
+
+    Each call of iter() starts again at the first epoch.
+
+    Raises:
+        ValueError: a size or batch size below 1, or drop_last with a batch larger than the data.
+    """
+
+    def __init__(self, size: int, *, batch_size: int, drop_last: bool, streams: Streams) -> None:
+        if size < 1:
+            raise ValueError(f"there must be at least 1 sample to draw; got {size}")
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size must be at least 1; got {batch_size}")
+        if drop_last and batch_size > size:
+            raise ValueError(
+                f"data.batch_size={batch_size} is above the {size} training samples, and data.drop_last=true "
+                "then leaves no batch: lower data.batch_size or set data.drop_last=false"
+            )
+        self._size = size
+        self._batch_size = batch_size
+        self._drop_last = drop_last
+        self._streams = streams
+
+    @property
+    def order_used(self) -> bool:
+        """Whether the order stream is drawn from."""
+        return self._batch_size < self._size
+
+    def order(self, epoch: int) -> list[int]:
+        """The sample indices of one epoch in the order of that epoch, those of a dropped last batch included."""
+        if not self.order_used:
+            return list(range(self._size))
+        generator = torch.Generator()
+        generator.manual_seed(self._streams.derive("order", epoch) & MAX_SEED)
+        order: list[int] = torch.randperm(self._size, generator=generator).tolist()
+        return order
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        drawn = np.zeros(self._size, dtype=np.int64)
+        epoch = 0
+        while True:
+            order = self.order(epoch)
+            for start in range(0, self._size, self._batch_size):
+                batch = order[start : start + self._batch_size]
+                if self._drop_last and len(batch) < self._batch_size:
+                    break
+                yield list(zip(batch, drawn[batch].tolist(), strict=True))
+                drawn[batch] += 1
+            epoch += 1
