@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steadylr.core.curve import Stop
@@ -119,13 +119,14 @@ def records(draw: st.DrawFn) -> RunRecord:
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(records())
 def test_any_record_round_trips(record: RunRecord) -> None:
     """A record comes back equal through its JSON text, floats bit for bit."""
-    text = json_text(record.to_json())
+    text = json_text(record.to_json(), sort_keys=True)
     back = RunRecord.from_json(parse_json(text.encode(), source="x"))
     assert back == record
-    assert json_text(back.to_json()) == text
+    assert json_text(back.to_json(), sort_keys=True) == text
 
 
 def test_record_round_trips_through_a_folder_and_a_file(tmp_path: Path) -> None:
@@ -215,6 +216,7 @@ def damaged(path: Path, at: str, value: object) -> None:
             {"$float": "NaN"},
             r"bracket\.lr must be a finite number above 0; got nan",
         ),
+        ("suggestions.bracket.lr", 10**400, r"bracket\.lr must be a finite number above 0; got 1000"),
         ("suggestions.bracket.lr", True, r"bracket\.lr must be a number; got True"),
         ("suggestions.bracket.lr", None, r"bracket\.lr must be a number with the outcome 'found'"),
         ("suggestions.smith.lr", 0.1, r"smith\.lr must be a number with the outcome 'found' and null"),
@@ -242,9 +244,7 @@ def test_damaged_records_are_named(tmp_path: Path, at: str, value: object, messa
 def test_a_newer_record_asks_for_an_upgrade(tmp_path: Path) -> None:
     """A newer schema is said as such, though its fields are unknown too; nothing else is."""
     (tmp_path / "record.json").write_text('{"schema_version": 7, "everything": "new"}')
-    with pytest.raises(
-        NewerSchema, match=r"version 7, this steadylr reads up to version 1; upgrade steadylr"
-    ):
+    with pytest.raises(NewerSchema, match=r"version 7, this steadylr reads up to version 1; upgrade"):
         read_record(tmp_path)
 
 

@@ -262,7 +262,10 @@ class _Fields:
         value = self._content[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self.refuse(name, "must be a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            return math.inf
 
     def positive(self, name: str) -> float:
         value = self.number(name)
