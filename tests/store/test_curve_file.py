@@ -66,7 +66,6 @@ def test_round_trip_is_bit_exact(
     tmp_path: Path, curve: Curve, validation: Curve | None, groups: int, meta: dict[str, Any]
 ) -> None:
     """Any run comes back with the same bits, NaN payloads and subnormals included."""
-    meta.pop("$float", None)
     run = RunCurves(curve, validation, np.repeat(curve.lr[:, None], groups, axis=1), meta)
     save_run_curves(tmp_path / "run.npz", run)
     assert bits(load_run_curves(tmp_path / "run.npz")) == bits(run)

@@ -127,11 +127,11 @@ def json_text(value: object, *, indent: int | None = 2, sort_keys: bool = False)
     """A value as JSON text that every JSON reader accepts.
 
     Non-finite floats, for which JSON has no form, become {"$float": "NaN"}, {"$float": "Infinity"} and
-    {"$float": "-Infinity"}; read_json and parse_json turn them back. Tuples become lists.
+    {"$float": "-Infinity"}; a key "$float" of the value itself becomes "$$float", that one "$$$float" and so
+    on. read_json and parse_json turn them back. Tuples become lists.
 
     Raises:
-        ValueError: a value that JSON can't carry, a key that is no string or the reserved key "$float"; the
-            message says where.
+        ValueError: a value that JSON can't carry or a key that is no string; the message says where.
     """
     plain = _plain(value, "")
     text = json.dumps(plain, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
@@ -208,7 +208,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} comes more than once")
     if FLOAT_TAG not in found:
-        return found
+        return {key[1:] if _looks_like_tag(key) else key: value for key, value in found.items()}
     value = found[FLOAT_TAG]
     if len(found) > 1 or not isinstance(value, str) or value not in _NON_FINITE:
         raise ValueError(f"{FLOAT_TAG!r} must stand alone with one of {list(_NON_FINITE)}; got {found!r}")
@@ -221,7 +221,7 @@ def _plain(value: object, where: str) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, Mapping):
-        return {_checked_key(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {_written_key(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise ValueError(
@@ -230,13 +230,14 @@ def _plain(value: object, where: str) -> Any:
     )
 
 
-def _checked_key(key: object, where: str) -> str:
-    if not isinstance(key, str) or key == FLOAT_TAG:
-        raise ValueError(
-            f"a key in JSON must be text and not {FLOAT_TAG!r}; "
-            f"got {key!r} at {where.lstrip('.') or 'the top'}"
-        )
-    return str(key)
+def _written_key(key: object, where: str) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"a key in JSON must be text; got {key!r} at {where.lstrip('.') or 'the top'}")
+    return f"${key}" if _looks_like_tag(key) else str(key)
+
+
+def _looks_like_tag(key: str) -> bool:
+    return key.startswith("$") and key.lstrip("$") == "float"
 
 
 def _non_finite_name(value: float) -> str:
