@@ -137,9 +137,7 @@ def _rewritten(path: Path, **changes: Any) -> None:
             value = np.frombuffer(json_text(header).encode(), dtype=np.uint8)
         arrays[name] = value
     buffer = io.BytesIO()
-    np.savez(
-        buffer, allow_pickle=True, **{name: value for name, value in arrays.items() if value is not None}
-    )
+    np.savez(buffer, **{name: value for name, value in arrays.items() if value is not None})
     path.write_bytes(buffer.getvalue())
 
 

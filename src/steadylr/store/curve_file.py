@@ -99,9 +99,7 @@ def save_run_curves(
     }
     if run.validation is not None:
         arrays |= {"validation_lr": run.validation.lr, "validation_loss": run.validation.loss}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomic(path, buffer.getvalue(), temp_folder=temp_folder)
+    write_atomic(path, _npz_bytes(arrays), temp_folder=temp_folder)
 
 
 def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
@@ -154,6 +152,18 @@ def load_csv_curve(path: str | os.PathLike[str]) -> Curve:
         raise DamagedFile(path, "holds no points below its header line")
     stop = Stop.COMPLETED if math.isfinite(losses[-1]) else Stop.NON_FINITE
     return Curve(np.array(lrs), np.array(losses), num_iter=len(lrs), stop=stop)
+
+
+def _npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    # Not numpy.savez: before numpy 2.2 it can't be told to refuse pickle.
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            # A bare ZipInfo has a fixed time, so that equal runs give equal bytes.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return buffer.getvalue()
 
 
 def _shape_of(curve: Curve) -> dict[str, Any]:
