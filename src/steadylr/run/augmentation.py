@@ -71,7 +71,7 @@ class Augmentation:
 
 
 def is_random(transforms: Mapping[str, Any]) -> bool:
-    """Whether an augmentation of these transforms draws from the augment stream; False for an empty mapping."""
+    """Whether these transforms draw from the augment stream; False for an empty mapping."""
     return any(name not in FIXED for name in transforms)
 
 
@@ -81,13 +81,13 @@ def build_augmentation(
     """Build the transforms, applied in the order of the mapping; None when there are none.
 
     Args:
-        transforms: from the class name in torchvision.transforms.v2 to its keyword arguments (None: no arguments).
-            Crops and Resize take `size` from image_size when it is not given. `interpolation` may be a name such
-            as "bilinear".
+        transforms: from the class name in torchvision.transforms.v2 to its keyword arguments (None: no
+            arguments). Crops and Resize take `size` from image_size when it is not given. `interpolation` may
+            be a name such as "bilinear".
         image_size: height and width of the images that the model gets, in pixels.
 
-    Images come in as uint8 with 1 or 3 channels; on one channel ColorJitter changes brightness and contrast and
-    leaves saturation and hue alone. They become floats and are normalised afterwards.
+    Images come in as uint8 with 1 or 3 channels; on one channel ColorJitter changes brightness and contrast
+    and leaves saturation and hue alone. They become floats and are normalised afterwards.
 
     Raises:
         ValueError: an unknown transform or argument (with the nearest names), or a value that it refuses.

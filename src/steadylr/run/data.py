@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,10 +55,11 @@ STATISTICS = {
 NATIVE_SIZE = {"fashion_mnist_mini": 28, "fashion_mnist": 28, "cifar10": 32, "imagefolder": 224}
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     """Labelled images, each uint8 of shape (channels, height, width)."""
 
-    targets: Tensor
+    @property
+    def targets(self) -> Tensor: ...
 
     def __len__(self) -> int: ...
 
@@ -98,20 +99,21 @@ class FileImages:
             DataError: a file that can't be read as an image; the message names it.
         """
         path = self.paths[index]
-        try:
-            with Image.open(path) as picture:
-                pixels = np.array(picture.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise unreadable(path, error) from None
+        with _readable(path), Image.open(path) as picture:
+            pixels = np.array(picture.convert("RGB"))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def unreadable(path: str, error: Exception) -> DataError:
-    """The error about a file under data.root that is no image."""
-    return DataError(
-        f"{path!r} under data.root can't be read as an image ({error}): repair it or take it away, "
-        "then run the same command again"
-    )
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Within this context a file that can't be read as an image is a DataError that names it."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path!r} under data.root can't be read as an image ({error}): repair it or take it away, "
+            "then run the same command again"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,8 +131,8 @@ class Data:
         fingerprint: see data_fingerprint.
     """
 
-    train: Images
-    validation: Images
+    train: ImageSource
+    validation: ImageSource
     class_names: tuple[str, ...]
     in_channels: int
     image_size: int
@@ -166,25 +168,31 @@ def load_data(
             (both through torchvision) or imagefolder (root/train/<class>/ and root/val/<class>/).
         root: folder of the data; for all but fashion_mnist_mini.
         download: fetch fashion_mnist or cifar10 when they are not there.
-        image_size: height and width of the images in a batch, in pixels, at least 4; None: as they are (28, 32),
-            224 for imagefolder. Others are scaled to it by their shorter side and cut at the centre.
+        image_size: height and width of the images in a batch, in pixels, at least 4; None: as they are (28,
+            32), 224 for imagefolder. Others are scaled to it by their shorter side and cut at the centre.
         mean, std: per channel, pixels from 0 to 1; one number stands for all channels. None: the data set's.
 
     Raises:
-        DataError: an unknown name, data that is not there, classes that differ between train/ and val/, an empty
-            class, a file that is no image, or a value outside its range; the message names the key or the file.
+        DataError: an unknown name, data that is not there, classes that differ between train/ and val/, an
+        empty
+            class, a file that is no image, or a value outside its range; the message names the key or the
+            file.
     """
     if name not in DATASETS:
         raise DataError(f"data.name={name!r} is not known; {did_you_mean(name, DATASETS)}")
     size = NATIVE_SIZE[name] if image_size is None else image_size
     if size < 4:
         raise DataError(f"data.image_size must be at least 4; got {size!r}")
-    loaders = {
+    loaders: dict[str, Callable[[], _Loaded]] = {
         "fashion_mnist_mini": _load_embedded,
         "imagefolder": lambda: _load_folder(data_root(name, root)),
     }
-    load = loaders.get(name, lambda: _load_torchvision(name, data_root(name, root), download=download))
-    train, validation, class_names, channels = load()
+    loaded = (
+        loaders[name]()
+        if name in loaders
+        else _load_torchvision(name, data_root(name, root), download=download)
+    )
+    train, validation, class_names, channels = loaded
     return Data(
         train=train,
         validation=validation,
@@ -197,7 +205,7 @@ def load_data(
     )
 
 
-_Loaded = tuple[Images, Images, tuple[str, ...], int]
+_Loaded = tuple[ImageSource, ImageSource, tuple[str, ...], int]
 
 
 def _per_channel(key: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
@@ -289,18 +297,16 @@ def _check_files(paths: Sequence[str]) -> None:
     """Open a sample of the files before training; those passed over are checked when they are drawn."""
     step = max(1, len(paths) // FILES_CHECKED_AHEAD)
     for path in paths[::step]:
-        try:
-            with Image.open(path) as picture:
-                picture.verify()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise unreadable(path, error) from None
+        with _readable(path), Image.open(path) as picture:
+            picture.verify()
 
 
 def fitted(image: Tensor, size: int) -> Tensor:
-    """Images of shape (..., height, width) scaled by their shorter side and cut at the centre to (size, size)."""
+    """Images of shape (..., height, width), scaled by the shorter side and cut at the centre to a square."""
     if image.shape[-2:] == (size, size):
         return image
-    return images.center_crop(images.resize(image, [size], antialias=True), [size, size])
+    square: Tensor = images.center_crop(images.resize(image, [size], antialias=True), [size, size])
+    return square
 
 
 class _Finishing:
@@ -394,7 +400,8 @@ def default_data_workers(data: Data, *, cores: int | None = None) -> int:
 class TrainBatches:
     """Endless batches of the training images: iterate to get (inputs, targets). See make_batches.
 
-    Each iter() starts again at the first epoch, so that training twice gives the same numbers twice. Workers, if
+    Each iter() starts again at the first epoch, so that training twice gives the same numbers twice. Workers,
+    if
     any, live as long as the iterator: delete or close it to end them.
     """
 
@@ -415,14 +422,15 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         made = self._made_here() if self.workers == 0 else self._made_by_workers()
-        for item in made:
-            if isinstance(item, _Failed):
-                raise DataError(item.message)
-            inputs, targets, drew = item
-            self.augment_used = self.augment_used or drew
-            yield inputs, targets
+        with closing(made):
+            for item in made:
+                if isinstance(item, _Failed):
+                    raise DataError(item.message)
+                inputs, targets, drew = item
+                self.augment_used = self.augment_used or drew
+                yield inputs, targets
 
-    def _made_here(self) -> Iterator[Any]:
+    def _made_here(self) -> Generator[Any, None, None]:
         for items in self._sampler:
             with _as_in_a_worker():
                 made = self._fetch.__getitems__(items)
@@ -430,18 +438,19 @@ class TrainBatches:
                 made = (made[0].pin_memory(), made[1].pin_memory(), made[2])
             yield made
 
-    def _made_by_workers(self) -> Iterator[Any]:
-        loader: DataLoader[Any] = DataLoader(
-            self._fetch,
-            batch_sampler=self._sampler,  # type: ignore[arg-type]
-            collate_fn=_unchanged,
-            num_workers=self.workers,
-            pin_memory=self._pin_memory,
-            multiprocessing_context="fork" if sys.platform == "linux" else None,
-            generator=torch.Generator(),  # else the loader would draw a number from the noise stream
-        )
+    def _made_by_workers(self) -> Generator[Any, None, None]:
         with _may_have_children(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads: workers start none
+            # of forking beside threads (data workers start none), and of more workers than cores (as asked)
+            warnings.simplefilter("ignore")
+            loader: DataLoader[Any] = DataLoader(
+                self._fetch,
+                batch_sampler=self._sampler,
+                collate_fn=_unchanged,
+                num_workers=self.workers,
+                pin_memory=self._pin_memory,
+                multiprocessing_context="fork" if sys.platform == "linux" else None,
+                generator=torch.Generator(),  # else the loader would draw a number from the noise stream
+            )
             iterator = iter(loader)
         try:
             yield from iterator
@@ -455,7 +464,7 @@ def _unchanged(batch: Any) -> Any:
 
 @contextmanager
 def _as_in_a_worker() -> Iterator[None]:
-    """Work on one thread, as data workers do, so that sums come out the same; leave torch's CPU generator alone."""
+    """Work on one thread, as data workers do, so that sums agree; leave torch's CPU generator alone."""
     state = torch.default_generator.get_state()
     threads = torch.get_num_threads()
     if threads != 1:
@@ -502,12 +511,12 @@ def make_batches(
         workers: processes that prepare batches; 0: the training process; None: default_data_workers(data).
         pin_memory: put batches into page-locked memory; only useful with a CUDA device.
         drop_last: leave out each epoch's last batch if it is smaller than batch_size.
-        augmentation: what is done to each image, or None. Images are brought to data.image_size before it, unless
-            it crops from the full image, and after it where its output has another size.
+        augmentation: what is done to each image, or None. Images are brought to data.image_size before it,
+            unless it crops from the full image, and after it where its output has another size.
         channels_last: memory layout of the inputs.
 
-    Iterating gives (inputs, targets): float32 of shape (batch, channels, image_size, image_size), normalised, and
-    int64 of shape (batch,).
+    Iterating gives (inputs, targets): float32 of shape (batch, channels, image_size, image_size), normalised,
+    and int64 of shape (batch,).
 
     Raises:
         ValueError: a batch larger than the data with drop_last, or a number below its range.
@@ -528,7 +537,8 @@ class ValidationBatches:
 
     Args:
         data: the data set.
-        size: number of images, at least 1, spread evenly over the validation images; all when there are fewer.
+        size: number of images, at least 1, spread evenly over the validation images; all when there are
+            fewer.
         batch_size: images per batch, at least 1.
         channels_last: memory layout of the inputs.
 

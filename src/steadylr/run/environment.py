@@ -10,9 +10,10 @@ import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 DeviceKind = Literal["cpu", "cuda", "mps"]
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
@@ -39,8 +40,8 @@ def probe_device(accelerator: str) -> DeviceKind:
     """
     if accelerator not in ACCELERATORS:
         raise ValueError(f"device.accelerator must be one of {', '.join(ACCELERATORS)}; got {accelerator!r}")
-    if accelerator == "cpu" or accelerator == "cuda" or accelerator == "mps":
-        return accelerator
+    if accelerator != "auto":
+        return cast("DeviceKind", accelerator)
     if visible_gpus():
         return "cuda"
     if sys.platform == "darwin" and platform.machine() == "arm64":
@@ -49,7 +50,7 @@ def probe_device(accelerator: str) -> DeviceKind:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that torch will number 0, 1, ... in this order: their indices or ids; empty when none is usable."""
+    """The GPUs that torch will number from 0, in this order, by index or id; empty when there are none."""
     if not _torch_has_cuda():
         return []
     present = _gpus_present()
@@ -65,7 +66,7 @@ def visible_gpus() -> list[str]:
 
 
 def cpu_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its control group where there is one."""
+    """Cores that this process may use: those of its affinity, within the quota of its control group."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
     quota = _cgroup_quota()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
@@ -75,10 +76,8 @@ def cpu_cores() -> int:
 def _versions() -> tuple[tuple[str, str], ...]:
     found = [("python", platform.python_version())]
     for name in PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             found.append((name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return tuple(found)
 
 
@@ -90,7 +89,8 @@ def package_versions() -> dict[str, str]:
 def git_commit() -> str | None:
     """The commit of the working copy that this code runs from, with "-dirty" appended when files differ.
 
-    Installed code has no working copy of its own: then it is that of the current folder. None when there is none.
+    Installed code has no working copy of its own: then it is that of the current folder. None when there is
+    none.
     """
     here = Path(__file__).resolve().parent
     folder = Path.cwd() if "site-packages" in here.parts else here
@@ -123,7 +123,7 @@ def _torch_has_cuda() -> bool:
 
 def _gpus_present() -> list[str]:
     devices = [entry[len("nvidia") :] for entry in _listing("/dev") if entry.startswith("nvidia")]
-    numbered = sorted((int(number) for number in devices if number.isdecimal()))
+    numbered = sorted(int(number) for number in devices if number.isdecimal())
     if numbered:
         return [str(position) for position in range(len(numbered))]
     if Path("/dev/dxg").exists() or sys.platform == "win32":

@@ -65,7 +65,7 @@ def data_fingerprint(name: str, *, root: str | os.PathLike[str] | None = None) -
 
 def embedded_bytes() -> bytes:
     """The content of the embedded data file."""
-    return resources.files("steadylr.run").joinpath("embedded", EMBEDDED_FILE).read_bytes()
+    return (resources.files("steadylr.run") / "embedded" / EMBEDDED_FILE).read_bytes()
 
 
 def data_root(name: str, root: str | os.PathLike[str] | None) -> Path:
@@ -81,7 +81,8 @@ def data_root(name: str, root: str | os.PathLike[str] | None) -> Path:
     folder = Path(root).expanduser()
     if name == "imagefolder" and not folder.is_dir():
         raise DataError(
-            f"data.root={str(folder)!r} is not a folder; it must hold train/<class>/ and val/<class>/ with images"
+            f"data.root={str(folder)!r} is not a folder; "
+            "it must hold train/<class>/ and val/<class>/ with images"
         )
     return folder
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 STREAMS = ("init", "order", "augment", "noise")
-"""The random streams: weights, order of the samples, augmentation draws, and the rest (dropout and the like)."""
+"""The random streams: weights, order of the samples, augmentation draws, the rest (dropout and the like)."""
 
 
 class UnknownModelError(ValueError):

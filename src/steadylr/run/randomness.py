@@ -44,7 +44,7 @@ class Streams:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
                 raise ValueError(
-                    f"seeds.{field.name} must be a whole number from 0 to {MAX_SEED} (2**63 - 1); got {value!r}"
+                    f"seeds.{field.name} must be a whole number from 0 to {MAX_SEED}; got {value!r}"
                 )
 
     @classmethod
@@ -53,7 +53,8 @@ class Streams:
         return cls(seed, seed, seed, seed)
 
     def derive(self, stream: str, *parts: int) -> int:
-        """A number from 0 to 2**64 - 1 that depends on the stream's name, its seed and the parts, and nothing else.
+        """A number from 0 to 2**64 - 1 that depends on the stream's name, its seed and the parts, and nothing
+        else.
 
         Raises:
             ValueError: a stream that is none of the four.
@@ -66,7 +67,7 @@ class Streams:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneratorStates:
-    """The states of all global random generators: torch's on every kind of device in use, Python's, NumPy's."""
+    """The states of all global random generators: torch's on the devices in use, Python's, NumPy's."""
 
     cpu: torch.Tensor
     cuda: tuple[torch.Tensor, ...]
@@ -113,7 +114,7 @@ def _numpy_state(state: Any) -> tuple[Any, ...]:
 
 
 def _cuda_generators() -> tuple[torch.Generator, ...]:
-    return tuple(torch.cuda.default_generators) if torch.cuda.is_initialized() else ()
+    return tuple(torch.cuda.default_generators) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
 
 
 def _uses_mps() -> bool:
@@ -148,8 +149,8 @@ class Draws:
 def drawing_init(streams: Streams) -> Iterator[Draws]:
     """Build a model within this context: its weights are drawn from the init stream.
 
-    The Draws that it gives says, once the context has ended, whether anything was drawn. The global generators
-    are as they were before.
+    The Draws that it gives says, once the context has ended, whether anything was drawn. The global
+    generators are as they were before.
     """
     draws = Draws()
     with kept_generators():
@@ -170,8 +171,9 @@ def seed_noise(streams: Streams) -> None:
 class AugmentDraws:
     """Lets the augmentation of one sample draw from a stream of its own.
 
-    The draws of a sample depend on (augment seed, how often the sample was drawn, its index) and on nothing else:
-    neither on the process that makes them nor on what was drawn before. `used` says whether anything was drawn.
+    The draws of a sample depend on (augment seed, how often the sample was drawn, its index) and on nothing
+    else: neither on the process that makes them nor on what was drawn before. `used` says whether anything
+        was drawn.
 
     Seeding the generator object takes 1 us; torch.manual_seed would seed the accelerators as well.
     """
@@ -194,7 +196,7 @@ class AugmentDraws:
 
 
 def _mixed(value: int) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every bit of value moves every bit of the result."""
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): each bit of value moves all bits."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -205,7 +207,8 @@ class DrawSampler:
     """Batches of (index, draw number) without end: epoch after epoch, each in an order of its own.
 
     The draw number of a sample counts how often it was drawn before, from 0. The order of an epoch depends on
-    (order seed, epoch) only. When one batch holds all samples there is no order to draw, and they come as they are.
+    (order seed, epoch) only. When one batch holds all samples there is no order to draw, and they come as
+    they are.
 
     Args:
         size: number of samples, at least 1.
@@ -240,7 +243,7 @@ class DrawSampler:
         return self._batch_size < self._size
 
     def order(self, epoch: int) -> list[int]:
-        """The sample indices of one epoch in the order of that epoch, those of a dropped last batch included."""
+        """The sample indices of one epoch in its order, those of a dropped last batch included."""
         if not self.order_used:
             return list(range(self._size))
         generator = torch.Generator()

@@ -1,0 +1,197 @@
+"""Borrowing a model and an optimizer: whatever is done with them, they come back as they were."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from steadylr.run.randomness import GeneratorStates
+
+_Restore = Callable[[], Any]
+
+
+@contextmanager
+def borrowed(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+    """Within this context train at will; after it model, optimizer and random generators are as they were.
+
+    Restored, also after an exception or an interrupt: parameters and buffers, the optimizer's state (none, if
+    it had none) and its groups, the train or eval mode of every module, gradients, and the global random
+    generators of torch, Python and NumPy. Values are put back in place: tensors keep identity and address.
+    The copies lie in host memory. On a CPU gradients are set aside, not copied.
+
+    Raises:
+        ValueError: a model with lazy parameters, which have no values yet to go back to.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise ValueError(
+                f"{name!r} is a lazy parameter: run one batch through the model before lending it"
+            )
+    generators = GeneratorStates.now()
+    restores = [*_saved_modules(model), *_saved_optimizer(optimizer), *_saved_scaler(optimizer)]
+    gradients = _taken_gradients(model, optimizer)
+    try:
+        yield
+    finally:
+        for restore in (*restores, *gradients):
+            restore()
+        generators.restore()
+
+
+def _saved_modules(model: nn.Module) -> list[_Restore]:
+    restores: list[_Restore] = []
+    seen: dict[int, _Restore] = {}
+    for module in model.modules():
+        restores.append(_saved_mode(module))
+        restores += [_saved_slots(module._parameters, seen), _saved_slots(module._buffers, seen)]
+    return [*restores, *seen.values()]
+
+
+def _saved_mode(module: nn.Module) -> _Restore:
+    training = module.training
+
+    def restore() -> None:
+        module.training = training  # not .train(), which would reach the children
+
+    return restore
+
+
+def _saved_slots(slots: dict[str, Any], seen: dict[int, _Restore]) -> _Restore:
+    """Note which tensors a module holds; tensors held twice (tied weights) are copied once, into `seen`."""
+    held = dict(slots)
+    for tensor in held.values():
+        if tensor is not None and id(tensor) not in seen:
+            seen[id(tensor)] = _saved_tensor(tensor)
+
+    def restore() -> None:
+        slots.clear()
+        slots.update(held)
+
+    return restore
+
+
+def _saved_tensor(tensor: Tensor) -> _Restore:
+    local = _local(tensor)
+    if any(stride == 0 and size > 1 for stride, size in zip(local.stride(), local.shape, strict=True)):
+        return lambda: tensor  # an expanded tensor: nothing can write to it in place
+    values = local.detach().to("cpu", copy=True)
+
+    def restore() -> Tensor:
+        with torch.no_grad():
+            _local(tensor).copy_(values)
+        return tensor
+
+    return restore
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """The part of a sharded tensor that lies in this process; any other tensor itself."""
+    to_local = getattr(tensor, "to_local", None)
+    if to_local is None:
+        return tensor.detach()
+    part: Tensor = to_local()
+    return part.detach()
+
+
+def _saved_optimizer(optimizer: Optimizer) -> list[_Restore]:
+    return [
+        _saved_value(optimizer.state),
+        *map(_saved_group, optimizer.param_groups),
+        _saved_groups(optimizer),
+    ]
+
+
+def _saved_group(group: dict[str, Any]) -> _Restore:
+    settings = {key: _saved_value(value) for key, value in group.items() if key != "params"}
+    parameters = group["params"]
+    members = list(parameters)
+
+    def restore() -> None:
+        values = {key: put_back() for key, put_back in settings.items()}
+        parameters[:] = members
+        group.clear()
+        group["params"] = parameters
+        group.update(values)
+
+    return restore
+
+
+def _saved_groups(optimizer: Optimizer) -> _Restore:
+    groups = optimizer.param_groups
+    members = list(groups)
+
+    def restore() -> None:
+        groups[:] = members
+
+    return restore
+
+
+def _saved_value(value: Any) -> _Restore:
+    """What brings a value back as it is now: tensors, dicts and lists in place, anything else as a copy."""
+    if isinstance(value, Tensor):
+        return _saved_tensor(value)
+    if isinstance(value, dict):
+        return _saved_dict(value)
+    if isinstance(value, list):
+        return _saved_list(value)
+    if type(value) is tuple:
+        parts = [_saved_value(part) for part in value]
+        return lambda: tuple(part() for part in parts)
+    kept = copy.deepcopy(value)
+    return lambda: kept
+
+
+def _saved_dict(value: dict[Any, Any]) -> _Restore:
+    parts = {key: _saved_value(part) for key, part in value.items()}
+
+    def restore() -> dict[Any, Any]:
+        restored = {key: part() for key, part in parts.items()}
+        value.clear()
+        value.update(restored)
+        return value
+
+    return restore
+
+
+def _saved_list(value: list[Any]) -> _Restore:
+    parts = [_saved_value(part) for part in value]
+
+    def restore() -> list[Any]:
+        value[:] = [part() for part in parts]
+        return value
+
+    return restore
+
+
+def _saved_scaler(optimizer: Optimizer) -> list[_Restore]:
+    """The loss scale of 16-bit training, where Fabric has wrapped the optimizer."""
+    scaler = getattr(getattr(getattr(optimizer, "_strategy", None), "precision", None), "scaler", None)
+    if scaler is None:
+        return []
+    state = copy.deepcopy(scaler.state_dict())
+    return [lambda: scaler.load_state_dict(state)]
+
+
+def _taken_gradients(model: nn.Module, optimizer: Optimizer) -> list[_Restore]:
+    """Take all gradients off their parameters, and give what puts them back."""
+    parameters = {id(p): p for p in model.parameters()}
+    parameters.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
+    return [_taken_gradient(parameter) for parameter in parameters.values()]
+
+
+def _taken_gradient(parameter: Tensor) -> _Restore:
+    gradient = parameter.grad
+    kept = gradient if gradient is None or gradient.device.type == "cpu" else gradient.to("cpu")
+    device = None if gradient is None else gradient.device
+    parameter.grad = None
+
+    def restore() -> None:
+        parameter.grad = None if kept is None else kept.to(device)
+
+    return restore

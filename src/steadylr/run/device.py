@@ -1,0 +1,202 @@
+"""The device of a training: which one, how precise, how many threads. Lightning Fabric does the work."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import nn
+from torch.optim import Optimizer
+
+from steadylr.run.environment import ACCELERATORS, DeviceKind
+
+PRECISIONS = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+"""From a precision in the config to Fabric's."""
+
+
+class DeviceError(ValueError):
+    """A device or precision that this machine can't give."""
+
+
+class OutOfMemory(RuntimeError):
+    """A training did not fit into memory; the message says which batch size was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where and how a training computes; made by resolve_device.
+
+    Args:
+        kind: cpu, cuda or mps.
+        index: which of several GPUs, from 0.
+        precision: "32", "bf16-mixed" or "16-mixed".
+        threads: threads of the CPU, None: as torch has it.
+        channels_last: memory layout of images and convolution weights.
+        deterministic: only algorithms that give the same bits every time.
+        name: of the hardware, for the record.
+    """
+
+    kind: DeviceKind
+    index: int
+    precision: str
+    threads: int | None
+    channels_last: bool
+    deterministic: bool
+    name: str
+
+
+def resolve_device(
+    accelerator: str = "auto",
+    *,
+    precision: str = "32",
+    index: int = 0,
+    threads: int | None = None,
+    channels_last: bool = False,
+    deterministic: bool = False,
+) -> Device:
+    """Find the device that a config asks for.
+
+    Args:
+        accelerator: "auto" (cuda, then mps, then cpu), "cpu", "cuda" or "mps".
+        precision: "32", "bf16-mixed" or "16-mixed" (not on a CPU, which would silently train in bfloat16).
+        index: which GPU, from 0.
+        threads: threads of the CPU, at least 1; None: as torch has it.
+        channels_last: memory layout of images and convolution weights.
+        deterministic: only algorithms that give the same bits every time; some operations then raise.
+
+    Raises:
+        DeviceError: a device that is not there (the message says what is), or a value outside its range.
+    """
+    if accelerator not in ACCELERATORS:
+        raise DeviceError(f"device.accelerator must be one of {', '.join(ACCELERATORS)}; got {accelerator!r}")
+    if precision not in PRECISIONS:
+        raise DeviceError(f"device.precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    if threads is not None and threads < 1:
+        raise DeviceError(f"device.threads must be at least 1; got {threads!r}")
+    kind = _choose(accelerator)
+    if kind == "cuda" and not 0 <= index < torch.cuda.device_count():
+        raise DeviceError(f"there is no CUDA device {index}; there are {torch.cuda.device_count()}, from 0")
+    if kind == "cpu" and precision == "16-mixed":
+        raise DeviceError("device.precision=16-mixed does not work on a CPU: use bf16-mixed or 32")
+    if kind == "cuda" and precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
+        raise DeviceError("device.precision=bf16-mixed is not supported by this GPU: use 16-mixed or 32")
+    name = torch.cuda.get_device_name(index) if kind == "cuda" else kind
+    return Device(kind, index, precision, threads, channels_last, deterministic, name)
+
+
+def _choose(accelerator: str) -> DeviceKind:
+    there = available_kinds()
+    if accelerator == "auto":
+        return there[0]
+    for kind in there:
+        if kind == accelerator:
+            return kind
+    why = ""
+    if accelerator == "cuda" and torch.version.cuda is None and torch.version.hip is None:
+        why = "; the installed torch is built without CUDA"
+    raise DeviceError(
+        f"device.accelerator={accelerator} is not there: this machine has {', '.join(there)}{why}; "
+        "use device=auto to take the best that is there"
+    )
+
+
+def available_kinds() -> tuple[DeviceKind, ...]:
+    """The kinds of device that torch can use here, best first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a driver that is too old warns, and then counts as absent
+        cuda = torch.cuda.is_available() and torch.cuda.device_count() > 0
+    mps = torch.backends.mps.is_available()
+    return (*(("cuda",) if cuda else ()), *(("mps",) if mps else ()), "cpu")
+
+
+@contextmanager
+def on_device(device: Device) -> Iterator[Fabric]:
+    """Give a Fabric for a device; threads and determinism hold within the context only."""
+    with _settings(device):
+        with _quiet():
+            fabric = Fabric(
+                accelerator=device.kind,
+                devices=[device.index] if device.kind == "cuda" else 1,
+                precision=PRECISIONS[device.precision],  # type: ignore[arg-type]
+                plugins=[LightningEnvironment()],  # one process: no cluster is to be looked for
+            )
+            fabric.launch()
+        yield fabric
+
+
+@contextmanager
+def _settings(device: Device) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
+    if device.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the GPU is first used
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def place(fabric: Fabric, device: Device, model: nn.Module, optimizer: Optimizer) -> tuple[Any, Any]:
+    """Put a model on its device and wrap both for the precision: (model, optimizer) for range_test.
+
+    The step's backward must then be fabric.backward.
+    """
+    if device.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    with _quiet():
+        placed = fabric.setup(model, optimizer)
+    return placed[0], placed[1]
+
+
+@contextmanager
+def memory_errors(*, batch_size: int, accumulation_steps: int = 1) -> Iterator[None]:
+    """Within this context, running out of memory raises OutOfMemory, which says what was tried.
+
+    Args:
+        batch_size: samples per batch that were tried.
+        accumulation_steps: batches per optimizer step.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory with data.batch_size={batch_size}: lower data.batch_size, and raise "
+            f"finder.accumulation_steps (now {accumulation_steps}) to keep the samples per step; "
+            f"the device said: {(str(error).splitlines() or [''])[0]}"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)

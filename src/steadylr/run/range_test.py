@@ -1,0 +1,460 @@
+"""The range test: train while the LR rises, and record the loss of every step."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
+from steadylr.core.divergence import StopRule
+from steadylr.core.ramp import Ramp
+from steadylr.run.borrowing import borrowed
+from steadylr.run.randomness import GeneratorStates, kept_generators
+
+ACCELERATOR_READ_LAG = 16
+"""Steps after which a loss is read from an accelerator: by then it has long been computed."""
+
+Step = Callable[[Any, Any], Tensor]
+"""(model, batch) -> loss, a tensor of shape ()."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeTest:
+    """What one range test measured.
+
+    Args:
+        curve: the raw training losses, up to and including the point at which the stop rule fired.
+        validation: the validation losses, each against the LR of the step that it was measured after; None
+            when none were asked for, or the run ended before the first.
+        group_lrs: shape (points of the curve, parameter groups): the LRs that were used.
+        seconds: wall time of the training, without copying and restoring.
+        noise_used: whether the training drew from a global random generator (dropout and the like).
+    """
+
+    curve: Curve
+    validation: Curve | None
+    group_lrs: FloatArray
+    seconds: float
+    noise_used: bool
+
+
+def range_test(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterable[Any],
+    loss_fn: Callable[[Any, Any], Tensor] | None,
+    ramp: Ramp,
+    *,
+    stop_rule: StopRule | None = None,
+    accumulation_steps: int = 1,
+    lr_ratios: Sequence[float] | None = None,
+    step: Step | None = None,
+    backward: Callable[[Tensor], Any] | None = None,
+    validate: Callable[[nn.Module], float | Tensor] | None = None,
+    val_every: int = 0,
+    restore: bool = True,
+    on_step: Callable[[int, float, float | None], None] | None = None,
+    read_lag: int | None = None,
+) -> RangeTest:
+    """Train a model, where it is and as it is wrapped, along a ramp of LRs.
+
+    In step i, from 0, group g trains with ramp.lr_at(i) * lr_ratios[g]; point i of the curve is ramp.lr_at(i)
+    with the loss of that step's forward pass, before its update (the mean over the accumulated batches). The
+    run ends after the ramp's last step or where the stop rule fires: that point is the curve's last.
+
+    Args:
+        model: trained in train mode. If it is in train mode already, single modules in eval mode stay so.
+        optimizer: its groups' LRs are overwritten; other settings hold.
+        batches: what is iterated for batches, again and again if it ends; an iterator that ends early can't
+            be.
+        loss_fn: loss_fn(model(inputs), targets), for batches that are pairs; not needed with `step`.
+        ramp: start, end and number of steps.
+        stop_rule: when a run has diverged; None: StopRule(). NaN and infinities always end it.
+        accumulation_steps: batches per optimizer step, at least 1.
+        lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the optimizer's
+            groups have now, the first group being 1.
+        step: step(model, batch) -> loss, for batches of any other shape. Moves the batch itself if it must.
+        backward: called with the loss; None: loss.backward(). With Fabric: fabric.backward.
+        validate: validate(model) -> loss, called in eval mode without gradients after steps 0, val_every,
+            2 val_every, ...; neither modes nor random generators notice.
+        val_every: steps from one validation to the next; 0: none.
+        restore: give model and optimizer back as they were, also after an exception; see borrowed.
+        on_step: on_step(step, lr, newest loss that has been read, or None), after every step. Must be quick.
+        read_lag: steps after which a loss is read. None: at once on a CPU, else 16, so that no step waits for
+            the device. The result is the same for any: steps after the one at which the rule fired are cut
+            off.
+
+    In several processes (torch.distributed) the loss is the mean over all of them, so that all stop together.
+
+    Raises:
+        ValueError: a number outside its range, batches that end early or are no pairs, a loss that is not one
+            number, or a first group with LR 0 while lr_ratios is None.
+    """
+    _check(accumulation_steps, val_every, read_lag)
+    ratios = _checked_ratios(optimizer, lr_ratios)
+    take_step = step if step is not None else _default_step(model, loss_fn)
+    rule = StopRule() if stop_rule is None else stop_rule
+    with borrowed(model, optimizer) if restore else nullcontext():
+        if not model.training:
+            model.train()
+        before = GeneratorStates.now()
+        start = time.perf_counter()
+        losses, stop, points = _train(
+            model,
+            optimizer,
+            _endless(batches, ramp.num_iter * accumulation_steps),
+            take_step,
+            ramp=ramp,
+            rule=rule,
+            ratios=ratios,
+            accumulation_steps=accumulation_steps,
+            backward=torch.Tensor.backward if backward is None else backward,
+            validation=_Validation(model, validate, val_every),
+            on_step=on_step,
+            read_lag=read_lag,
+        )
+        seconds = time.perf_counter() - start
+        noise_used = not before.same_as(GeneratorStates.now())
+    lrs = ramp.lrs()[: len(losses)]
+    return RangeTest(
+        curve=Curve(lrs, np.asarray(losses), ramp.num_iter, stop),
+        validation=_validation_curve(points, lrs, ramp.num_iter, stop),
+        group_lrs=frozen_array(lrs[:, None] * np.asarray(ratios)),
+        seconds=seconds,
+        noise_used=noise_used,
+    )
+
+
+def _check(accumulation_steps: int, val_every: int, read_lag: int | None) -> None:
+    if accumulation_steps < 1:
+        raise ValueError(f"accumulation_steps must be at least 1; got {accumulation_steps!r}")
+    if val_every < 0:
+        raise ValueError(f"val_every must be at least 0 (0: no validation); got {val_every!r}")
+    if read_lag is not None and read_lag < 0:
+        raise ValueError(f"read_lag must be at least 0; got {read_lag!r}")
+
+
+def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> tuple[float, ...]:
+    groups = optimizer.param_groups
+    if lr_ratios is None:
+        lrs = [float(group["lr"]) for group in groups]
+        if len(set(lrs)) == 1:
+            return (1.0,) * len(lrs)
+        if lrs[0] <= 0:
+            raise ValueError(
+                "the optimizer's first group has LR 0, so its groups' ratios are unknown: give lr_ratios"
+            )
+        return tuple(lr / lrs[0] for lr in lrs)
+    ratios = tuple(float(ratio) for ratio in lr_ratios)
+    if len(ratios) != len(groups):
+        raise ValueError(
+            f"lr_ratios must have one number per parameter group ({len(groups)}); got {len(ratios)}"
+        )
+    if not all(np.isfinite(ratio) and ratio > 0 for ratio in ratios):
+        raise ValueError(f"lr_ratios must be finite and above 0; got {ratios}")
+    return ratios
+
+
+def _default_step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None) -> Step:
+    if loss_fn is None:
+        raise ValueError("give loss_fn, or step(model, batch) -> loss")
+    first = next(model.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+
+    def take_step(model: Any, batch: Any) -> Tensor:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise ValueError(
+                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}: "
+                "give step(model, batch) -> loss for other batches"
+            )
+        inputs, targets = move_data_to_device(batch, device)
+        return loss_fn(model(inputs), targets)
+
+    return take_step
+
+
+def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
+    """Batches epoch after epoch.
+
+    Raises:
+        ValueError: no batches, or an iterator, which can't start again, that ended before `needed` batches.
+    """
+    came = 0
+    epoch = 0
+    while True:
+        set_epoch = getattr(getattr(batches, "sampler", None), "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
+        iterator = iter(batches)
+        once = iterator is batches
+        before = came
+        try:
+            for batch in iterator:
+                came += 1
+                yield batch
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None and not once:
+                close()
+        if once:
+            raise ValueError(
+                f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): "
+                "an iterator can't start again; give the loader itself, or a list"
+            )
+        if came == before:
+            raise ValueError("batches is empty: there is nothing to train on")
+        epoch += 1
+
+
+# ---- the loop
+
+
+@dataclass(slots=True)
+class _Validation:
+    """Measures the validation loss every so often, and leaves no trace of it."""
+
+    model: nn.Module
+    validate: Callable[[nn.Module], float | Tensor] | None
+    every: int
+
+    def due(self, step: int) -> bool:
+        return self.validate is not None and self.every > 0 and step % self.every == 0
+
+    def measure(self) -> float | Tensor:
+        assert self.validate is not None
+        with _eval_mode(self.model), kept_generators(), torch.no_grad():
+            loss = self.validate(self.model)
+        return loss.detach() if isinstance(loss, Tensor) else float(loss)
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+_Points = list[tuple[int, "float | Tensor"]]
+
+
+def _train(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterator[Any],
+    take_step: Step,
+    *,
+    ramp: Ramp,
+    rule: StopRule,
+    ratios: tuple[float, ...],
+    accumulation_steps: int,
+    backward: Callable[[Tensor], Any],
+    validation: _Validation,
+    on_step: Callable[[int, float, float | None], None] | None,
+    read_lag: int | None,
+) -> tuple[list[float], Stop, _Points]:
+    """The losses up to the stop, why it stopped, and the validation losses with their steps."""
+    monitor = rule.monitor()
+    losses: list[float] = []
+    points: _Points = []
+    reader: _Reader | None = None
+    try:
+        for step, lr in enumerate(ramp.lrs().tolist()):
+            _set_lrs(optimizer, lr, ratios)
+            loss = _accumulate(model, optimizer, batches, take_step, accumulation_steps, backward)
+            if reader is None:
+                reader = _reader(loss, ramp.num_iter, read_lag)
+            reader.put(loss)
+            stop = _watch(monitor, reader.ready(), losses)
+            if stop is not None:
+                return losses, stop, points
+            optimizer.step()
+            if validation.due(step):
+                points.append((step, validation.measure()))
+            if on_step is not None:
+                on_step(step, lr, losses[-1] if losses else None)
+        assert reader is not None
+        stop = _watch(monitor, reader.rest(), losses)
+        return losses, Stop.COMPLETED if stop is None else stop, points
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()  # ends data workers now, not when the garbage is collected
+
+
+def _set_lrs(optimizer: Optimizer, lr: float, ratios: tuple[float, ...]) -> None:
+    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+        held = group["lr"]
+        if isinstance(held, Tensor):
+            held.fill_(lr * ratio)  # compiled or captured optimizers keep the tensor
+        else:
+            group["lr"] = lr * ratio
+
+
+def _accumulate(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterator[Any],
+    take_step: Step,
+    accumulation_steps: int,
+    backward: Callable[[Tensor], Any],
+) -> Tensor:
+    """Leave the mean gradient over the batches on the parameters; give the mean loss, detached."""
+    optimizer.zero_grad(set_to_none=True)
+    if accumulation_steps == 1:
+        loss = take_step(model, next(batches))
+        backward(loss)
+        return _over_processes(loss.detach())
+    total: Tensor | None = None
+    for _ in range(accumulation_steps):
+        loss = take_step(model, next(batches))
+        backward(loss / accumulation_steps)
+        total = loss.detach() if total is None else total + loss.detach()
+    assert total is not None
+    return _over_processes(total / accumulation_steps)
+
+
+def _over_processes(loss: Tensor) -> Tensor:
+    """The mean over all processes of a distributed training; the loss itself in any other."""
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_initialized():
+        return loss
+    mean = loss / distributed.get_world_size()
+    distributed.all_reduce(mean)
+    return mean
+
+
+class _Watching(Protocol):
+    def update(self, loss: float) -> Stop | None: ...
+
+
+def _watch(monitor: _Watching, arrived: Iterable[float], losses: list[float]) -> Stop | None:
+    """Take losses in their order until the rule fires; those after it are left out."""
+    for loss in arrived:
+        losses.append(loss)
+        stop = monitor.update(loss)
+        if stop is not None:
+            return stop
+    return None
+
+
+def _validation_curve(points: _Points, lrs: FloatArray, num_iter: int, stop: Stop) -> Curve | None:
+    """The points before the step at which the run stopped: how late that was noticed leaves no trace."""
+    last = len(lrs) - (0 if stop is Stop.COMPLETED else 1)
+    kept = [(step, float(loss)) for step, loss in points if step < last]
+    if not kept:
+        return None
+    steps, losses = zip(*kept, strict=True)
+    return Curve(lrs[list(steps)], np.asarray(losses), num_iter, stop)
+
+
+# ---- reading losses without waiting for the device
+
+
+class _Reader(Protocol):
+    """Takes the loss of each step as it is made, and gives it as a number once it can be had for nothing."""
+
+    def put(self, loss: Tensor) -> None: ...
+
+    def ready(self) -> Iterable[float]: ...
+
+    def rest(self) -> Iterable[float]: ...
+
+
+def _reader(loss: Tensor, num_iter: int, read_lag: int | None) -> _Reader:
+    if loss.numel() != 1:
+        raise ValueError(f"the loss must be one number; got a tensor of shape {tuple(loss.shape)}")
+    on_cpu = loss.device.type == "cpu"
+    lag = (0 if on_cpu else ACCELERATOR_READ_LAG) if read_lag is None else read_lag
+    if lag == 0:
+        return _DirectReader()
+    if loss.device.type == "cuda":
+        return _PinnedReader(num_iter, lag, dtype=_wide(loss))
+    return _BlockReader(num_iter, lag, device=loss.device, dtype=_wide(loss))
+
+
+def _wide(loss: Tensor) -> torch.dtype:
+    return torch.float64 if loss.dtype == torch.float64 else torch.float32
+
+
+class _DirectReader:
+    """Reads each loss at once: on a CPU it is there."""
+
+    def __init__(self) -> None:
+        self._newest: list[float] = []
+
+    def put(self, loss: Tensor) -> None:
+        self._newest = [loss.item()]
+
+    def ready(self) -> Iterable[float]:
+        return self._newest
+
+    def rest(self) -> Iterable[float]:
+        return []
+
+
+class _PinnedReader:
+    """Copies each loss to page-locked host memory as the device gets to it, and reads it `lag` steps later.
+
+    Waiting for the event of a step that long ago does not empty the device's queue.
+    """
+
+    def __init__(self, num_iter: int, lag: int, *, dtype: torch.dtype) -> None:
+        self._host = torch.empty(num_iter, dtype=dtype, pin_memory=True)
+        self._lag = lag
+        self._count = 0
+        self._waiting: deque[tuple[int, torch.cuda.Event]] = deque()
+
+    def put(self, loss: Tensor) -> None:
+        self._host[self._count].copy_(loss.reshape(()).to(self._host.dtype), non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(loss.device))
+        self._waiting.append((self._count, event))
+        self._count += 1
+
+    def ready(self) -> Iterable[float]:
+        return self._read(self._lag)
+
+    def rest(self) -> Iterable[float]:
+        return self._read(0)
+
+    def _read(self, keep: int) -> Iterator[float]:
+        while len(self._waiting) > keep:
+            position, event = self._waiting.popleft()
+            event.synchronize()
+            yield self._host[position].item()
+
+
+class _BlockReader:
+    """Keeps the losses on their device and fetches them `lag` at a time: where copies can't run alongside."""
+
+    def __init__(self, num_iter: int, lag: int, *, device: torch.device, dtype: torch.dtype) -> None:
+        self._kept = torch.empty(num_iter, device=device, dtype=dtype)
+        self._lag = lag
+        self._count = 0
+        self._read = 0
+
+    def put(self, loss: Tensor) -> None:
+        self._kept[self._count] = loss.reshape(())
+        self._count += 1
+
+    def ready(self) -> Iterable[float]:
+        return self.rest() if self._count - self._read > self._lag else []
+
+    def rest(self) -> Iterable[float]:
+        fetched: list[float] = self._kept[self._read : self._count].tolist()
+        self._read = self._count
+        return fetched
