@@ -1,0 +1,640 @@
+"""Bad input: what may be in a config, and one clear message for whatever may not."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hints
+from urllib.parse import unquote, urlparse
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steadylr.app.config_folder import config_folder, group_options, groups
+from steadylr.app.schema import Config, Finder
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
+
+MIN_POINTS = 10
+"""Points that must be left of a whole curve after the skips."""
+
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+MAX_NAME_LENGTH = 100
+
+ANALYSIS_KEYS = tuple(
+    f"finder.{name}" for name in ("smooth_f", "smoother", "ema_weight", "skip_start", "skip_end", "rule")
+)
+"""The keys that change how a curve is read, and never what is trained."""
+
+
+class BadInput(ValueError):
+    """A user's input that can't be used. The message names the key, what came, what is allowed, what to do."""
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> BadInput:
+        """One error for one or more problems."""
+        if len(problems) == 1:
+            return cls(problems[0])
+        return cls("\n".join([f"{len(problems)} problems:", *(f"  - {problem}" for problem in problems)]))
+
+
+# --- keys ---
+
+
+def check_overrides(argv: Sequence[str]) -> None:
+    """Refuse a command line with unknown keys or options, before Hydra composes anything.
+
+    Args:
+        argv: the command line without the program's name, Hydra's own options included.
+
+    Raises:
+        BadInput: see unknown_override; also for a --config-dir that is not there.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_known_args(list(argv))[0]
+    if args.shell_completion or args.help or args.hydra_help or args.experimental_rerun:
+        return
+    if args.config_dir and not Path(args.config_dir).is_dir():
+        raise BadInput(
+            f"--config-dir {args.config_dir} is not a folder: give the folder that holds your groups"
+        )
+    own = [args.config_dir] if args.config_dir else []
+    replaced = args.config_path or args.config_name
+    unknown_override(args.overrides, folders=None if replaced else [config_folder(), *own])
+
+
+def unknown_override(overrides: Sequence[str], *, folders: Sequence[str | Path] | None = None) -> None:
+    """Refuse overrides whose key the schema doesn't have, whose option no group has, or that can't be read.
+
+    Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms.
+
+    Args:
+        overrides: as given on the command line, with or without +, ++ or ~.
+        folders: the config folders, the project's first; None: options of groups are left to Hydra.
+
+    Raises:
+        BadInput: with the nearest names. All that is wrong is reported together.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    parsed: list[Override] = []
+    problems: list[str] = []
+
+    def parse(text: str) -> None:
+        try:
+            parsed.append(parser.parse_override(text))
+        except HydraException as error:
+            problems.append(_unreadable(text, error))
+
+    for text in overrides:
+        parse(text)
+    known = _Folders.of(folders, parsed)
+    problems += [problem for override in parsed for problem in _override_problems(override, known)]
+    if problems:
+        raise BadInput.of(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """The folders that groups are looked up in; options are only checked when all of them can be listed."""
+
+    paths: tuple[Path, ...]
+    complete: bool
+
+    @classmethod
+    def of(cls, folders: Sequence[str | Path] | None, overrides: Sequence[Override]) -> _Folders:
+        added = [_local_path(entry) for override in overrides for entry in _searchpath(override)]
+        own = folders if folders is not None else [config_folder()]
+        paths = [Path(entry) for entry in [*own, *added] if entry is not None]
+        complete = folders is not None and None not in added
+        return cls(tuple(path for path in paths if path.is_dir()), complete)
+
+
+def _searchpath(override: Override) -> list[str]:
+    if override.key_or_group != "hydra.searchpath":
+        return []
+    value = override.value()
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+
+
+def _local_path(entry: str) -> Path | None:
+    """The folder that an entry of hydra.searchpath means; None for one inside a package."""
+    parts = urlparse(entry)
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path) if parts.scheme else entry)
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text!r} can't be read as an override: write key=value, or ~key to take a key away"
+    reason = str(error).partition("\n")[0]
+    quoted = f"""'{key}="{value}"'""" if not re.search("[\"']", value) else "'key=\"value\"'"
+    return (
+        f"{text!r} can't be read as an override ({reason}). "
+        f"A value with characters such as ~ = ( ) [ ] {{ }} : or accents needs quotes inside the shell's: {quoted}"
+    )
+
+
+def _override_problems(override: Override, folders: _Folders) -> Iterator[str]:
+    key = override.key_or_group
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        return
+    if "/" in key or key in groups(folders.paths):
+        if folders.complete and not override.is_delete():
+            yield from _option_problems(override, folders.paths)
+        return
+    if (problem := _key_problem(key)) is not None:
+        yield problem
+    elif key == "sweep_name" and not override.is_delete():
+        yield from _sweep_name_override_problems(override)
+
+
+def _option_problems(override: Override, folders: Sequence[Path]) -> Iterator[str]:
+    group = override.key_or_group
+    options = sorted(group_options(group, folders))
+    for option in _given_options(override):
+        if any((folder / group / f"{option}.yaml").is_file() for folder in folders):
+            continue
+        near = difflib.get_close_matches(option, options, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else ""
+        listed = f"allowed: {', '.join(options) or 'nothing: no folder has this group'}"
+        other = (
+            f"; any classifier of torchvision: model=torchvision model.name={option}"
+            if group == "model"
+            else ""
+        )
+        yield f"{group}={option} is not an option of {group}; {hint or listed}{other}"
+
+
+def _given_options(override: Override) -> list[str]:
+    from hydra.core.override_parser.types import ValueType
+
+    if override.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+        values: list[Any] = [_plain_text(entry) for entry in override.sweep_iterator()]
+    elif override.value_type == ValueType.ELEMENT:
+        value = override.value()
+        values = value if isinstance(value, list) else [value]
+    else:
+        return []
+    texts = [str(value).removesuffix(".yaml") for value in values if value is not None]
+    return [text for text in texts if text not in ("", "null") and "${" not in text]
+
+
+def _plain_text(value: Any) -> str:
+    return str(getattr(value, "text", value)).strip("\"'")
+
+
+def _sweep_name_override_problems(override: Override) -> Iterator[str]:
+    given = (override.input_line or "").partition("=")[2]
+    if override.is_sweep_override():
+        yield f"sweep_name names one folder; got {given!r}: give one name"
+        return
+    value = override.value()
+    if isinstance(value, str) and "${" in value:
+        return
+    if (problem := _sweep_name_problem(value, given=given)) is not None:
+        yield problem
+
+
+def _sweep_name_problem(value: Any, *, given: str | None = None) -> str | None:
+    """What is wrong with a sweep_name: it becomes a folder, and must not lead anywhere else."""
+    if not isinstance(value, str):
+        asked = given or str(value)
+        came = type(value).__name__.replace("NoneType", "null")
+        return (
+            f"sweep_name must be text; {asked} arrived as {value!r} ({came}): "
+            f"quote it, 'sweep_name=\"{asked}\"', or begin it with a letter"
+        )
+    allowed = (
+        f"sweep_name must be a plain folder name of 1 to {MAX_NAME_LENGTH} characters: "
+        "no path separators, no dot at its start, no control characters"
+    )
+    plain = re.fullmatch(r"[^/\\\x00-\x1f\x7f]+", value) and value == value.strip()
+    if plain and not value.startswith(".") and len(value.encode()) <= MAX_NAME_LENGTH:
+        return None
+    return f"{allowed}; got {value!r}"
+
+
+_FREE = object()
+
+
+@cache
+def _hints(node: type) -> dict[str, Any]:
+    return get_type_hints(node)
+
+
+def _without_none(hint: Any) -> Any:
+    """X of Optional[X]; anything else as it is."""
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    is_optional = type(None) in get_args(hint) and len(kinds) == 1
+    return kinds[0] if is_optional and get_origin(hint) not in (list, dict) else hint
+
+
+def _inside(hint: Any, part: str) -> Any:
+    """The type of what one part of a key leads to; _FREE where anything goes, None where nothing is."""
+    hint = _without_none(hint)
+    if hint is _FREE:
+        return _FREE
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _hints(hint).get(part)
+    if get_origin(hint) is dict:
+        value = _without_none(get_args(hint)[1])
+        return _FREE if value is Any else value
+    if get_origin(hint) is list and part.isdecimal():
+        return get_args(hint)[0]
+    return None
+
+
+@cache
+def _all_keys() -> tuple[str, ...]:
+    """Every key of the schema, parents before their children."""
+
+    def below(node: type, prefix: str) -> Iterator[str]:
+        for name, hint in _hints(node).items():
+            yield prefix + name
+            if isinstance(hint, type) and is_dataclass(hint):
+                yield from below(hint, f"{prefix}{name}.")
+
+    return tuple(below(Config, ""))
+
+
+def _key_problem(key: str) -> str | None:
+    """None for a key that the schema has, else what is wrong, with the nearest keys."""
+    hint: Any = Config
+    parts = key.split(".")
+    for position, part in enumerate(parts):
+        inside = _inside(hint, part)
+        if inside is None:
+            return _unknown_key(".".join(parts[: position + 1]), ".".join(parts[:position]), hint, whole=key)
+        hint = inside
+    return None
+
+
+def _unknown_key(key: str, parent: str, parent_hint: Any, *, whole: str) -> str:
+    start = f"{whole} is not a key of the config"
+    if (near := _nearest_key(key, parent)) is not None:
+        return f"{start}; did you mean {near}?"
+    parent_hint = _without_none(parent_hint)
+    if not parent:
+        return f"{start}; allowed: {', '.join(_hints(Config))}"
+    if not (isinstance(parent_hint, type) and is_dataclass(parent_hint)):
+        return f"{start}: {parent} is a value, with no keys of its own"
+    names = ", ".join(_hints(parent_hint))
+    more = ""
+    if "kwargs" in _hints(parent_hint):
+        free = f"{parent}.kwargs{whole.removeprefix(parent)}"
+        more = f"; arguments of the {parent} itself go below {parent}.kwargs: ++{free}=VALUE"
+    return f"{start}; {parent} has {names}{more}"
+
+
+def _nearest_key(key: str, parent: str) -> str | None:
+    """The key that was probably meant: of the same parent, of the same name elsewhere, or one that looks alike."""
+    name = key.rpartition(".")[2]
+    siblings = {
+        known.rpartition(".")[2]: known for known in _all_keys() if known.rpartition(".")[0] == parent
+    }
+    if near := difflib.get_close_matches(name, siblings, n=1, cutoff=0.7):
+        return siblings[near[0]]
+    elsewhere = [known for known in _all_keys() if known.rpartition(".")[2] == name]
+    if elsewhere and name not in ("name", "kwargs"):
+        return " or ".join(elsewhere)
+    alike = difflib.get_close_matches(key, _all_keys(), n=1, cutoff=0.75 if not parent else 0.85)
+    return alike[0] if alike else None
+
+
+# --- values ---
+
+
+def check_config(cfg: DictConfig) -> Config:
+    """Turn a composed config into dataclasses, or say all that is wrong with it.
+
+    ~ is expanded in data.root and store.dir; a transform without arguments gets an empty mapping.
+
+    Args:
+        cfg: as Hydra composed it, or loaded from a file.
+
+    Raises:
+        BadInput: unknown keys, missing values, wrong types, or values outside their range.
+    """
+    try:
+        given = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
+        given.pop("hydra", None)
+        problems, known = _known_part(given, Config, "")
+        typed = OmegaConf.merge(OmegaConf.structured(Config), known)
+    except OmegaConfBaseException as error:
+        raise BadInput(_omegaconf_message(error)) from None
+    missing = [_missing(key) for key in sorted(OmegaConf.missing_keys(typed))]
+    if missing:
+        raise BadInput.of([*problems, *missing])
+    config = cast(Config, OmegaConf.to_object(typed))
+    problems += _value_problems(config)
+    if problems:
+        raise BadInput.of(problems)
+    if config.data.root is not None:
+        config.data.root = os.path.expanduser(config.data.root)
+    config.store.dir = os.path.expanduser(config.store.dir)
+    transforms = config.augmentation.transforms
+    config.augmentation.transforms = {name: arguments or {} for name, arguments in transforms.items()}
+    return config
+
+
+def _omegaconf_message(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None)
+    reason = str(error).partition("\n")[0]
+    return f"{key}: {reason}" if key else reason
+
+
+def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list[str], dict[str, Any]]:
+    """What is wrong with the keys of a mapping, and the mapping without the unknown ones."""
+    problems: list[str] = []
+    known: dict[str, Any] = {}
+    for name, value in given.items():
+        key = f"{prefix}{name}"
+        hint = _hints(node).get(str(name))
+        if hint is None:
+            problems.append(_key_problem(key) or f"{key} is not a key of the config")
+        elif isinstance(hint, type) and is_dataclass(hint) and isinstance(value, Mapping):
+            inner, known[str(name)] = _known_part(value, hint, f"{key}.")
+            problems += inner
+        elif (element := _element_class(hint)) is not None and isinstance(value, list):
+            parts = [_known_part(entry, element, f"{key}.{i}.") for i, entry in enumerate(value)]
+            problems += [problem for inner, _ in parts for problem in inner]
+            known[str(name)] = [entry for _, entry in parts]
+        else:
+            known[str(name)] = value
+    return problems, known
+
+
+def _element_class(hint: Any) -> type | None:
+    """The dataclass X of list[X]."""
+    if get_origin(hint) is not list:
+        return None
+    element = get_args(hint)[0]
+    return element if isinstance(element, type) and is_dataclass(element) else None
+
+
+_EXAMPLES = {
+    "data.root": "data.root=/path/to/images",
+    "model.name": "model.name=regnet_y_400mf",
+}
+
+
+def _missing(key: str) -> str:
+    return f"{key} is missing: give {_EXAMPLES.get(key, f'{key}=VALUE')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The allowed values of a number: from low to high, an end left out where it is open."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = True
+    note: str = ""
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is allowed; NaN never is."""
+        above = value > self.low if self.open_low else value >= self.low
+        return above and (value < self.high if self.open_high else value <= self.high)
+
+    def words(self) -> str:
+        """The range as one would say it."""
+        note = f" ({self.note})" if self.note else ""
+        if self.high == math.inf:
+            return f"{'above' if self.open_low else 'at least'} {self.low:g}{note}"
+        ends = f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+        return f"in {ends}{note}"
+
+
+_SEED = Range(0, 2**63, note="below 2**63")
+_COUNT = Range(1)
+_POSITIVE = Range(0, open_low=True)
+_NOT_NEGATIVE = Range(0)
+
+RANGES: dict[str, Range] = {
+    "seed": _SEED,
+    "seeds.init": _SEED,
+    "seeds.order": _SEED,
+    "seeds.augment": _SEED,
+    "seeds.noise": _SEED,
+    "data.image_size": _COUNT,
+    "data.batch_size": _COUNT,
+    "data.workers": Range(0, note="0: none besides the training itself, null: as suits the machine"),
+    "optimizer.weight_decay": _NOT_NEGATIVE,
+    "loss.label_smoothing": Range(0, 1),
+    "finder.start_lr": _POSITIVE,
+    "finder.end_lr": _POSITIVE,
+    "finder.num_iter": Range(2, note="the two ends of the ramp"),
+    "finder.diverge_th": Range(0, open_low=True, note="null switches the stop rule off"),
+    "finder.accumulation_steps": _COUNT,
+    "finder.val_every": Range(0, note="0: never"),
+    "finder.val_samples": _COUNT,
+    "finder.smooth_f": Range(0, 1, note="the share of the curve that one smoothed point sees; 0 is off"),
+    "finder.ema_weight": Range(0, 1, open_low=True, open_high=False),
+    "finder.skip_start": _NOT_NEGATIVE,
+    "finder.skip_end": _NOT_NEGATIVE,
+    "device.threads": Range(1, note="null: the cores divided by the workers"),
+    "device.workers": Range(1, note="null: as many as there are cores, or GPUs"),
+    "onecycle.div_factor": Range(1, note="it divides the peak LR"),
+    "onecycle.final_div_factor": Range(1, note="it divides the peak LR"),
+    "onecycle.pct_start": Range(0, 1, open_low=True),
+    "onecycle.base_momentum": Range(0, 1),
+    "onecycle.max_momentum": Range(0, 1),
+    "onecycle.total_steps": Range(2, note="null: not known yet"),
+}
+"""What every number of the config may be. null is allowed where the schema says so."""
+
+
+def _value_problems(config: Config) -> list[str]:
+    """All that is wrong with the values of a config, in the order of its groups."""
+    problems = []
+    for key, allowed in RANGES.items():
+        value = _value(config, key)
+        if value is not None and not allowed.holds(value):
+            problems.append(f"{key} must be {allowed.words()}; got {value}")
+    for check in (_data_problems, _optimizer_problems, _loss_problems, _finder_problems, _device_problems):
+        problems += check(config)
+    problems += _onecycle_problems(config)
+    if (problem := _sweep_name_problem(config.sweep_name)) is not None:
+        problems.append(problem)
+    if not config.store.dir.strip():
+        problems.append("store.dir must name a folder; got nothing: give one, or store.enabled=false")
+    # a wrong seed shows again in every stream that follows it
+    return list(dict.fromkeys(problems))
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _data_problems(config: Config) -> Iterator[str]:
+    from steadylr.run.fingerprint import DATASETS
+
+    data = config.data
+    if data.name not in DATASETS:
+        near = difflib.get_close_matches(data.name, DATASETS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(DATASETS)}"
+        yield f"data.name={data.name} is not known; {hint}"
+    elif data.name != "fashion_mnist_mini" and not (data.root or "").strip():
+        yield f"data.root is needed for data.name={data.name}: give data.root=/path/to/images"
+    if not data.mean or len(data.mean) != len(data.std):
+        yield (
+            "data.mean and data.std must have one number per channel, as many of one as of the other; "
+            f"got {data.mean} and {data.std}"
+        )
+    if not all(math.isfinite(value) for value in data.mean):
+        yield f"data.mean must be finite; got {data.mean}"
+    if not all(math.isfinite(value) and value > 0 for value in data.std):
+        yield f"data.std must be above 0; got {data.std}"
+
+
+def _optimizer_problems(config: Config) -> Iterator[str]:
+    for position, group in enumerate(config.optimizer.groups):
+        key = f"optimizer.groups.{position}"
+        if not group.pattern:
+            yield f"{key}.pattern must match names of parameters, such as fc.*; got an empty text"
+        if not _POSITIVE.holds(group.lr_mult):
+            yield f"{key}.lr_mult must be above 0; got {group.lr_mult}"
+        if group.weight_decay is not None and not _NOT_NEGATIVE.holds(group.weight_decay):
+            yield f"{key}.weight_decay must be at least 0 (null: the common one); got {group.weight_decay}"
+
+
+def _loss_problems(config: Config) -> Iterator[str]:
+    if config.loss.name == "mse" and config.loss.label_smoothing != 0:
+        yield (
+            f"loss.label_smoothing must be 0 with loss.name=mse; got {config.loss.label_smoothing}: "
+            "leave it out, or take loss=cross_entropy"
+        )
+
+
+def _finder_problems(config: Config) -> Iterator[str]:
+    finder = config.finder
+    if finder.start_lr >= finder.end_lr:
+        yield (
+            "finder.start_lr must be below finder.end_lr; "
+            f"got finder.start_lr={finder.start_lr:g} and finder.end_lr={finder.end_lr:g}"
+        )
+    if min(finder.skip_start, finder.skip_end, finder.val_every) >= 0 and finder.num_iter >= 2:
+        yield from _too_few_points(finder)
+    rules = _rule_names()
+    if finder.rule not in rules:
+        near = difflib.get_close_matches(finder.rule, rules, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(rules)}"
+        yield f"finder.rule={finder.rule} is not known; {hint}"
+
+
+def _too_few_points(finder: Finder) -> Iterator[str]:
+    points = math.ceil(finder.num_iter / max(1, finder.val_every))
+    left = points - finder.skip_start - finder.skip_end
+    if left >= MIN_POINTS:
+        return
+    needed = (MIN_POINTS + finder.skip_start + finder.skip_end) * max(1, finder.val_every)
+    every = f" read every finder.val_every={finder.val_every} steps" if finder.val_every > 1 else ""
+    yield (
+        f"finder.num_iter={finder.num_iter}{every} leaves {max(0, left)} points after "
+        f"finder.skip_start={finder.skip_start} and finder.skip_end={finder.skip_end}; "
+        f"at least {MIN_POINTS} are needed: raise finder.num_iter to {needed} or more, or lower the skips"
+    )
+
+
+def _rule_names() -> list[str]:
+    """The rules of the registry, the user's own included. numpy comes with them."""
+    from steadylr.core.suggestion import RULES
+
+    return sorted(RULES)
+
+
+def _device_problems(config: Config) -> Iterator[str]:
+    device = config.device
+    if device.precision not in PRECISIONS:
+        yield f"device.precision must be one of {', '.join(PRECISIONS)}; got {device.precision}"
+    if device.precision == "16-mixed" and device.accelerator == "cpu":
+        yield (
+            "device.precision=16-mixed does not work with device.accelerator=cpu: "
+            "use device.precision=bf16-mixed or 32"
+        )
+
+
+def _onecycle_problems(config: Config) -> Iterator[str]:
+    onecycle = config.onecycle
+    if onecycle.base_momentum > onecycle.max_momentum:
+        yield (
+            "onecycle.base_momentum must not be above onecycle.max_momentum; "
+            f"got {onecycle.base_momentum} and {onecycle.max_momentum}"
+        )
+    steps = onecycle.total_steps
+    if steps is not None and steps >= 2 and 0 < onecycle.pct_start < 1 and steps * onecycle.pct_start <= 1:
+        yield (
+            "onecycle.pct_start * onecycle.total_steps must be above 1, so that the LR has steps to rise in; "
+            f"got {onecycle.pct_start} * {steps}"
+        )
+
+
+def doubts(config: Config) -> list[str]:
+    """What is allowed in a config and yet probably not meant, as warnings."""
+    found = []
+    if config.model.freeze and config.model.weights is None:
+        found.append(
+            "model.freeze=true without model.weights freezes random weights: only the last layer learns, "
+            "on random features; give model.weights, or leave model.freeze out"
+        )
+    return found
+
+
+# --- what is trained ---
+
+
+def training_config(config: Config) -> dict[str, Any]:
+    """All of a config that shapes a curve, as plain JSON values; equal for two configs that train alike.
+
+    Seeds are not in it, nor what the caller adds from the machine: threads, the kind of device, and
+    fingerprints of the data and of a file of weights. A key that nothing depends on is left out: val_samples
+    without val_every. The transforms are a list of pairs, as their order counts.
+    """
+    data, finder, device = config.data, config.finder, config.device
+    ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
+    trained = {
+        "model": asdict(config.model),
+        "data": _some(data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
+        "augmentation": [
+            [name, arguments or {}] for name, arguments in config.augmentation.transforms.items()
+        ],
+        "optimizer": asdict(config.optimizer),
+        "loss": asdict(config.loss),
+        "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
+        "device": _some(device, ("precision", "channels_last", "deterministic")),
+    }
+    return cast("dict[str, Any]", _json_value(trained))
+
+
+def _some(node: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(node, name) for name in names}
+
+
+def _json_value(value: Any) -> Any:
+    """Enums as their values, tuples as lists, keys as text, all the way down."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    return value
