@@ -174,3 +174,11 @@ def test_it_says_how_many_more_runs_would_help() -> None:
     assert any(f"{found.runs_needed} further runs would bring" in s for s in verdict(found).advice)
     assert any("more than 50 further runs" in s for s in verdict(consensus(spread(1e4))).advice)
     assert not any("further run" in s for s in verdict(consensus(spread(1.01, 5))).advice)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(3.4444, "3.44."), (12.0, "12."), (1e5, "1e5."), (2.5e12, "2.5e12.")]
+)
+def test_ratios_are_written_short(ratio: float, text: str) -> None:
+    """The summary writes ratios with three digits and short exponents."""
+    assert verdict(consensus([1e-12, 1e-12 * ratio, 2e-12])).summary.endswith(f"a factor of {text}")

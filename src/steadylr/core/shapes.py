@@ -42,8 +42,8 @@ def odd_curves(curves: Sequence[Curve]) -> tuple[OddCurve, ...]:
     where start is the median of the first tenth and min the minimum of the smoothed curve. A curve without a
     descent is 0, and 0.5 where it climbs or isn't finite. On 200 points, equally far apart in log10 lr, its
     distance is the root mean square difference to the pointwise median of all curves: the smallest one when
-    the curve may move by up to 0.3 in log10 lr (a quarter of the range at most): moving is no other shape. It is
-    odd when
+    the curve may move by up to 0.3 in log10 lr (a quarter of the range at most), as moving is no other shape.
+    It is odd when
 
         distance > max(0.2, median(distances) + 4 * 1.4826 * MAD(distances))
 

@@ -214,4 +214,4 @@ def _have(n: int) -> str:
 
 
 def _factor(ratio: float) -> str:
-    return f"{ratio:.3g}"
+    return f"{ratio:.3g}".replace("e+0", "e").replace("e+", "e")
