@@ -13,20 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FIXED = frozenset(
-    {
-        "CenterCrop",
-        "ConvertImageDtype",
-        "Grayscale",
-        "Identity",
-        "Normalize",
-        "Pad",
-        "RGB",
-        "Resize",
-        "ToDtype",
-        "ToPureTensor",
-    }
-)
+FIXED = frozenset({"CenterCrop", "Grayscale", "Identity", "Pad", "RGB", "Resize"})
 """Transforms that draw nothing."""
 
 FROM_FULL_IMAGE = frozenset({"RandomResizedCrop", "RandomResize", "RandomShortestSize", "ScaleJitter"})
@@ -46,6 +33,7 @@ NOT_OFFERED = frozenset(
             "Lambda",
             "LinearTransformation",
         ),
+        *("ConvertImageDtype", "Normalize", "ToDtype", "ToPureTensor"),  # done afterwards, for all images
         *("CutMix", "MixUp", "FiveCrop", "TenCrop", "PILToTensor", "ToImage", "ToPILImage", "ToTensor"),
         *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "SetClampingMode"),
         *("SanitizeBoundingBoxes", "SanitizeKeyPoints", "RandomIoUCrop", "UniformTemporalSubsample"),

@@ -246,9 +246,12 @@ def _load_torchvision(name: str, root: Path, *, download: bool) -> _Loaded:
         train, validation = (
             dataset_class(root, train=train, download=not present) for train in (True, False)
         )
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # torchvision raises whatever the damage leads to
         what = "can't be read" if present else "could not be downloaded"
-        raise DataError(f"data.name={name} in data.root={str(root)!r} {what}: {error}") from error
+        raise DataError(
+            f"data.name={name} in data.root={str(root)!r} {what} ({type(error).__name__}: {error}); "
+            "take the damaged files away and set data.download=true"
+        ) from error
     names = tuple(str(class_name) for class_name in train.classes)
     channels = 3 if name == "cifar10" else 1
     return _as_arrays(train), _as_arrays(validation), names, channels

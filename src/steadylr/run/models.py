@@ -222,7 +222,7 @@ def _build_from_zoo(
                 arguments.setdefault(option, value)
     try:
         model = zoo.get_model(name, weights=weights if published else None, **arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise ValueError(
             f"model.name={name} can't be built with data.image_size={image_size} and {dict(kwargs)}: {error}"
         ) from error

@@ -315,16 +315,22 @@ def _accumulate(
     """Leave the mean gradient over the batches on the parameters; give the mean loss, detached."""
     optimizer.zero_grad(set_to_none=True)
     if accumulation_steps == 1:
-        loss = take_step(model, next(batches))
+        loss = _one_number(take_step(model, next(batches)))
         backward(loss)
         return _over_processes(loss.detach())
     total: Tensor | None = None
     for _ in range(accumulation_steps):
-        loss = take_step(model, next(batches))
+        loss = _one_number(take_step(model, next(batches)))
         backward(loss / accumulation_steps)
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None
     return _over_processes(total / accumulation_steps)
+
+
+def _one_number(loss: Tensor) -> Tensor:
+    if loss.numel() != 1:
+        raise ValueError(f"the loss must be one number; got a tensor of shape {tuple(loss.shape)}")
+    return loss
 
 
 def _over_processes(loss: Tensor) -> Tensor:
@@ -375,8 +381,6 @@ class _Reader(Protocol):
 
 
 def _reader(loss: Tensor, num_iter: int, read_lag: int | None) -> _Reader:
-    if loss.numel() != 1:
-        raise ValueError(f"the loss must be one number; got a tensor of shape {tuple(loss.shape)}")
     on_cpu = loss.device.type == "cpu"
     lag = (0 if on_cpu else ACCELERATOR_READ_LAG) if read_lag is None else read_lag
     if lag == 0:

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import itertools
+import multiprocessing
+import pickle
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from steadylr.run.augmentation import build_augmentation
+from steadylr.run.data import (
+    ArrayImages,
+    Batch,
+    Data,
+    TrainBatches,
+    ValidationBatches,
+    default_data_workers,
+    load_data,
+    make_batches,
+)
+from steadylr.run.fingerprint import DataError, data_fingerprint
+from steadylr.run.randomness import GeneratorStates, Streams
+
+DRAWING: dict[str, dict[str, Any]] = {
+    "RandomResizedCrop": {"scale": [0.5, 1.0]},
+    "RandomHorizontalFlip": {},
+    "ColorJitter": {"brightness": 0.3, "contrast": 0.3},
+}
+
+
+def batches_of(data: Data, *, augmented: bool = False, **changes: Any) -> TrainBatches:
+    augmentation = build_augmentation(DRAWING, image_size=data.image_size) if augmented else None
+    settings = {"batch_size": 16, "streams": Streams.same(0), "workers": 0, "drop_last": False, **changes}
+    return make_batches(data, augmentation=augmentation, **settings)
+
+
+def take(batches: TrainBatches, count: int) -> list[Batch]:
+    iterator: Any = iter(batches)
+    with closing(iterator):
+        return list(itertools.islice(iterator, count))
+
+
+def same(one: list[Batch], two: list[Batch]) -> bool:
+    return len(one) == len(two) and all(
+        torch.equal(a, b) for pair in zip(one, two, strict=True) for a, b in zip(*pair, strict=True)
+    )
+
+
+def names(batches: list[Batch]) -> list[int]:
+    """Which images of small_data came, read off their first pixel."""
+    return [round((x * 0.25 + 0.5).item() * 255) for inputs, _ in batches for x in inputs[:, 0, 0, 0]]
+
+
+def test_the_embedded_data_is_what_it_is_said_to_be() -> None:
+    """5,000 and 1,000 grey images of 28 x 28 in ten classes, all of which occur."""
+    data = load_data("fashion_mnist_mini")
+    assert (len(data.train), len(data.validation)) == (5000, 1000)
+    assert (data.num_classes, data.in_channels, data.image_size) == (10, 1, 28)
+    assert data.train.image(0).shape == (1, 28, 28)
+    assert data.train.image(0).dtype == torch.uint8
+    assert torch.bincount(data.train.targets).min() > 400
+    assert data.fingerprint == data_fingerprint("fashion_mnist_mini")
+
+
+def test_batches_of_the_embedded_data_are_normalised() -> None:
+    """With the data set's own mean and deviation the pixels have mean 0 and deviation 1, nearly."""
+    inputs, targets = take(batches_of(load_data("fashion_mnist_mini"), batch_size=1000), 1)[0]
+    assert inputs.shape == (1000, 1, 28, 28)
+    assert inputs.dtype == torch.float32
+    assert targets.dtype == torch.int64
+    assert inputs.mean().item() == pytest.approx(0, abs=0.05)
+    assert inputs.std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_every_image_comes_with_its_own_label(small_data: Data) -> None:
+    """Over one epoch each image comes once, with its target."""
+    batches = take(batches_of(small_data), 4)
+    labels = torch.cat([targets for _, targets in batches]).tolist()
+    came = names(batches)
+    assert sorted(came) == list(range(50))
+    assert labels == [name % 3 for name in came]
+
+
+def test_given_statistics_are_used(small_data: Data) -> None:
+    """A pixel p becomes (p / 255 - mean) / std."""
+    data = dataclasses.replace(small_data, mean=(0.1,), std=(0.2,))
+    inputs, _ = take(batches_of(data, batch_size=50), 1)[0]
+    wanted = (small_data.train.image(7).float() / 255 - 0.1) / 0.2  # one batch of all: nothing is shuffled
+    assert torch.allclose(inputs[7], wanted, atol=1e-6)
+
+
+def test_one_number_stands_for_all_channels() -> None:
+    """mean=[0.5] on one channel; two numbers on one channel are refused."""
+    assert load_data("fashion_mnist_mini", mean=[0.5], std=[0.5]).mean == (0.5,)
+    with pytest.raises(DataError, match=r"data\.mean must be one finite number, or 1"):
+        load_data("fashion_mnist_mini", mean=[0.5, 0.5])
+    with pytest.raises(DataError, match=r"data\.std must be above 0"):
+        load_data("fashion_mnist_mini", std=[0.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("augmented", [False, True])
+def test_batches_are_the_same_for_any_number_of_workers(small_data: Data, augmented: bool) -> None:
+    """0, 1 and 3 workers give the same bits over several epochs."""
+    wanted = take(batches_of(small_data, augmented=augmented), 10)
+    for workers in (1, 3):
+        assert same(take(batches_of(small_data, augmented=augmented, workers=workers), 10), wanted)
+
+
+@pytest.mark.slow
+def test_batches_of_files_are_the_same_for_any_number_of_workers(image_tree: Path) -> None:
+    """Decoding and scaling in a worker gives the bits that it gives in the training process."""
+    data = load_data("imagefolder", root=image_tree, image_size=16)
+    for augmented in (False, True):
+        wanted = take(batches_of(data, augmented=augmented, batch_size=5), 6)
+        assert same(take(batches_of(data, augmented=augmented, batch_size=5, workers=2), 6), wanted)
+
+
+def test_threads_of_the_training_process_change_no_bits() -> None:
+    """Means over large images are summed on one thread, as they are in a data worker."""
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 300, 300), dtype=np.uint8))
+    images = ArrayImages(pixels, torch.zeros(2, dtype=torch.int64))
+    data = Data(images, images, ("a",), 3, 300, (0.5,) * 3, (0.25,) * 3, "large")
+    wanted = take(batches_of(data, augmented=True, batch_size=2), 3)
+    torch.set_num_threads(2)
+    assert same(take(batches_of(data, augmented=True, batch_size=2), 3), wanted)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("stream", ["init", "noise"])
+def test_other_streams_change_no_batch(small_data: Data, stream: str) -> None:
+    """Batches depend on the order and augment seeds only."""
+    other = dataclasses.replace(Streams.same(0), **{stream: 1})
+    wanted = take(batches_of(small_data, augmented=True), 5)
+    assert same(take(batches_of(small_data, augmented=True, streams=other), 5), wanted)
+
+
+def test_the_order_seed_leaves_the_augmentation_draws_untouched(small_data: Data) -> None:
+    """A sample's k-th appearance looks the same in whatever batch it comes."""
+
+    def by_draw(streams: Streams) -> dict[tuple[int, int], torch.Tensor]:
+        batches = batches_of(small_data, augmented=True, streams=streams)
+        seen: dict[tuple[int, int], torch.Tensor] = {}
+        draws = itertools.islice(batches._sampler, 8)
+        for items, (inputs, _) in zip(draws, take(batches, 8), strict=True):
+            seen.update(zip(items, inputs, strict=True))
+        return seen
+
+    one, two = by_draw(Streams(0, 1, 5, 0)), by_draw(Streams(0, 2, 5, 0))
+    assert list(one) != list(two)
+    assert all(torch.equal(image, two[key]) for key, image in one.items())
+
+
+def test_the_augment_seed_leaves_the_order_untouched(small_data: Data) -> None:
+    """Other draws on the same images: same targets, other inputs."""
+    one = take(batches_of(small_data, augmented=True, streams=Streams(0, 1, 1, 0)), 5)
+    two = take(batches_of(small_data, augmented=True, streams=Streams(0, 1, 2, 0)), 5)
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True))
+    assert not any(torch.equal(a[0], b[0]) for a, b in zip(one, two, strict=True))
+
+
+def test_an_image_is_augmented_anew_each_time_it_is_drawn(small_data: Data) -> None:
+    """The draw number enters: the second epoch does not repeat the first one's crops."""
+    batches = take(batches_of(small_data, augmented=True, batch_size=50), 2)  # not shuffled: one batch of all
+    assert not torch.equal(batches[0][0], batches[1][0])
+
+
+@pytest.mark.parametrize(
+    "workers", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_making_batches_draws_nothing_from_the_noise_stream(small_data: Data, workers: int) -> None:
+    """Neither augmentation in the training process nor starting workers moves a global generator."""
+    before = GeneratorStates.now()
+    take(batches_of(small_data, augmented=True, workers=workers), 3)
+    assert before.same_as(GeneratorStates.now())
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_whether_augmentation_drew_is_reported(small_data: Data, workers: int) -> None:
+    """Also from a worker; an augmentation that draws nothing is unused."""
+    drawing = batches_of(small_data, augmented=True, workers=workers)
+    assert not drawing.augment_used
+    take(drawing, 2)
+    assert drawing.augment_used
+    fixed = make_batches(
+        small_data,
+        batch_size=16,
+        streams=Streams.same(0),
+        workers=workers,
+        augmentation=build_augmentation({"CenterCrop": {}}, image_size=8),
+    )
+    take(fixed, 2)
+    assert not fixed.augment_used
+
+
+def test_one_batch_of_everything_uses_no_order(small_data: Data) -> None:
+    """The order stream is reported as unused exactly when it changes nothing."""
+    one, two = (batches_of(small_data, batch_size=50, streams=Streams(0, seed, 0, 0)) for seed in (1, 2))
+    assert not one.order_used
+    assert same(take(one, 2), take(two, 2))
+    assert batches_of(small_data, batch_size=49).order_used
+
+
+def test_a_second_pass_over_the_batches_gives_the_same_bits(small_data: Data) -> None:
+    """Training twice on the same object gives the same numbers twice."""
+    batches = batches_of(small_data, augmented=True)
+    assert same(take(batches, 6), take(batches, 6))
+
+
+def test_images_are_scaled_to_the_image_size() -> None:
+    """Arrays too, with and without augmentation."""
+    data = load_data("fashion_mnist_mini", image_size=16)
+    assert take(batches_of(data), 1)[0][0].shape == (16, 1, 16, 16)
+    assert take(batches_of(data, augmented=True), 1)[0][0].shape == (16, 1, 16, 16)
+
+
+def test_channels_last_changes_the_layout_only(small_data: Data) -> None:
+    """Same values, other strides."""
+    data = load_data("fashion_mnist_mini", image_size=8)
+    plain, last = (take(batches_of(data, channels_last=flag), 1)[0][0] for flag in (False, True))
+    assert torch.equal(plain, last)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_image_folder_is_read(image_tree: Path) -> None:
+    """Classes by folder name, images of any size, in colour."""
+    data = load_data("imagefolder", root=image_tree, image_size=16)
+    assert data.class_names == ("cat", "dog")
+    assert (len(data.train), len(data.validation)) == (12, 4)
+    assert data.train.targets.tolist() == [0] * 6 + [1] * 6
+    assert data.train.image(0).shape == (3, 20, 30)
+    assert take(batches_of(data, batch_size=5), 1)[0][0].shape == (5, 3, 16, 16)
+
+
+def _remove_class_images(tree: Path) -> None:
+    for file in (tree / "train" / "dog").iterdir():
+        file.unlink()
+
+
+def _spoil(relative: str, content: bytes) -> Callable[[Path], None]:
+    def spoil(tree: Path) -> None:
+        (tree / relative).write_bytes(content)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_remove_class_images, r"the class folder '.*train.dog' under data\.root holds no images"),
+        (_spoil("train/cat/3.png", b""), r"train.cat.3\.png' under data\.root can't be read as an image"),
+        (_spoil("val/dog/1.png", b"text"), r"val.dog.1\.png' under data\.root can't be read as an image"),
+        (
+            lambda tree: (tree / "val" / "cow").mkdir(),
+            r"class folder '.*val.cow' under data\.root holds no images",
+        ),
+        (lambda tree: (tree / "val" / "dog").rename(tree / "val" / "cow"), "same class folders; .* cow, dog"),
+        (lambda tree: (tree / "val").rename(tree / "valid"), r"no folder val/.*it holds train/, valid/"),
+    ],
+)
+def test_a_damaged_tree_is_refused_before_training(
+    image_tree: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    """The message names the file or folder and the key."""
+    spoil(image_tree)
+    with pytest.raises(DataError, match=message):
+        load_data("imagefolder", root=image_tree)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_file_that_breaks_later_is_named_also_from_a_worker(image_tree: Path, workers: int) -> None:
+    """The message is one line, the same with and without workers: no worker's traceback."""
+    data = load_data("imagefolder", root=image_tree, image_size=16)
+    (image_tree / "train" / "cat" / "2.png").write_bytes(b"gone")
+    with pytest.raises(DataError, match=r"train.cat.2\.png' under data\.root can't be read") as caught:
+        take(batches_of(data, batch_size=12, workers=workers), 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_augmentation_that_changes_the_channels_is_refused(image_tree: Path) -> None:
+    """The model was built for the data's channels."""
+    data = load_data("imagefolder", root=image_tree, image_size=16)
+    grey = build_augmentation({"Grayscale": {}}, image_size=16)
+    with pytest.raises(DataError, match=r"images of shape \(3, height, width\); got \(1, 16, 16\)"):
+        take(make_batches(data, batch_size=2, streams=Streams.same(0), workers=0, augmentation=grey), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "fashion"}, r"data\.name='fashion' is not known; did you mean fashion_mnist"),
+        ({"name": "cifar10"}, r"data\.root is needed for data\.name=cifar10"),
+        ({"name": "imagefolder"}, r"data\.root is needed for data\.name=imagefolder"),
+        ({"image_size": 3}, r"data\.image_size must be at least 4; got 3"),
+    ],
+)
+def test_data_that_cannot_be_loaded_is_refused(changes: dict[str, Any], message: str) -> None:
+    """The message names the key, what came and what is allowed."""
+    with pytest.raises(DataError, match=message):
+        load_data(**{"name": "fashion_mnist_mini", **changes})
+
+
+def test_absent_data_without_download_says_how_to_get_it(tmp_path: Path) -> None:
+    """No network is touched unless data.download=true."""
+    for name in ("cifar10", "fashion_mnist"):
+        with pytest.raises(DataError, match=r"is not in data\.root=.*: set data\.download=true"):
+            load_data(name, root=tmp_path)
+
+
+def test_fashion_mnist_is_read_through_torchvision(tmp_path: Path) -> None:
+    """Files in the published format, made here, arrive as images with labels."""
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part, count in (("train", 20), ("t10k", 10)):
+        pixels = np.arange(count * 784, dtype=np.uint64).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes()
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, count) + bytes(range(10)) * (count // 10)
+        )
+    data = load_data("fashion_mnist", root=tmp_path)
+    assert (len(data.train), len(data.validation), data.num_classes, data.in_channels) == (20, 10, 10, 1)
+    assert data.train.image(1).flatten()[:3].tolist() == [16, 17, 18]  # 784 = 3 * 256 + 16
+    assert data.train.targets[13] == 3
+    (folder / "train-images-idx3-ubyte").write_bytes(gzip.compress(b"cut short"))
+    with pytest.raises(DataError, match=r"data\.name=fashion_mnist in data\.root=.* can't be read"):
+        load_data("fashion_mnist", root=tmp_path)
+
+
+def test_a_damaged_cifar10_is_refused(tmp_path: Path) -> None:
+    """torchvision's checksums are asked; the message names root and key."""
+    from steadylr.run.fingerprint import TORCHVISION_FILES
+
+    for name in TORCHVISION_FILES["cifar10"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(pickle.dumps({}))
+    with pytest.raises(DataError, match=r"data\.name=cifar10 in data\.root=.* can't be read"):
+        load_data("cifar10", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 51, "drop_last": True}, r"data\.batch_size=51 is above the 50 training samples"),
+        ({"batch_size": 0}, r"data\.batch_size must be at least 1"),
+        ({"workers": -1}, r"data\.workers must be at least 0; got -1"),
+    ],
+)
+def test_impossible_batches_are_refused(small_data: Data, changes: dict[str, Any], message: str) -> None:
+    """Before the first batch is asked for."""
+    with pytest.raises(ValueError, match=message):
+        batches_of(small_data, **changes)
+
+
+def test_images_in_memory_need_no_workers(small_data: Data, image_tree: Path) -> None:
+    """For files: one less than the cores, from 1 to 8."""
+    files = load_data("imagefolder", root=image_tree)
+    assert default_data_workers(small_data, cores=64) == 0
+    assert [default_data_workers(files, cores=cores) for cores in (1, 2, 4, 64)] == [1, 1, 3, 8]
+
+
+def _in_a_daemon(data: Data, found: Any) -> None:
+    found.put(len(take(batches_of(data, workers=1), 2)))
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_process_pool_can_have_data_workers(small_data: Data) -> None:
+    """Daemonic processes may not have children, by Python's rule; these end with their parent."""
+    context: Any = multiprocessing.get_context("spawn")
+    found = context.Queue()
+    process = context.Process(target=_in_a_daemon, args=(small_data, found), daemon=True)
+    process.start()
+    assert found.get(timeout=120) == 2
+    process.join(30)
+
+
+@pytest.mark.slow
+def test_closing_the_iterator_ends_its_workers(small_data: Data) -> None:
+    """No process outlives the batches that it made."""
+    iterator: Any = iter(batches_of(small_data, workers=2))
+    next(iterator)
+    assert len(multiprocessing.active_children()) >= 2
+    iterator.close()
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
+
+
+def test_the_validation_subset_is_fixed_and_spread_evenly(small_data: Data) -> None:
+    """Every iteration gives the same images; a subset reaches over all of the data."""
+    batches = ValidationBatches(small_data, size=10, batch_size=4)
+    assert batches.indices == list(range(0, 50, 5))
+    once, again = list(batches), list(batches)
+    assert [len(targets) for _, targets in once] == [4, 4, 2]
+    assert same(once, again)
+    assert names(once) == batches.indices
+
+
+def test_a_validation_subset_larger_than_the_data_is_all_of_it(small_data: Data) -> None:
+    """Asking for more is no error; asking for none is."""
+    assert ValidationBatches(small_data, size=1000, batch_size=8).indices == list(range(50))
+    with pytest.raises(ValueError, match="at least 1"):
+        ValidationBatches(small_data, size=0, batch_size=8)
+
+
+def test_batches_do_not_end(small_data: Data) -> None:
+    """Epoch follows epoch."""
+    iterator: Iterator[Batch] = iter(batches_of(small_data, batch_size=25))
+    assert len(list(itertools.islice(iterator, 30))) == 30

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from steadylr.core.ramp import Ramp
+from steadylr.run.augmentation import build_augmentation
+from steadylr.run.data import load_data, make_batches
+from steadylr.run.device import on_device, place, resolve_device
+from steadylr.run.losses import build_loss
+from steadylr.run.models import build_model
+from steadylr.run.names import STREAMS
+from steadylr.run.optimizers import build_optimizer
+from steadylr.run.randomness import Streams, drawing_init, seed_noise
+from steadylr.run.range_test import range_test
+
+DRAWING: dict[str, dict[str, Any]] = {"RandomCrop": {"padding": 2}, "RandomHorizontalFlip": {}}
+
+
+@dataclass(frozen=True)
+class Trained:
+    digest: str
+    used: dict[str, bool]
+
+
+def train(
+    streams: Streams, *, workers: int = 0, augmented: bool = True, dropout: float = 0.2, threads: int = 1
+) -> Trained:
+    """A short run as the application makes it."""
+    data = load_data("fashion_mnist_mini")
+    device = resolve_device("cpu", threads=threads)
+    augmentation = build_augmentation(DRAWING if augmented else {}, image_size=28)
+    with on_device(device) as fabric:
+        with drawing_init(streams) as init:
+            built = build_model(
+                "small_resnet",
+                num_classes=10,
+                in_channels=1,
+                image_size=28,
+                kwargs={"dropout": dropout, "widths": [8, 16]},
+            )
+        optimizer, ratios = build_optimizer("sgd", built.model, lr=0.1, kwargs={"momentum": 0.9})
+        model, wrapped = place(fabric, device, built.model, optimizer)
+        batches = make_batches(
+            data, batch_size=32, streams=streams, workers=workers, augmentation=augmentation
+        )
+        seed_noise(streams)
+        result = range_test(
+            model,
+            wrapped,
+            batches,
+            build_loss("cross_entropy", num_classes=10),
+            Ramp(1e-4, 1.0, 10),
+            lr_ratios=ratios,
+            backward=fabric.backward,
+            restore=False,
+        )
+    used = {
+        "init": init.used,
+        "order": batches.order_used,
+        "augment": batches.augment_used,
+        "noise": result.noise_used,
+    }
+    return Trained(result.curve.digest(), used)
+
+
+@pytest.mark.slow
+def test_the_same_seeds_give_the_same_bits_for_any_number_of_workers() -> None:
+    """0, 1 and 3 data workers, whatever was drawn before."""
+    wanted = train(Streams(0, 1, 2, 3))
+    torch.manual_seed(99)
+    assert train(Streams(0, 1, 2, 3)) == wanted
+    assert train(Streams(0, 1, 2, 3), workers=1) == wanted
+    assert train(Streams(0, 1, 2, 3), workers=3) == wanted
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_seed_of_each_used_stream_changes_the_curve(stream: str) -> None:
+    """All four are used by a model with dropout on augmented data."""
+    base = Streams.same(0)
+    one = train(base)
+    two = train(dataclasses.replace(base, **{stream: 1}))
+    assert one.used == dict.fromkeys(STREAMS, True)
+    assert one.digest != two.digest
+
+
+@pytest.mark.parametrize(
+    ("stream", "without"), [("augment", {"augmented": False}), ("noise", {"dropout": 0.0})]
+)
+def test_a_stream_that_nothing_draws_from_is_unused_and_changes_nothing(
+    stream: str, without: dict[str, Any]
+) -> None:
+    """So its seed may be left out of what identifies the run."""
+    base = Streams.same(0)
+    one = train(base, **without)
+    two = train(dataclasses.replace(base, **{stream: 1}), **without)
+    assert one.used == {**dict.fromkeys(STREAMS, True), stream: False}
+    assert one.digest == two.digest
