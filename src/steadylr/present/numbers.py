@@ -1,0 +1,54 @@
+"""How numbers are written, on the terminal and in figures alike."""
+
+from __future__ import annotations
+
+import math
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_lr(lr: float) -> str:
+    """An LR with three significant digits and a short exponent: 0.0616 is "6.16e-2"."""
+    if not math.isfinite(lr):
+        return str(lr)
+    mantissa, exponent = f"{lr:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def format_lr_range(low: float, high: float) -> str:
+    """Two LRs as a range: "1.79e-2 to 6.16e-2"."""
+    return f"{format_lr(low)} to {format_lr(high)}"
+
+
+def format_loss(loss: float) -> str:
+    """A loss with four significant digits: "0.6034"; no exponent between 1e-4 and 1e5."""
+    if not math.isfinite(loss):
+        return str(loss)
+    return f"{loss:#.4g}".rstrip(".")
+
+
+def format_ratio(ratio: float) -> str:
+    """A ratio of LRs with three significant digits: "3.44", "12.0", "1.07e5"."""
+    return format_lr(ratio) if ratio >= 1000 else f"{ratio:#.3g}".rstrip(".")
+
+
+def format_duration(seconds: float) -> str:
+    """A time span as people say it: "8 s", "3 min 20 s", "2 h 10 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def format_power(exponent: int, factor: float = 1) -> str:
+    """A tick label of a log axis: "10⁻²", or "3×10⁻²" with a factor."""
+    power = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    return power if factor == 1 else f"{factor:g}×{power}"
+
+
+def count(number: int, noun: str) -> str:
+    """A count with its noun in the right number: "1 run", "3 runs"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
