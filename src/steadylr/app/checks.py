@@ -37,7 +37,7 @@ ANALYSIS_KEYS = tuple(
 
 
 class BadInput(ValueError):
-    """A user's input that can't be used. The message names the key, what came, what is allowed, what to do."""
+    """Input that can't be used. The message names the key, what came, what is allowed and what to do."""
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> BadInput:
@@ -51,10 +51,23 @@ class BadInput(ValueError):
 
 
 def check_overrides(argv: Sequence[str]) -> None:
-    """Refuse a command line with unknown keys or options, before Hydra composes anything.
+    """Refuse a command line of find_lr.py with unknown keys or options, before Hydra composes anything.
 
     Args:
         argv: the command line without the program's name, Hydra's own options included.
+
+    Raises:
+        BadInput: see unknown_override; also for a --config-dir that is not there.
+    """
+    check_keys(argv, Config)
+
+
+def check_keys(argv: Sequence[str], schema: type) -> None:
+    """Refuse a command line with keys that a schema doesn't have, or options that no group has.
+
+    Args:
+        argv: the command line without the program's name, Hydra's own options included.
+        schema: the dataclass of the whole config.
 
     Raises:
         BadInput: see unknown_override; also for a --config-dir that is not there.
@@ -70,16 +83,19 @@ def check_overrides(argv: Sequence[str]) -> None:
         )
     own = [args.config_dir] if args.config_dir else []
     replaced = args.config_path or args.config_name
-    unknown_override(args.overrides, folders=None if replaced else [config_folder(), *own])
+    unknown_override(args.overrides, schema=schema, folders=None if replaced else [config_folder(), *own])
 
 
-def unknown_override(overrides: Sequence[str], *, folders: Sequence[str | Path] | None = None) -> None:
+def unknown_override(
+    overrides: Sequence[str], *, schema: type = Config, folders: Sequence[str | Path] | None = None
+) -> None:
     """Refuse overrides whose key the schema doesn't have, whose option no group has, or that can't be read.
 
     Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms.
 
     Args:
         overrides: as given on the command line, with or without +, ++ or ~.
+        schema: the dataclass of the whole config.
         folders: the config folders, the project's first; None: options of groups are left to Hydra.
 
     Raises:
@@ -101,7 +117,7 @@ def unknown_override(overrides: Sequence[str], *, folders: Sequence[str | Path] 
     for text in overrides:
         parse(text)
     known = _Folders.of(folders, parsed)
-    problems += [problem for override in parsed for problem in _override_problems(override, known)]
+    problems += [problem for override in parsed for problem in _override_problems(override, known, schema)]
     if problems:
         raise BadInput.of(problems)
 
@@ -145,19 +161,21 @@ def _unreadable(text: str, error: Exception) -> str:
     quoted = f"""'{key}="{value}"'""" if not re.search("[\"']", value) else "'key=\"value\"'"
     return (
         f"{text!r} can't be read as an override ({reason}). "
-        f"A value with characters such as ~ = ( ) [ ] {{ }} : or accents needs quotes inside the shell's: {quoted}"
+        f"A value with accents or characters such as ~ = ( ) [ ] {{ }} : needs quotes inside the shell's: "
+        f"{quoted}"
     )
 
 
-def _override_problems(override: Override, folders: _Folders) -> Iterator[str]:
+def _override_problems(override: Override, folders: _Folders, schema: type) -> Iterator[str]:
     key = override.key_or_group
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return
-    if "/" in key or key in groups(folders.paths):
+    names = groups(folders.paths)
+    if "/" in key or key in names:
         if folders.complete and not override.is_delete():
             yield from _option_problems(override, folders.paths)
         return
-    if (problem := _key_problem(key)) is not None:
+    if (problem := _key_problem(key, schema, groups=names)) is not None:
         yield problem
     elif key == "sweep_name" and not override.is_delete():
         yield from _sweep_name_override_problems(override)
@@ -169,15 +187,12 @@ def _option_problems(override: Override, folders: Sequence[Path]) -> Iterator[st
     for option in _given_options(override):
         if any((folder / group / f"{option}.yaml").is_file() for folder in folders):
             continue
-        near = difflib.get_close_matches(option, options, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else ""
-        listed = f"allowed: {', '.join(options) or 'nothing: no folder has this group'}"
-        other = (
-            f"; any classifier of torchvision: model=torchvision model.name={option}"
-            if group == "model"
-            else ""
-        )
-        yield f"{group}={option} is not an option of {group}; {hint or listed}{other}"
+        near = difflib.get_close_matches(option, options, n=2, cutoff=0.6)
+        allowed = f"allowed: {', '.join(options) or 'nothing, as no folder has this group'}"
+        hint = f"did you mean {' or '.join(near)}?" if near else allowed
+        if group == "model":
+            hint += f" (any classifier of torchvision: model=torchvision model.name={option})"
+        yield f"{group}={option} is not an option of {group}; {hint}"
 
 
 def _given_options(override: Override) -> list[str]:
@@ -260,8 +275,8 @@ def _inside(hint: Any, part: str) -> Any:
 
 
 @cache
-def _all_keys() -> tuple[str, ...]:
-    """Every key of the schema, parents before their children."""
+def _all_keys(schema: type) -> tuple[str, ...]:
+    """Every key of a schema, parents before their children."""
 
     def below(node: type, prefix: str) -> Iterator[str]:
         for name, hint in _hints(node).items():
@@ -269,51 +284,51 @@ def _all_keys() -> tuple[str, ...]:
             if isinstance(hint, type) and is_dataclass(hint):
                 yield from below(hint, f"{prefix}{name}.")
 
-    return tuple(below(Config, ""))
+    return tuple(below(schema, ""))
 
 
-def _key_problem(key: str) -> str | None:
-    """None for a key that the schema has, else what is wrong, with the nearest keys."""
-    hint: Any = Config
+def _key_problem(key: str, schema: type, *, groups: Sequence[str] = ()) -> str | None:
+    """None for a key that a schema has, else what is wrong, with the nearest keys or groups."""
+    hint: Any = schema
     parts = key.split(".")
     for position, part in enumerate(parts):
         inside = _inside(hint, part)
         if inside is None:
-            return _unknown_key(".".join(parts[: position + 1]), ".".join(parts[:position]), hint, whole=key)
+            return _unknown_key(parts, position, _without_none(hint), schema=schema, groups=groups)
         hint = inside
     return None
 
 
-def _unknown_key(key: str, parent: str, parent_hint: Any, *, whole: str) -> str:
-    start = f"{whole} is not a key of the config"
-    if (near := _nearest_key(key, parent)) is not None:
-        return f"{start}; did you mean {near}?"
-    parent_hint = _without_none(parent_hint)
-    if not parent:
-        return f"{start}; allowed: {', '.join(_hints(Config))}"
+def _unknown_key(
+    parts: Sequence[str], position: int, parent_hint: Any, *, schema: type, groups: Sequence[str]
+) -> str:
+    """The message about a key whose part at a position is not known."""
+    parent, rest = ".".join(parts[:position]), parts[position:]
+    start = f"{'.'.join(parts)} is not a key of the config"
     if not (isinstance(parent_hint, type) and is_dataclass(parent_hint)):
         return f"{start}: {parent} is a value, with no keys of its own"
-    names = ", ".join(_hints(parent_hint))
+    names = list(_hints(parent_hint))
+    siblings = names if parent else [*names, *groups]
+    if near := difflib.get_close_matches(rest[0], siblings, n=1, cutoff=0.7):
+        meant = ".".join([*parts[:position], near[0], *rest[1:]])
+        known = meant if _key_problem(meant, schema) is None else ".".join([*parts[:position], near[0]])
+        return f"{start}; did you mean {known}?"
+    if elsewhere := _same_name_elsewhere(parts[-1], schema):
+        return f"{start}; did you mean {' or '.join(elsewhere)}?"
+    if not parent:
+        return f"{start}; allowed: {', '.join(names)}"
     more = ""
-    if "kwargs" in _hints(parent_hint):
-        free = f"{parent}.kwargs{whole.removeprefix(parent)}"
+    if "kwargs" in names:
+        free = ".".join([parent, "kwargs", *rest])
         more = f"; arguments of the {parent} itself go below {parent}.kwargs: ++{free}=VALUE"
-    return f"{start}; {parent} has {names}{more}"
+    return f"{start}; {parent} has {', '.join(names)}{more}"
 
 
-def _nearest_key(key: str, parent: str) -> str | None:
-    """The key that was probably meant: of the same parent, of the same name elsewhere, or one that looks alike."""
-    name = key.rpartition(".")[2]
-    siblings = {
-        known.rpartition(".")[2]: known for known in _all_keys() if known.rpartition(".")[0] == parent
-    }
-    if near := difflib.get_close_matches(name, siblings, n=1, cutoff=0.7):
-        return siblings[near[0]]
-    elsewhere = [known for known in _all_keys() if known.rpartition(".")[2] == name]
-    if elsewhere and name not in ("name", "kwargs"):
-        return " or ".join(elsewhere)
-    alike = difflib.get_close_matches(key, _all_keys(), n=1, cutoff=0.75 if not parent else 0.85)
-    return alike[0] if alike else None
+def _same_name_elsewhere(name: str, schema: type) -> list[str]:
+    """Keys that end in this name; none for names that every group has."""
+    if name in ("name", "kwargs"):
+        return []
+    return [key for key in _all_keys(schema) if key.rpartition(".")[2] == name]
 
 
 # --- values ---
@@ -366,7 +381,7 @@ def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list
         key = f"{prefix}{name}"
         hint = _hints(node).get(str(name))
         if hint is None:
-            problems.append(_key_problem(key) or f"{key} is not a key of the config")
+            problems.append(_key_problem(key, Config) or f"{key} is not a key of the config")
         elif isinstance(hint, type) and is_dataclass(hint) and isinstance(value, Mapping):
             inner, known[str(name)] = _known_part(value, hint, f"{key}.")
             problems += inner

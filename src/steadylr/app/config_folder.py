@@ -40,8 +40,8 @@ def groups(folders: Iterable[str | Path]) -> list[str]:
 def help_text(folders: Sequence[str | Path]) -> str:
     """What --help prints, read from hydra/help/steadylr.yaml.
 
-    It is the text that Hydra would print; but Hydra composes a config first and copies it for every group, which
-    takes several times as long as all the rest.
+    It is the text that Hydra would print; but Hydra composes a config first and copies it for every group,
+    which takes several times as long as all the rest.
 
     Args:
         folders: the config folder, then those that the user adds.

@@ -180,6 +180,7 @@ class Consensus:
     """What is taken from many runs."""
 
     choose: Choose = Choose.geometric_mean
+    mix: bool = False
 
 
 @dataclass

@@ -66,7 +66,9 @@ class Curve:
                 f"lr must rise from point to point; got {self.lr[i]} then {self.lr[i + 1]} at point {i + 1}"
             )
         if self.num_iter < self.lr.size:
-            raise ValueError(f"num_iter must be at least the {self.lr.size} points given; got {self.num_iter}")
+            raise ValueError(
+                f"num_iter must be at least the {self.lr.size} points given; got {self.num_iter}"
+            )
 
     def __len__(self) -> int:
         return int(self.lr.size)

@@ -61,7 +61,7 @@ class Ramp:
             return self.end_lr
         share = step / (self.num_iter - 1)
         if self.step_mode == "exp":
-            return self.start_lr * (self.end_lr / self.start_lr) ** share
+            return self.start_lr * math.pow(self.end_lr / self.start_lr, share)
         return self.start_lr + (self.end_lr - self.start_lr) * share
 
     def lrs(self) -> npt.NDArray[np.float64]:

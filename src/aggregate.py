@@ -1,0 +1,11 @@
+"""Read finished runs again, without training: `python src/aggregate.py 'sweep=outputs/sweeps/<name>'`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from steadylr.app.aggregate import main  # noqa: E402  (the path comes first)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The main command: `python src/find_lr.py [-m] overrides...`, or `steadylr` once installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+from omegaconf import OmegaConf
+
+from steadylr.app.checks import BadInput, check_overrides
+from steadylr.app.config_folder import config_folder
+from steadylr.app.schema import register
+from steadylr.app.session import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, SESSION, job_number
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+register()
+OmegaConf.register_new_resolver("steadylr.job_number", job_number, replace=True)
+
+
+def task(cfg: DictConfig) -> None:
+    """One Hydra job, in whatever process a launcher runs it."""
+    from steadylr.app.job import do_job
+
+    do_job(cfg)
+
+
+def main() -> None:
+    """Run the command line, aggregate what a sweep left, and exit with an honest code."""
+    try:
+        check_overrides(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=config_folder(), config_name="find_lr")(task)()
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(finish(interrupted=True))
+    sys.exit(finish())
+
+
+def finish(*, interrupted: bool = False) -> int:
+    """Aggregate the sweep, if this command was one; give the exit code."""
+    code = SESSION.exit_code or EXIT_OK
+    if SESSION.sweep_folder is not None and not SESSION.refused:
+        from steadylr.app.sweep import conclude
+
+        code = max(code, conclude(SESSION.sweep_folder))
+    if interrupted:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code

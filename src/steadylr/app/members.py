@@ -1,0 +1,255 @@
+"""What takes part in an aggregate: jobs of sweeps, single runs, curves from elsewhere, plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from steadylr.app.checks import BadInput
+from steadylr.app.job import CURVE_FILE, job_folders
+from steadylr.core.curve import Curve
+from steadylr.core.diagnosis import diagnose
+from steadylr.core.settings import Reading
+from steadylr.core.suggestion import Outcome, Suggestion, suggest_all
+from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
+from steadylr.store.files import DamagedFile, NewerSchema
+from steadylr.store.records import RECORD_FILE, RunRecord, read_record, read_status
+
+VALUE_RULE = "given"
+"""The rule's name of a number that somebody brought along: no curve, no rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One reading of one run, as an aggregate takes it.
+
+    Args:
+        label: what people call it: a job's folder, a file, "value 2".
+        run: identifies the curve: equal for readings of the same curve.
+        kind: what must be equal for suggestions to be averaged: the training without its seeds; {} if unknown.
+        setting: how the curve was read: rule, smooth_f and the rest.
+        overrides: the job's command line.
+        suggestions: by rule.
+        rule: the headline rule.
+        findings: codes of the diagnosis.
+        curve: the curve that the rules read; None for a number without a curve.
+        record: the job's record, where there is one.
+        lr_ratios: of the parameter groups, each group's LR over the ramp's.
+    """
+
+    label: str
+    run: str
+    kind: dict[str, Any]
+    setting: dict[str, Any]
+    overrides: tuple[str, ...]
+    suggestions: dict[str, Suggestion]
+    rule: str
+    findings: tuple[str, ...]
+    curve: Curve | None
+    record: RunRecord | None = None
+    lr_ratios: tuple[float, ...] = (1.0,)
+
+    @property
+    def headline(self) -> Suggestion:
+        """The suggestion that counts."""
+        return self.suggestions[self.rule]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that left no suggestion because it failed."""
+
+    label: str
+    overrides: tuple[str, ...]
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """All that takes part, all that failed, and the files that could not be read."""
+
+    members: tuple[Member, ...] = ()
+    failed: tuple[FailedJob, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Analysis settings that replace the recorded ones; None keeps what each record says."""
+
+    smooth_f: float | None = None
+    smoother: str | None = None
+    ema_weight: float | None = None
+    skip_start: int | None = None
+    skip_end: int | None = None
+    rule: str | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that replace recorded ones."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+
+KEEP = Reread()
+
+
+def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Members:
+    """Read the job folders of one sweep; what can't be read is a problem, and the rest still counts.
+
+    Args:
+        folder: outputs/sweeps/<sweep_name>.
+        reread: analysis settings that replace the recorded ones.
+        named: put the sweep's name before the jobs' numbers in their labels.
+
+    Raises:
+        BadInput: the folder isn't there or holds no jobs.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>")
+    jobs = job_folders(folder)
+    if not jobs:
+        raise BadInput(
+            f"sweep={folder}: no job folders (0, 1, 2 ...) in it, so it is no sweep; for the folder of a "
+            f"single run use 'runs=[{folder}]'"
+        )
+    before = f"{folder.name}/" if named else ""
+    gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
+    return _latest(joined(gathered))
+
+
+def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+    """Read the folders of single runs.
+
+    Raises:
+        BadInput: a folder isn't there.
+    """
+    given = list(folders)
+    for folder in given:
+        if not folder.is_dir():
+            raise BadInput(f"runs: {folder} is no folder; give folders such as outputs/runs/<time>")
+    return joined([from_job(folder, reread=reread, label=folder.name) for folder in given])
+
+
+def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+    """Read curves that others wrote: CSV files with the columns lr and loss."""
+    reading = Reading(**{name: value for name, value in reread.given.items() if name != "rule"})
+    rule = reread.rule or "bracket"
+    members, problems = [], []
+    for file in files:
+        try:
+            curve = load_csv_curve(file)
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        members.append(_read(Member(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), reading))
+    return Members(tuple(members), problems=tuple(problems))
+
+
+def from_values(values: Sequence[float]) -> Members:
+    """Take numbers that somebody has: each counts as one run."""
+    members = []
+    for place, value in enumerate(values, start=1):
+        found = Suggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
+        label = f"value {place}"
+        members.append(Member(label, label, {}, {}, (), {VALUE_RULE: found}, VALUE_RULE, (), None))
+    return Members(tuple(members))
+
+
+def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
+    """Read one job's folder, which people call `label`."""
+    try:
+        status = read_status(folder)
+    except FileNotFoundError:
+        return Members(problems=(f"{folder}: no status.json, so the job never ended; run the same command again",))
+    except (DamagedFile, NewerSchema) as error:
+        return Members(problems=(str(error),))
+    if status.status in ("failed", "interrupted"):
+        reason = status.error or status.status
+        return Members(failed=(FailedJob(label, tuple(status.overrides), status.status, reason),))
+    try:
+        record = read_record(folder)
+        curves = load_run_curves(folder / CURVE_FILE)
+    except (FileNotFoundError, DamagedFile, NewerSchema) as error:
+        return Members(problems=(str(error),))
+    if curves.read.digest() != record.run["curve_digest"]:
+        return Members(problems=(f"{folder / CURVE_FILE}: is not the curve that {RECORD_FILE} describes",))
+    return Members((_member(label, record, curves, reread),))
+
+
+def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:
+    finder = record.config["finder"]
+    setting = {name: finder[name] for name in Reread.__slots__}
+    member = Member(
+        label=label,
+        run=record.run["curve_digest"],
+        kind=kind_of(record.config),
+        setting=setting,
+        overrides=tuple(record.overrides),
+        suggestions=record.suggestions,
+        rule=record.rule,
+        findings=tuple(finding["code"] for finding in record.diagnosis),
+        curve=curves.read,
+        record=record,
+        lr_ratios=curves.lr_ratios,
+    )
+    if not reread.given:
+        return member
+    merged = {**setting, **reread.given}
+    rule = merged.pop("rule")
+    return _read(replace(member, rule=rule), Reading(**merged))
+
+
+def joined(parts: Sequence[Members]) -> Members:
+    """All parts as one."""
+    return Members(
+        tuple(member for part in parts for member in part.members),
+        tuple(job for part in parts for job in part.failed),
+        tuple(problem for part in parts for problem in part.problems),
+    )
+
+
+def _read(member: Member, reading: Reading) -> Member:
+    """The same member with its curve read anew."""
+    assert member.curve is not None
+    return replace(
+        member,
+        setting={**asdict(reading), "rule": member.rule},
+        suggestions=suggest_all(member.curve, reading=reading),
+        findings=tuple(finding.code.value for finding in diagnose(member.curve, reading)),
+    )
+
+
+def _latest(found: Members) -> Members:
+    """Of jobs that are the same job, run twice into one sweep, the later one; matched by key, not by position."""
+    by_key = {member.record.job_key if member.record else member.label: member for member in found.members}
+    return replace(found, members=tuple(by_key.values()))
+
+
+def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for the suggestions of two runs to be averaged: what is trained, by dotted key.
+
+    Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went.
+    """
+    parts = {name: config[name] for name in ("model", "data", "augmentation", "optimizer", "loss")}
+    parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
+    parts["device"] = {"precision": config["device"]["precision"]}
+    return {key: value for key, value in _flat(parts).items() if key not in HOW_NOT_WHAT}
+
+
+READING_KEYS = frozenset(Reread.__slots__)
+HOW_NOT_WHAT = frozenset({"data.root", "data.download", "data.workers", "data.pin_memory"})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,57 @@
+"""What one command remembers until it exits: the single run's result, or which sweep it filled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+EXIT_OK, EXIT_FAILED, EXIT_NO_ANSWER, EXIT_INTERRUPTED = 0, 1, 3, 130
+"""Exit codes: an answer and no failed job; failed jobs or bad input; no usable answer; interrupted."""
+
+JOB_OFFSET = "STEADYLR_JOB_OFFSET"
+"""Environment variable: the number of the first job folder that this command may write. Workers inherit it."""
+
+
+@dataclass
+class Session:
+    """State of one command, in the parent process only."""
+
+    sweep_folder: Path | None = None
+    exit_code: int | None = None
+    dry_run: bool = False
+    refused: bool = False
+
+
+SESSION = Session()
+
+
+def next_job_number(sweep_folder: Path) -> int:
+    """The first number above those of the job folders that are there; 0 for a folder that isn't."""
+    if not sweep_folder.is_dir():
+        return 0
+    numbers = [int(entry.name) for entry in sweep_folder.iterdir() if entry.name.isdecimal()]
+    return max(numbers, default=-1) + 1
+
+
+class SweepCallback(Callback):
+    """Tells the session which folder a sweep writes to, before its first job.
+
+    The aggregation itself runs after Hydra has returned: an error inside a callback is only a warning to Hydra.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the folder, and let new jobs be numbered after those that are already there."""
+        SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
+        os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
+
+
+def job_number(number: Any) -> int:
+    """Hydra's number of a job, moved past the job folders that the sweep already has."""
+    return int(number) + int(os.environ.get(JOB_OFFSET, "0"))

@@ -1,0 +1,64 @@
+"""The store by one command: `python src/store.py [list|size|clear]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from steadylr.app.session import EXIT_FAILED, EXIT_OK
+from steadylr.store.curve_store import CurveStore, EntryInfo, StoreError
+from steadylr.store.files import DamagedFile, NewerSchema
+
+DEFAULT_FOLDER = Path("outputs/store")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    options = _parser().parse_args(arguments)
+    try:
+        sys.exit(_do(options))
+    except (StoreError, DamagedFile, NewerSchema) as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="store.py", description="Look at the store of finished trainings, or clear it.")
+    parser.add_argument("action", nargs="?", choices=("size", "list", "clear"), default="size", help="default: size")
+    parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="store.dir (default: %(default)s)")
+    parser.add_argument("--older-than-days", type=float, help="clear: only what was stored longer ago than this")
+    return parser
+
+
+def _do(options: argparse.Namespace) -> int:
+    if not options.dir.is_dir():
+        print(f"--dir {options.dir}: no store there; it is made by the first training", file=sys.stderr)
+        return EXIT_FAILED
+    store = CurveStore(options.dir, create=False)
+    if options.action == "clear":
+        age = None if options.older_than_days is None else timedelta(days=options.older_than_days)
+        print(f"{store.clear(older_than=age)} trainings removed from {options.dir}")
+        return EXIT_OK
+    entries = store.entries()
+    if options.action == "list":
+        for entry in entries:
+            print(_line(entry))
+    print(f"{len(entries)} trainings, {store.size() / 1e6:.1f} MB in {options.dir}")
+    return EXIT_OK
+
+
+def _line(entry: EntryInfo) -> str:
+    """One stored training in one line: when, how large, what, or what is wrong with it."""
+    when = entry.modified.astimezone().strftime("%Y-%m-%d %H:%M")
+    what = entry.problem or _what(entry)
+    return f"{when}  {entry.bytes / 1e3:8.1f} kB  {entry.key[:12]}  {what}"
+
+
+def _what(entry: EntryInfo) -> str:
+    stored = entry.meta.get("stored_as", {})
+    training, seeds, used = (stored.get(part, {}) for part in ("training", "seeds", "used"))
+    named = ", ".join(f"{stream}={seeds[stream]}" for stream in used)
+    model, data = (training.get(part, {}).get("name", "?") for part in ("model", "data"))
+    return f"{model} on {data}, {training.get('finder', {}).get('num_iter', '?')} iterations, seeds {named}"

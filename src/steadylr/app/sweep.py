@@ -1,0 +1,156 @@
+"""One answer from many runs: consensus, verdict and plan for each kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from steadylr.app.analysis import plan_of
+from steadylr.app.checks import BadInput
+from steadylr.app.members import FailedJob, Member, Members
+from steadylr.core.consensus import Choice, Observation, SweepConsensus, consensus_of
+from steadylr.core.diagnosis import Code
+from steadylr.core.onecycle import Plan
+from steadylr.core.shapes import OddCurve, odd_curves
+from steadylr.core.verdict import Verdict, verdict
+
+if TYPE_CHECKING:
+    from steadylr.app.schema import OneCycle
+    from steadylr.core.curve import Curve
+
+NOISY = frozenset({Code.NOISY.value})
+EDGE_BOUND = frozenset({Code.NEVER_DIVERGED.value, Code.MINIMUM_AT_EDGE.value})
+
+
+@dataclass(frozen=True, slots=True)
+class KindAnswer:
+    """What the runs of one kind say: those that train the same thing, seeds aside.
+
+    Args:
+        label: what sets this kind apart from the others, by dotted key; empty when there is one kind only.
+        members: the readings, in the order of the jobs.
+        runs: name of each run (the label of its first member) by its digest.
+        odd: names of runs whose curve has another shape than the rest, with what was measured.
+    """
+
+    label: dict[str, Any]
+    members: tuple[Member, ...]
+    runs: dict[str, str]
+    consensus: SweepConsensus
+    verdict: Verdict
+    odd: dict[str, OddCurve]
+    plan: Plan | None
+
+    @property
+    def title(self) -> str:
+        """The label as text: "model.name=mlp, data.batch_size=16"."""
+        return ", ".join(f"{key}={value}" for key, value in self.label.items())
+
+
+@dataclass(frozen=True, slots=True)
+class SweepAnswer:
+    """What a sweep says: one answer a kind of run, and what failed or could not be read."""
+
+    kinds: tuple[KindAnswer, ...]
+    failed: tuple[FailedJob, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether every kind of run has an LR to use."""
+        return bool(self.kinds) and all(kind.plan is not None for kind in self.kinds)
+
+
+def answer_sweep(found: Members, *, choose: Choice, onecycle: OneCycle, mix: bool = False) -> SweepAnswer:
+    """Bring together what many readings say.
+
+    Args:
+        found: what takes part.
+        choose: which number of the consensus is the peak of the plan.
+        onecycle: how the plan is made.
+        mix: average runs of different kinds all the same.
+
+    Raises:
+        BadInput: an LR that is zero, negative or no number.
+    """
+    kinds = {"": list(found.members)} if mix else _by_kind(found.members)
+    labels = _labels([members[0].kind for members in kinds.values() if members])
+    answers = [
+        _answer_kind(members, label, choose=choose, onecycle=onecycle)
+        for members, label in zip(kinds.values(), labels, strict=False)
+    ]
+    return SweepAnswer(tuple(answers), found.failed, found.problems)
+
+
+def _by_kind(members: Sequence[Member]) -> dict[str, list[Member]]:
+    """Members by what they train, in the order in which the kinds come."""
+    kinds: dict[str, list[Member]] = {}
+    for member in members:
+        kinds.setdefault(repr(sorted(member.kind.items(), key=lambda item: item[0])), []).append(member)
+    return kinds
+
+
+def _labels(kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each kind the keys in which the kinds differ."""
+    names = sorted({name for kind in kinds for name in kind})
+    differing = [name for name in names if len({repr(kind.get(name)) for kind in kinds}) > 1]
+    return [{name: kind[name] for name in differing if name in kind} for kind in kinds]
+
+
+def _answer_kind(
+    members: Sequence[Member], label: dict[str, Any], *, choose: Choice, onecycle: OneCycle
+) -> KindAnswer:
+    try:
+        observations = [_observation(member) for member in members]
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    found = consensus_of(observations, choose=choose)
+    runs: dict[str, str] = {}
+    for member in members:
+        runs.setdefault(member.run, member.label)
+    odd = _odd(members, runs)
+    head = found.headline
+    return KindAnswer(
+        label=label,
+        members=tuple(members),
+        runs=runs,
+        consensus=found,
+        verdict=verdict(
+            head,
+            noisy_runs=_runs_with(NOISY, members, found),
+            edge_runs=_runs_with(EDGE_BOUND, members, found),
+            odd_runs=tuple(odd),
+        ),
+        odd=odd,
+        plan=None
+        if head.lr is None
+        else plan_of(onecycle, head.lr, low=head.low, high=head.high, lr_ratios=_lr_ratios(members)),
+    )
+
+
+def _observation(member: Member) -> Observation:
+    headline = member.headline
+    if headline.lr is not None and not headline.lr > 0:
+        raise ValueError(f"{member.label}: an LR must be a number above 0; got {headline.lr!r}")
+    return Observation(member.run, headline.lr, headline.outcome.value, member.setting)
+
+
+def _odd(members: Sequence[Member], runs: Mapping[str, str]) -> dict[str, OddCurve]:
+    """The runs whose curve has another shape than the rest, by name."""
+    curves: dict[str, Curve] = {m.run: m.curve for m in members if m.curve is not None}
+    names = [runs[run] for run in curves]
+    return {names[odd.index]: odd for odd in odd_curves(list(curves.values()))}
+
+
+def _runs_with(codes: frozenset[str], members: Sequence[Member], found: SweepConsensus) -> set[str]:
+    """The runs with an LR that have such a finding under every setting that they were read with."""
+    answered = {run for run, lr in found.run_lrs.items() if lr is not None}
+    clean = {member.run for member in members if not codes & set(member.findings)}
+    return answered - clean
+
+
+def _lr_ratios(members: Sequence[Member]) -> tuple[float, ...]:
+    """The parameter groups' LR ratios, where the runs agree on them."""
+    known = {tuple(member.lr_ratios) for member in members}
+    return known.pop() if len(known) == 1 else (1.0,)

@@ -1,0 +1,202 @@
+"""From a config to the raw numbers of one run: what identifies a training, and how it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steadylr.app.checks import training_config
+from steadylr.run.environment import cpu_cores, package_versions, probe_device
+from steadylr.run.fingerprint import data_fingerprint
+from steadylr.run.names import STREAMS
+
+if TYPE_CHECKING:
+    from steadylr.app.schema import Config
+    from steadylr.store.curve_file import RunCurves
+
+ENGINE_VERSION = 1
+"""Raised whenever the engine would draw other numbers or take other steps from the same config."""
+
+KEYED_PACKAGES = ("torch", "torchvision")
+
+StepReport = Callable[[int, float, "float | None"], None]
+"""(step, lr, newest loss or None): what a training tells while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What identifies one distinct training: two that are equal give the same curve, bit for bit.
+
+    Args:
+        shape: everything that shapes the curve except the seeds, as plain JSON values.
+        seeds: the seed of each random stream.
+    """
+
+    shape: dict[str, Any]
+    seeds: dict[str, int]
+
+    def on_device(self, kind: str) -> Training:
+        """The same training on another kind of device."""
+        return replace(self, shape={**self.shape, "device_kind": kind})
+
+
+def describe_training(config: Config, *, threads: int) -> Training:
+    """Say what identifies the training that a config asks for, without importing torch.
+
+    Raises:
+        DataError: the data isn't where the config says.
+    """
+    versions = package_versions()
+    shape = {
+        **training_config(config),
+        "threads": threads,
+        "device_kind": probe_device(config.device.accelerator.value),
+        "data_fingerprint": data_fingerprint(config.data.name, root=config.data.root),
+        "weights": weights_fingerprint(config.model.weights),
+        "versions": {name: versions.get(name) for name in KEYED_PACKAGES},
+        "engine": ENGINE_VERSION,
+    }
+    return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
+
+
+def weights_fingerprint(weights: str | None) -> str | None:
+    """What tells one file of weights from another at the same path: its size and time; None for no file."""
+    path = None if weights is None else Path(weights).expanduser()
+    if path is None or not path.is_file():
+        return None
+    status = path.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def threads_for(config: Config, *, workers: int) -> int:
+    """Threads of one training: what the config says, else the cores divided by the workers."""
+    if config.device.threads is not None:
+        return config.device.threads
+    return max(1, cpu_cores() // workers)
+
+
+def train(
+    config: Config, training: Training, *, report: StepReport | None = None, gpu: int | None = None
+) -> tuple[RunCurves, tuple[str, ...]]:
+    """Do the training that a config asks for.
+
+    Args:
+        config: what to train.
+        training: describe_training of it; gives the number of threads.
+        report: told after every step.
+        gpu: which of several GPUs; None: the first.
+
+    Returns:
+        The raw numbers, and the names of the random streams that something drew from.
+
+    Raises:
+        ValueError: data, a model, an optimizer or a device that can't be had as the config says.
+        OutOfMemory: it did not fit.
+    """
+    from steadylr.core.divergence import StopRule
+    from steadylr.core.ramp import Ramp
+    from steadylr.run.augmentation import build_augmentation
+    from steadylr.run.data import ValidationBatches, load_data, make_batches
+    from steadylr.run.device import memory_errors, on_device, place, resolve_device
+    from steadylr.run.losses import build_loss, mean_loss
+    from steadylr.run.models import build_model
+    from steadylr.run.optimizers import build_optimizer
+    from steadylr.run.randomness import Streams, drawing_init, seed_noise
+    from steadylr.run.range_test import range_test
+    from steadylr.store.curve_file import RunCurves
+
+    begin = time.perf_counter()
+    finder, data_config = config.finder, config.data
+    streams = Streams(**training.seeds)
+    device = resolve_device(
+        config.device.accelerator.value,
+        precision=config.device.precision,
+        index=gpu or 0,
+        threads=training.shape["threads"],
+        channels_last=config.device.channels_last,
+        deterministic=config.device.deterministic,
+    )
+    with on_device(device) as fabric:
+        data = load_data(
+            data_config.name,
+            root=data_config.root,
+            download=data_config.download,
+            image_size=data_config.image_size,
+            mean=data_config.mean,
+            std=data_config.std,
+        )
+        batches = make_batches(
+            data,
+            batch_size=data_config.batch_size,
+            streams=streams,
+            workers=data_config.workers,
+            pin_memory=device.kind == "cuda" if data_config.pin_memory is None else data_config.pin_memory,
+            drop_last=data_config.drop_last,
+            augmentation=build_augmentation(config.augmentation.transforms, image_size=data.image_size),
+            channels_last=device.channels_last,
+        )
+        with drawing_init(streams) as init:
+            model, notes = build_model(
+                config.model.name,
+                num_classes=data.num_classes,
+                in_channels=data.in_channels,
+                image_size=data.image_size,
+                weights=config.model.weights,
+                freeze=config.model.freeze,
+                kwargs=config.model.kwargs,
+            )
+        optimizer, ratios = build_optimizer(
+            config.optimizer.name,
+            model,
+            lr=finder.start_lr,
+            weight_decay=config.optimizer.weight_decay,
+            kwargs=config.optimizer.kwargs,
+            groups=[(group.pattern, group.lr_mult, group.weight_decay) for group in config.optimizer.groups],
+        )
+        loss_kwargs = {"label_smoothing": config.loss.label_smoothing} if config.loss.label_smoothing else {}
+        loss = build_loss(config.loss.name, num_classes=data.num_classes, kwargs=loss_kwargs)
+        held_out = None
+        if finder.val_every:
+            held_out = ValidationBatches(
+                data,
+                size=finder.val_samples,
+                batch_size=data_config.batch_size,
+                channels_last=device.channels_last,
+            )
+        with memory_errors(batch_size=data_config.batch_size, accumulation_steps=finder.accumulation_steps):
+            model, optimizer = place(fabric, device, model, optimizer)
+            seed_noise(streams)
+            ready = time.perf_counter()
+            test = range_test(
+                model,
+                optimizer,
+                batches,
+                loss,
+                Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value),
+                stop_rule=StopRule(finder.diverge_th),
+                accumulation_steps=finder.accumulation_steps,
+                lr_ratios=ratios,
+                backward=fabric.backward,
+                validate=None if held_out is None else lambda trained: mean_loss(trained, held_out, loss),
+                val_every=finder.val_every,
+                restore=False,
+                on_step=report,
+            )
+    drawn = {
+        "init": init.used,
+        "order": batches.order_used,
+        "augment": batches.augment_used,
+        "noise": test.noise_used,
+    }
+    meta = {
+        "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
+        "device": asdict(device),
+        "notes": list(notes),
+        "lr_ratios": list(ratios),
+        "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
+    }
+    used = tuple(name for name in STREAMS if drawn[name])
+    return RunCurves(test.curve, test.validation, test.group_lrs, meta), used

@@ -1,0 +1,196 @@
+"""The rules: how an LR is read off a curve. Each is a plain function (curve, reading) -> Suggestion.
+
+All read the smoothed line of landmarks.py within the points that the skips leave, and all give the same outcome
+where there is nothing to read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import numpy as np
+
+from steadylr.core.curve import Curve, FloatArray
+from steadylr.core.landmarks import MIN_POINTS, Landmarks, find_landmarks
+from steadylr.core.settings import Reading
+from steadylr.core.suggestion import Outcome, Suggestion, register_rule
+
+LOW_SHARE = 0.9  # of the descent, reached at `low`
+WIDE = 3.0  # times smooth_f: the span that finds `low`
+EDGE_FACTOR = 2.0  # Smith 2015: the best LR is usually within a factor of two of the largest that converges
+_SLIDE_POINTS = 15
+_SLIDE_THRESHOLD = 0.005
+
+
+def bracket(curve: Curve, reading: Reading) -> Suggestion:
+    """Between where the descent is nearly done and where the loss climbs again.
+
+        low  = first LR at which 90% of the descent from start to minimum is reached (span 3 smooth_f)
+        edge = first LR after the minimum at which the loss has climbed back over half of the descent (span
+               smooth_f), or the last LR
+        high = edge / 2,  lr = sqrt(low * high)
+
+    low and high change places where the edge follows within a factor of two; lr stays between them.
+
+    Reference: this project; the factor of two is L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
+    """
+    found = find_landmarks(curve, reading)
+    wide = find_landmarks(curve, reading, span_factor=WIDE)
+    nothing = nothing_to_read("bracket", found) or nothing_to_read("bracket", wide)
+    if nothing is not None:
+        return nothing
+    reached = wide.line.loss[wide.first : wide.last] <= wide.start - LOW_SHARE * wide.descent
+    low = wide.lr_at(wide.first + int(np.argmax(reached)))
+    edge = found.lr_at(found.last - 1 if found.edge is None else found.edge)
+    high = edge / EDGE_FACTOR
+    low, high = min(low, high), max(low, high)
+    where = "the last LR" if found.edge is None else "the climb"
+    reason = f"between 90% of the descent and half of {where}"
+    return Suggestion("bracket", Outcome.FOUND, reason, lr=(low * high) ** 0.5, low=low, high=high)
+
+
+def steepest(curve: Curve, reading: Reading) -> Suggestion:
+    """The LR at which the loss falls fastest: argmin of d loss / d log10(lr) up to the minimum.
+
+    What the loss does after its minimum, where it jumps up and falls back, is no descent to learn from.
+
+    Reference: the suggestion of torch-lr-finder (2018), there by a difference per step.
+    """
+    found = find_landmarks(curve, reading)
+    nothing = nothing_to_read("steepest", found)
+    if nothing is not None:
+        return nothing
+    slope = found.line.slope[found.first : found.minimum + 1]
+    return _found("steepest", found.lr_at(found.first + int(np.argmin(slope))), "the steepest descent")
+
+
+def minimum(curve: Curve, reading: Reading) -> Suggestion:
+    """A tenth of the LR at which the loss is lowest.
+
+    Reference: fastai's `minimum` (J. Howard and S. Gugger, 2018), https://docs.fast.ai/callback.schedule.html
+    """
+    found = find_landmarks(curve, reading)
+    nothing = nothing_to_read("minimum", found)
+    if nothing is not None:
+        return nothing
+    return _found("minimum", found.lr_at(found.minimum) / 10, "a tenth of the LR of the minimum")
+
+
+def divergence(curve: Curve, reading: Reading) -> Suggestion:
+    """A tenth of the edge: the first LR after the minimum at which the loss has climbed back over half of the descent.
+
+    NO_POINT where it never climbs so far.
+
+    Reference: Y. Bengio, "Practical recommendations for gradient-based training" (2012),
+    https://arxiv.org/abs/1206.5533: start from an LR that diverges and go down from there.
+    """
+    found = find_landmarks(curve, reading)
+    return nothing_to_read("divergence", found) or _from_edge("divergence", found, 10.0, "a tenth of")
+
+
+def smith(curve: Curve, reading: Reading) -> Suggestion:
+    """The largest LR that still converges: the last one before the edge (see divergence).
+
+    An upper bound of a cycle, not a LR for a whole training. NO_POINT where the loss never climbs.
+
+    Reference: L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
+    """
+    found = find_landmarks(curve, reading)
+    return nothing_to_read("smith", found) or _from_edge("smith", found, 1.0, "just before")
+
+
+def valley(curve: Curve, reading: Reading) -> Suggestion:
+    """Two thirds into the longest valley, as fastai counts it.
+
+    With e the end and L the length of the longest strictly decreasing subsequence of the line's losses (the first
+    of equally long ones): index = e - L + int(L / 3) + int(L / 6).
+
+    Reference: fastai's `valley` (Z. Mueller and ESRI, 2021), https://docs.fast.ai/callback.schedule.html
+    """
+    found = find_landmarks(curve, reading)
+    nothing = nothing_to_read("valley", found)
+    if nothing is not None:
+        return nothing
+    end, length = _longest_descent(found.line.loss[found.first : found.last])
+    index = max(0, end - length + length // 3 + length // 6)
+    return _found("valley", found.lr_at(found.first + index), "half way down the longest valley")
+
+
+def slide(curve: Curve, reading: Reading) -> Suggestion:
+    """Coming from the right, the first LR whose slope resembles that 15 points further right.
+
+    With g the difference of the line's losses per step: from r = last point on, leftwards, while
+    |g(r) - g(r - 15)| > 0.005 * descent; the answer is the LR at r - 15 of the last such r. fastai's 0.005 is in
+    units of loss; here it is a share of the descent, so that scaling the losses changes nothing. NO_POINT where
+    the loss does not change its slope at the right end.
+
+    Reference: fastai's `slide` (N. Forman, 2021), https://docs.fast.ai/callback.schedule.html
+    """
+    found = find_landmarks(curve, reading)
+    nothing = nothing_to_read("slide", found)
+    if nothing is not None:
+        return nothing
+    slope = np.gradient(found.line.loss[found.first : found.last])
+    differs = np.abs(slope[_SLIDE_POINTS:] - slope[:-_SLIDE_POINTS]) > _SLIDE_THRESHOLD * found.descent
+    if not differs.size or not differs[-1]:
+        reason = "the slope does not change at the right end: take another rule, or raise finder.end_lr"
+        return Suggestion("slide", Outcome.NO_POINT, reason)
+    calm = np.flatnonzero(~differs)
+    index = int(calm[-1]) + 1 if calm.size else 0
+    return _found("slide", found.lr_at(found.first + index), "where the slope settles, from the right")
+
+
+def nothing_to_read(rule: str, found: Landmarks) -> Suggestion | None:
+    """The answer of every rule where a curve has no descent; None where it has one."""
+    if found.outcome is Outcome.FOUND:
+        return None
+    return Suggestion(rule, found.outcome, why_nothing(found))
+
+
+def why_nothing(found: Landmarks) -> str:
+    """What is wrong with a curve without a descent, and what to do next."""
+    left = max(0, found.last - found.first)
+    return {
+        Outcome.TOO_SHORT: (
+            f"only {left} points are left after the skips, and {MIN_POINTS} are needed: raise finder.num_iter, lower "
+            "the skips, or lower finder.start_lr if the run stopped early"
+        ),
+        Outcome.FLAT: (
+            "the loss never fell beyond its noise: raise finder.end_lr or finder.num_iter, and check that the model "
+            "learns at all"
+        ),
+        Outcome.NON_FINITE: (
+            "the loss was not finite from the first step: check the data, the loss function and the initial weights"
+        ),
+        Outcome.DIVERGED_AT_START: "the loss climbed from the start: lower finder.start_lr by a factor of 100 or more",
+    }[found.outcome]
+
+
+def _found(rule: str, lr: float, reason: str) -> Suggestion:
+    return Suggestion(rule, Outcome.FOUND, reason, lr=lr)
+
+
+def _from_edge(rule: str, found: Landmarks, factor: float, words: str) -> Suggestion:
+    if found.edge is None:
+        reason = "the loss never climbs back over half of its descent: raise finder.end_lr"
+        return Suggestion(rule, Outcome.NO_POINT, reason)
+    index = found.edge if factor != 1 else max(found.minimum, found.edge - 1)
+    return _found(
+        rule, found.lr_at(index) / factor, f"{words} the LR at which the loss has climbed back half way"
+    )
+
+
+def _longest_descent(loss: FloatArray) -> tuple[int, int]:
+    """(end, length) of the longest strictly decreasing subsequence; of equally long ones the one that ends first."""
+    tails: list[float] = []  # tails[k]: the largest negated end of a subsequence of length k + 1
+    best_end, best_length = 0, 0
+    for index, value in enumerate((-loss).tolist()):
+        place = bisect_left(tails, value)
+        tails[place : place + 1] = [value]
+        if place + 1 > best_length:
+            best_end, best_length = index, place + 1
+    return best_end, best_length
+
+
+for _rule in (bracket, steepest, minimum, divergence, valley, slide, smith):
+    register_rule(_rule.__name__, _rule)

@@ -1,0 +1,11 @@
+"""Size, list and clearing of the store: `python src/store.py [size|list|clear]`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from steadylr.app.store_command import main  # noqa: E402  (the path comes first)
+
+if __name__ == "__main__":
+    main()
