@@ -5,18 +5,32 @@ from __future__ import annotations
 from steadylr.present.figures._drawing import figure_bytes, save_figure
 from steadylr.present.figures.curve import CurveInfo, Mark, curve_figure, curve_info, draw_curve, draw_rules
 from steadylr.present.figures.plan import PlanInfo, draw_plan, plan_figure, plan_info
+from steadylr.present.figures.summary import (
+    SummaryGroup,
+    SummaryInfo,
+    SummaryRun,
+    draw_curves,
+    draw_spread,
+    summary_figure,
+)
 
 __all__ = [
     "CurveInfo",
     "Mark",
     "PlanInfo",
+    "SummaryGroup",
+    "SummaryInfo",
+    "SummaryRun",
     "curve_figure",
     "curve_info",
     "draw_curve",
+    "draw_curves",
     "draw_plan",
     "draw_rules",
+    "draw_spread",
     "figure_bytes",
     "plan_figure",
     "plan_info",
     "save_figure",
+    "summary_figure",
 ]

@@ -1,7 +1,7 @@
 """What the figures share: colours, measured text, ticks, and files written whole and without a date.
 
-Every property is set on the object itself and nothing goes through pyplot or its global style, so that figures
-come out the same whatever the user's matplotlib settings are, without a display, and from several threads.
+Every property is set on the object itself and nothing goes through pyplot or its global style, so that
+figures come out the same whatever the user's matplotlib settings are, without a display, and from threads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from steadylr.core.curve import FloatArray
+from steadylr.core.curve import FloatArray, frozen_array
 from steadylr.present.numbers import format_power
 
 if TYPE_CHECKING:
@@ -44,10 +44,15 @@ DPI = 180
 # Okabe and Ito's colours (2008), which people with the common colour blindnesses tell apart; no yellow.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE, BLACK = "#E69F00", "#56B4E9", "#CC79A7", "#000000"
-RUN_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, VERMILLION, "#7F7F7F")
+RUN_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, "#8C8C8C")  # vermillion is the answer's own
 INK, SOFT_INK, FAINT, SKIPPED = "#222222", "#5A5A5A", "#9DB2C2", "#EDEDED"
 
 _SAVE_LOCK = threading.Lock()
+
+
+def no_points() -> FloatArray:
+    """An empty array."""
+    return frozen_array([])
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -162,9 +167,9 @@ def name_axes(ax: Axes, *, x: str | None = None, y: str | None = None) -> None:
         ax.set_ylabel(y, labelpad=5.0, **font())
 
 
-def lr_axis(ax: Axes, low: float, high: float, *, axis: str = "x", most: int = 10) -> list[str]:
-    """Make an axis a log axis for LRs with at most so many labelled ticks; give the labels."""
-    positions, labels = lr_ticks(low, high, most=most)
+def lr_axis(ax: Axes, low: float, high: float, *, axis: str = "x") -> None:
+    """Make an axis a log axis for LRs, with as many labelled ticks as fit."""
+    positions, labels = lr_ticks(low, high, room=axis_length(ax, axis), upright=axis == "y")
     set_scale, set_limits = (ax.set_xscale, ax.set_xlim) if axis == "x" else (ax.set_yscale, ax.set_ylim)
     set_scale("log")
     set_limits(low, high)
@@ -172,7 +177,14 @@ def lr_axis(ax: Axes, low: float, high: float, *, axis: str = "x", most: int = 1
     which = ax.xaxis if axis == "x" else ax.yaxis
     which.set_minor_locator(FixedLocator(_minor_ticks(low, high)))
     which.set_minor_formatter(FixedFormatter([]))
-    return labels
+
+
+def axis_length(ax: Axes, axis: str = "x") -> float:
+    """Length of an axis, inches."""
+    box = ax.get_position()
+    root = ax.figure.get_figure(root=True)
+    across, up = (8.0, 6.0) if root is None else root.get_size_inches()
+    return float(box.width * across if axis == "x" else box.height * up)
 
 
 def loss_axis(ax: Axes, low: float, high: float) -> list[str]:
@@ -200,22 +212,29 @@ _FACTORS: tuple[tuple[float, ...], ...] = (
 )
 
 
-def lr_ticks(low: float, high: float, *, most: int = 10) -> tuple[list[float], list[str]]:
+def lr_ticks(low: float, high: float, *, room: float, upright: bool = False) -> tuple[list[float], list[str]]:
     """Round LRs in a range, as many as fit, with their labels ("10⁻²", "3×10⁻²").
 
     Ranges of several decades get whole powers of ten only.
+
+    Args:
+        low: lower end of the axis.
+        high: upper end of the axis.
+        room: length of the axis, inches.
+        upright: the axis is vertical, so that heights count and not widths.
     """
-    decades = math.log10(high / low)
-    if decades <= 2.5:
-        for factors in _FACTORS:
-            found = _round_lrs(low, high, factors, step=1)
-            if 2 <= len(found) <= most:
-                return [f * 10.0**e for f, e in found], [format_power(e, f) for f, e in found]
-    for step in range(1, 400):
-        found = _round_lrs(low, high, (1,), step=step)
-        if len(found) <= most:
-            return [10.0**e for _, e in found], [format_power(e) for _, e in found]
-    return [], []
+    choices = [_round_lrs(low, high, factors, step=1) for factors in _FACTORS if high / low < 300]
+    choices += [_round_lrs(low, high, (1,), step=step) for step in range(1, 20)]
+    for found in choices:
+        labels = [format_power(exponent, factor) for factor, exponent in found]
+        places = [factor * 10.0**exponent for factor, exponent in found]
+        inches = [math.log(place / low) / math.log(high / low) * room for place in places]
+        sizes = [0.2 if upright else text_width(label, SMALL_SIZE) for label in labels]
+        gaps = [inches[i + 1] - inches[i] - (sizes[i] + sizes[i + 1]) / 2 for i in range(len(inches) - 1)]
+        if len(found) > 1 and min(gaps) > 0.12:
+            return places, labels
+    found = _round_lrs(low, high, range(1, 10), step=1)[:1]
+    return [f * 10.0**e for f, e in found], [format_power(e, f) for f, e in found]
 
 
 def _round_lrs(low: float, high: float, factors: Sequence[float], *, step: int) -> list[tuple[float, int]]:
@@ -322,13 +341,9 @@ def figure_bytes(figure: Figure, form: str = "png") -> bytes:
     if form not in _METADATA:
         raise ValueError(f"a figure can be written as {', '.join(_METADATA)}; got {form!r}")
     buffer = io.BytesIO()
-    # What a file format needs can only be set globally: ids that don't change, and fonts that can be edited.
-    globally: Any = {
-        "svg.hashsalt": "steadylr",
-        "svg.fonttype": "path",
-        "pdf.fonttype": 42,
-        "savefig.bbox": None,
-    }
+    # What a file format needs can only be set globally: ids that don't change, and letters as letters.
+    globally: Any = {"svg.hashsalt": "steadylr", "svg.fonttype": "path", "pdf.fonttype": 42}
+    globally["savefig.bbox"] = None
     with _SAVE_LOCK, mpl.rc_context(globally):
         figure.savefig(buffer, format=form, dpi=DPI, facecolor="white", metadata=_METADATA[form])
     return buffer.getvalue()
@@ -364,21 +379,53 @@ def heading_of(title: str, subtitle: str, width: float, *, colour: str = SOFT_IN
     )
 
 
+LEGEND_ROW = 0.2  # inches
+_SAMPLE = 0.58  # inches of a legend's sample with the gaps around it
+
+
+def legend_columns(names: Sequence[str], width: float) -> int:
+    """How many columns a legend below a figure of that width (inches) has; all names side by side if they fit."""
+    sizes = [text_width(name, SMALL_SIZE) + _SAMPLE for name in names]
+    if sum(sizes) <= width - 0.4:
+        return max(1, len(names))
+    return max(1, int((width - 0.4) / max(sizes)))
+
+
+def legend_height(names: Sequence[str], width: float) -> float:
+    """Height of the legend below a figure of that width, inches."""
+    return 0.1 + LEGEND_ROW * math.ceil(len(names) / legend_columns(names, width)) if names else 0.0
+
+
 def legend_below(
-    figure: Figure, handles: Sequence[Line2D | Patch], names: Sequence[str], *, centre: float
+    figure: Figure,
+    handles: Sequence[Line2D | Patch],
+    names: Sequence[str],
+    *,
+    centre: float = 0.5,
+    above: float = 0.0,
 ) -> None:
-    """A legend in one row along the figure's lower edge, where it covers nothing."""
+    """A legend along the figure's lower edge, where it covers nothing.
+
+    Args:
+        figure: where.
+        handles: the samples.
+        names: their names.
+        centre: its middle as a share of the width.
+        above: how far above the edge, inches.
+    """
+    across, up = figure.get_size_inches()
     legend = figure.legend(
         handles=list(handles),
         labels=list(names),
         loc="lower center",
-        bbox_to_anchor=(centre, 0.0),
+        bbox_to_anchor=(centre, above / float(up)),
         borderaxespad=0.5,
-        ncols=max(1, len(names)),
+        ncols=legend_columns(names, float(across)),
         frameon=False,
-        handlelength=1.4,
+        handlelength=1.8,
         handletextpad=0.5,
-        columnspacing=1.6,
+        columnspacing=1.5,
+        labelspacing=0.45,
         prop={"family": FONT, "size": SMALL_SIZE},
     )
     for text in legend.get_texts():

@@ -25,6 +25,7 @@ from steadylr.present.figures._drawing import (
     VERMILLION,
     Heading,
     axes_at,
+    axis_length,
     font,
     frame,
     heading_of,
@@ -35,6 +36,7 @@ from steadylr.present.figures._drawing import (
     lr_axis,
     name_axes,
     new_figure,
+    no_points,
     text_width,
     widest,
 )
@@ -47,11 +49,6 @@ if TYPE_CHECKING:
     from steadylr.core.curve import Curve
     from steadylr.core.settings import Reading
     from steadylr.core.suggestion import Suggestion
-
-
-def nothing() -> FloatArray:
-    """No points."""
-    return frozen_array([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +88,8 @@ class CurveInfo:
 
     lr: FloatArray
     loss: FloatArray
-    smooth_lr: FloatArray = field(default_factory=nothing)
-    smooth_loss: FloatArray = field(default_factory=nothing)
+    smooth_lr: FloatArray = field(default_factory=no_points)
+    smooth_loss: FloatArray = field(default_factory=no_points)
     skip_start: int = 0
     skip_end: int = 0
     marks: tuple[Mark, ...] = ()
@@ -101,8 +98,8 @@ class CurveInfo:
     title: str = ""
     subtitle: str = ""
     loss_name: str = "Training loss"
-    background_lr: FloatArray = field(default_factory=nothing)
-    background_loss: FloatArray = field(default_factory=nothing)
+    background_lr: FloatArray = field(default_factory=no_points)
+    background_loss: FloatArray = field(default_factory=no_points)
     background_name: str = "Training loss"
 
     def __post_init__(self) -> None:
@@ -207,7 +204,7 @@ def draw_rules(ax: Axes, info: CurveInfo) -> Axes:
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)
     _mark_answer(ax, info.answer)
-    width = ax.get_position().width * ax.figure.get_figure(root=True).get_size_inches()[0]
+    width = axis_length(ax)
     line = None if info.answer is None else info.answer.lr
     for row, mark in enumerate(info.marks):
         _draw_row(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import MaxNLocator
+
 from steadylr.core.curve import FloatArray, frozen_array
 from steadylr.present.figures._drawing import (
     BLUE,
@@ -89,7 +91,7 @@ def draw_plan(ax: Axes, info: PlanInfo) -> Axes:
     One looks at it to see what the schedule does when, and how far low and high would move it.
     """
     frame(ax)
-    lr_axis(ax, *_limits(info), axis="y", most=9)
+    lr_axis(ax, *_limits(info), axis="y")
     x = info.share * (1 if info.total_steps is None else info.total_steps - 1)
     ax.set_xlim(-0.015 * x[-1], 1.015 * x[-1])
     if info.low is not None and info.high is not None:
@@ -108,7 +110,7 @@ def plan_figure(info: PlanInfo) -> Figure:
     heading = heading_of(info.title, info.subtitle, width - 0.5)
     top = 0.25 + heading.height
     figure = new_figure(width, top + panel + bottom)
-    left = max(0.85, widest(lr_ticks(*_limits(info), most=9)[1], SMALL_SIZE) + 0.5)
+    left = max(0.85, widest(lr_ticks(*_limits(info), room=panel, upright=True)[1], SMALL_SIZE) + 0.5)
     heading.write(figure, left=0.25)
     draw_plan(axes_at(figure, left, bottom, width - left - right, panel), info)
     return figure
@@ -127,11 +129,13 @@ def _write_lrs(ax: Axes, info: PlanInfo, x: FloatArray) -> None:
     peak = int(info.lr.argmax())
     low, high = info.low or info.peak_lr, info.high or info.peak_lr
     peak_text = f"peak {format_lr(info.peak_lr)}"
+    share = float(info.share[peak])
+    side, nudge = ("left", -3) if share < 0.25 else ("right", 3) if share > 0.75 else ("center", 0)
     # Below the start and left of the end the band leaves room only outside of what low makes of the schedule.
     drop = low / info.peak_lr
     for place, at, text, offset, sides, colour in (
         (0, info.lr[0] * drop, f"start {format_lr(float(info.lr[0]))}", (3, -6), ("left", "top"), BLUE),
-        (peak, info.lr[peak] * high / info.peak_lr, peak_text, (0, 20), ("center", "baseline"), BLUE),
+        (peak, info.lr[peak] * high / info.peak_lr, peak_text, (nudge, 20), (side, "baseline"), BLUE),
         (-1, info.lr[-1], f"end {format_lr(float(info.lr[-1]))}", (-9, 0), ("right", "center"), BLUE),
     ):
         ax.annotate(
@@ -160,18 +164,19 @@ def _write_lrs(ax: Axes, info: PlanInfo, x: FloatArray) -> None:
         ax.annotate(
             f"range of the peak {format_lr_range(info.low, info.high)}",
             xy=(float(x[peak]), float(info.lr[peak] * high / info.peak_lr)),
-            xytext=(0, 6),
+            xytext=(nudge, 6),
             textcoords="offset points",
-            ha="center",
+            ha=side,
             va="baseline",
             **font(SMALL_SIZE, "#A63C00"),
         )
 
 
 def _share_axis(ax: Axes, total_steps: int | None) -> None:
-    shares = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     if total_steps is None:
+        shares = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
         set_ticks(ax, "x", shares, [f"{share:.0%}" for share in shares])
         return
-    last = total_steps - 1
-    set_ticks(ax, "x", [share * last for share in shares], [f"{round(share * last):,}" for share in shares])
+    ticks = MaxNLocator(7, integer=True).tick_values(0, total_steps - 1)
+    steps = [float(step) for step in ticks if 0 <= step <= total_steps - 1]
+    set_ticks(ax, "x", steps, [f"{step:,.0f}" for step in steps])
