@@ -411,6 +411,15 @@ def test_a_validation_subset_larger_than_the_data_is_all_of_it(small_data: Data)
         ValidationBatches(small_data, size=0, batch_size=8)
 
 
+def test_what_makes_batches_can_be_sent_to_a_fresh_process(small_data: Data) -> None:
+    """Where processes are spawned, not forked, the maker of batches is pickled: it makes the same ones after."""
+    fetch = batches_of(small_data, augmented=True)._fetch
+    sent = pickle.loads(pickle.dumps(fetch))
+    one, two = fetch.batch([(3, 0), (7, 2)]), sent.batch([(3, 0), (7, 2)])
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+
+
 def test_batches_do_not_end(small_data: Data) -> None:
     """Epoch follows epoch."""
     iterator: Iterator[Batch] = iter(batches_of(small_data, batch_size=25))

@@ -75,12 +75,11 @@ def test_threads_and_determinism_hold_within_the_context_only() -> None:
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights() -> None:
     """Products are rounded to bfloat16; weights, outputs and loss are float32. No warning is shown."""
-    with on_device(resolve_device("cpu", precision="bf16-mixed")) as fabric:
+    device = resolve_device("cpu", precision="bf16-mixed")
+    with on_device(device) as fabric:
         net = nn.Linear(64, 64)
         plain = net(torch.ones(1, 64)).detach()
-        model, optimizer = place(
-            fabric, resolve_device("cpu"), net, torch.optim.SGD(net.parameters(), lr=0.1)
-        )
+        model, optimizer = place(fabric, device, net, torch.optim.SGD(net.parameters(), lr=0.1))
         outputs = model(torch.ones(1, 64))
         fabric.backward(outputs.sum())
         optimizer.step()

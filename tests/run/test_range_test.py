@@ -184,6 +184,13 @@ def test_a_first_loss_that_is_not_finite_gives_a_curve_of_one_point() -> None:
     assert result.group_lrs.shape == (1, 1)
 
 
+def test_a_constant_loss_is_recorded_as_it_is() -> None:
+    """Raw losses: no filter touches the curve."""
+    result = scripted([1.0] * 20, 20)
+    assert result.curve.loss.tolist() == [1.0] * 20
+    assert result.curve.stop is Stop.COMPLETED
+
+
 def test_negative_losses_stop_nothing() -> None:
     """A falling loss below zero is no divergence."""
     result = scripted([-1.0 - 0.1 * i for i in range(40)], 40)

@@ -128,7 +128,8 @@ class Data:
         image_size: height and width of the images in a batch, in pixels.
         mean: per channel, pixels from 0 to 1.
         std: per channel, pixels from 0 to 1, above 0.
-        fingerprint: see data_fingerprint.
+        name: of the data set.
+        root: its folder, or None.
     """
 
     train: ImageSource
@@ -138,7 +139,13 @@ class Data:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    fingerprint: str
+    name: str
+    root: str | os.PathLike[str] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """See data_fingerprint. Found when asked for: a large image folder takes seconds."""
+        return data_fingerprint(self.name, root=self.root)
 
     @property
     def num_classes(self) -> int:
@@ -201,7 +208,8 @@ def load_data(
         image_size=size,
         mean=_per_channel("mean", STATISTICS[name][0] if mean is None else mean, channels),
         std=_per_channel("std", STATISTICS[name][1] if std is None else std, channels),
-        fingerprint=data_fingerprint(name, root=root),
+        name=name,
+        root=root,
     )
 
 

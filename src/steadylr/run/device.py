@@ -164,11 +164,14 @@ def _quiet() -> Iterator[None]:
 def place(fabric: Fabric, device: Device, model: nn.Module, optimizer: Optimizer) -> tuple[Any, Any]:
     """Put a model on its device and wrap both for the precision: (model, optimizer) for range_test.
 
-    The step's backward must then be fabric.backward.
+    The step's backward must then be fabric.backward. In full precision nothing is wrapped: on a small model the
+    wrapping costs one or two hundredths of every step, and has nothing to do there.
     """
     if device.channels_last:
         model = model.to(memory_format=torch.channels_last)
     with _quiet():
+        if device.precision == "32":
+            return fabric.to_device(model), optimizer
         placed = fabric.setup(model, optimizer)
     return placed[0], placed[1]
 
