@@ -97,7 +97,11 @@ def aggregate(cfg: DictConfig) -> int:
         ]
     )
     only_a_sweep = len(sweeps) == 1 and not (runs or curves or values or reread.given)
-    folder = sweeps[0] if only_a_sweep else Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    folder = (
+        sweeps[0]
+        if only_a_sweep
+        else Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    )
     return conclude(
         found,
         Path(config.out) if config.out else folder,
@@ -111,7 +115,9 @@ def _paths(given: Any, key: str) -> list[Path]:
     entries = [] if given is None else given if isinstance(given, list) else [given]
     for entry in entries:
         if not isinstance(entry, str):
-            raise BadInput(f"{key} must be a path or a list of paths; {entry!r} came as {type(entry).__name__}: quote it")
+            raise BadInput(
+                f"{key} must be a path or a list of paths; {entry!r} came as {type(entry).__name__}: quote it"
+            )
     return [Path(entry).expanduser() for entry in entries]
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from steadylr.core.diagnosis import Finding, diagnose
 from steadylr.core.onecycle import Plan, plan
+from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Suggestion, suggest_all
+from steadylr.core.suggestion import Suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from steadylr.app.schema import Config, Finder, OneCycle
+    from steadylr.app.schema import Config, Finder, OneCycle, Optimizer
     from steadylr.core.curve import Curve
 
 
@@ -44,10 +45,34 @@ def reading_of(finder: Finder) -> Reading:
     )
 
 
+def has_momentum(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has a momentum (or a beta1) for OneCycle to cycle.
+
+    torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
+    """
+    if optimizer.name.lower() in ("sgd", "rmsprop"):
+        return bool(optimizer.kwargs.get("momentum"))
+    return "adam" in optimizer.name.lower()
+
+
 def plan_of(
-    onecycle: OneCycle, max_lr: float, *, low: float | None, high: float | None, lr_ratios: Sequence[float] = (1.0,)
+    onecycle: OneCycle,
+    max_lr: float,
+    *,
+    low: float | None,
+    high: float | None,
+    momentum: bool = True,
+    lr_ratios: Sequence[float] = (1.0,),
 ) -> Plan:
-    """The OneCycle plan that follows from a peak LR and a onecycle config."""
+    """The OneCycle plan that follows from a peak LR and a onecycle config.
+
+    Args:
+        onecycle: the config.
+        max_lr: the peak.
+        low, high: the range that it was chosen from.
+        momentum: whether the optimizer has one that can be cycled.
+        lr_ratios: each parameter group's LR over the peak.
+    """
     return plan(
         max_lr,
         low=low,
@@ -56,7 +81,7 @@ def plan_of(
         div_factor=onecycle.div_factor,
         final_div_factor=onecycle.final_div_factor,
         pct_start=onecycle.pct_start,
-        cycle_momentum=onecycle.cycle_momentum,
+        cycle_momentum=onecycle.cycle_momentum and momentum,
         base_momentum=onecycle.base_momentum,
         max_momentum=onecycle.max_momentum,
         anneal_strategy=onecycle.anneal_strategy.value,
@@ -69,12 +94,14 @@ def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0
     reading = reading_of(config.finder)
     suggestions = suggest_all(curve, reading=reading)
     headline = suggestions[config.finder.rule]
-    return Answer(
-        reading=reading,
-        rule=config.finder.rule,
-        suggestions=suggestions,
-        findings=diagnose(curve, reading),
-        plan=None
-        if headline.lr is None
-        else plan_of(config.onecycle, headline.lr, low=headline.low, high=headline.high, lr_ratios=lr_ratios),
-    )
+    planned = None
+    if headline.lr is not None:
+        planned = plan_of(
+            config.onecycle,
+            headline.lr,
+            low=headline.low,
+            high=headline.high,
+            momentum=has_momentum(config.optimizer),
+            lr_ratios=lr_ratios,
+        )
+    return Answer(reading, config.finder.rule, suggestions, diagnose(curve, reading), planned)

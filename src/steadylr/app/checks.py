@@ -348,11 +348,12 @@ def check_config(cfg: DictConfig) -> Config:
     try:
         given = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
         given.pop("hydra", None)
+        asked = {key for key in OmegaConf.missing_keys(cfg) if key in _all_keys(Config)}
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
         raise BadInput(_omegaconf_message(error)) from None
-    missing = [_missing(key) for key in sorted(OmegaConf.missing_keys(typed))]
+    missing = [_missing(key) for key in sorted(asked | OmegaConf.missing_keys(typed))]
     if missing:
         raise BadInput.of([*problems, *missing])
     config = cast(Config, OmegaConf.to_object(typed))
@@ -572,7 +573,7 @@ def _too_few_points(finder: Finder) -> Iterator[str]:
 
 def _rule_names() -> list[str]:
     """The rules of the registry, the user's own included. numpy comes with them."""
-    from steadylr.core.suggestion import RULES
+    from steadylr.core.rules import RULES
 
     return sorted(RULES)
 
@@ -637,19 +638,19 @@ def training_config(config: Config) -> dict[str, Any]:
         "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
         "device": _some(device, ("precision", "channels_last", "deterministic")),
     }
-    return cast("dict[str, Any]", _json_value(trained))
+    return cast("dict[str, Any]", plain_values(trained))
 
 
 def _some(node: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(node, name) for name in names}
 
 
-def _json_value(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Enums as their values, tuples as lists, keys as text, all the way down."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _json_value(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
+        return [plain_values(item) for item in value]
     return value

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from steadylr import __version__
 from steadylr.app import sweep_files as files
+from steadylr.app.checks import plain_values
 from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.app.sweep import SweepAnswer, answer_sweep
-from steadylr.store.files import write_atomic
 
 if TYPE_CHECKING:
     from steadylr.app.members import Members
@@ -25,7 +25,7 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
     Raises:
         BadInput: an LR that is no number above 0.
     """
-    settings = {"consensus": files.plain(asdict(consensus)), "onecycle": files.plain(asdict(onecycle))}
+    settings = {"consensus": plain_values(asdict(consensus)), "onecycle": plain_values(asdict(onecycle))}
     digest = files.inputs_digest(found, settings, __version__)
     answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
     code = exit_code(answer)
@@ -34,7 +34,6 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
         return code
     files.write_runs(folder, found)
     files.write_curves(folder, found.members)
-    ...
     return code
 
 

@@ -51,3 +51,18 @@ def help_text(folders: Sequence[str | Path]) -> str:
     template = yaml.safe_load(Path(folders[0], "hydra", "help", "steadylr.yaml").read_text())["template"]
     lines = [f"{group}: {', '.join(sorted(group_options(group, folders)))}" for group in groups(folders)]
     return Template(template).substitute(APP_CONFIG_GROUPS="".join(f"{line}\n" for line in lines))
+
+
+def help_for(argv: Sequence[str]) -> str | None:
+    """The text for a command line that asks for --help.
+
+    None when it doesn't, or when Hydra has to make the text: for another config, or a change of hydra.help.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_known_args(list(argv))[0]
+    by_hydra = args.config_path or args.config_name or any("hydra" in text for text in args.overrides)
+    if not args.help or by_hydra:
+        return None
+    added = [args.config_dir] if args.config_dir and Path(args.config_dir).is_dir() else []
+    return help_text([config_folder(), *added])

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from steadylr.app.checks import BadInput
-from steadylr.app.training import Training, device_facts, train
-from steadylr.run.environment import git_commit, package_versions
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from steadylr.app.analysis import Answer, answer_of
+from steadylr.app.checks import check_config, doubts, plain_values
+from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, SESSION
+from steadylr.app.show import run_progress, show_run
+from steadylr.app.training import Training, describe_training, threads_for, train
+from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves, save_run_curves
 from steadylr.store.curve_store import CurveStore, run_key
-from steadylr.store.files import write_atomic
-from steadylr.store.records import JobStatus, RunRecord, write_record, write_status
+from steadylr.store.files import DamagedFile, NewerSchema, write_atomic
+from steadylr.store.records import (
+    STATUS_FILE,
+    JobStatus,
+    RunRecord,
+    Status,
+    read_status,
+    utc_now,
+    write_record,
+    write_status,
+)
 
 if TYPE_CHECKING:
-    from steadylr.app.analysis import Answer
+    from omegaconf import DictConfig
+
     from steadylr.app.schema import Config
     from steadylr.app.training import StepReport
 
@@ -51,7 +70,7 @@ class TrainingFailed(RuntimeError):
 
 def explained(error: BaseException) -> bool:
     """Whether the message of an error says all that its reader needs: those of our own making do."""
-    return type(error).__module__.partition(".")[0] == "steadylr"
+    return isinstance(error, ValueError) or type(error).__module__.partition(".")[0] == "steadylr"
 
 
 def as_failure(error: Exception) -> TrainingFailed:
@@ -81,7 +100,7 @@ def full_key(training: Training) -> str:
 def job_key(config: Config, training: Training) -> str:
     """What identifies a job: its training and all that shapes the reading of its curve and its plan."""
     reading = {"finder": asdict(config.finder), "onecycle": asdict(config.onecycle)}
-    return run_key({"training": training.shape, **_plain(reading)}, training.seeds)
+    return run_key({"training": training.shape, **plain_values(reading)}, training.seeds)
 
 
 def job_folders(sweep: Path) -> list[Path]:
@@ -106,18 +125,9 @@ def known_jobs(sweep: Path) -> dict[str, KnownJob]:
             status = read_status(folder)
         except (FileNotFoundError, DamagedFile, NewerSchema):
             continue
-        if status.job_key is not None:
+        if status.job_key:
             known[status.job_key] = KnownJob(int(folder.name), status.status in ("finished", "no_answer"))
     return known
-
-
-def _plain(value: Any) -> Any:
-    """Enums as their values, all the way down."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return getattr(value, "value", value)
 
 
 _SUPPLIED: dict[str, Obtained | TrainingFailed] = {}
@@ -133,9 +143,12 @@ def supplied(key: str, run: Obtained | TrainingFailed) -> Iterator[None]:
         del _SUPPLIED[key]
 
 
-def open_store(config: Config) -> CurveStore | None:
-    """The store that a config names, or None when it is switched off."""
-    return CurveStore(Path(config.store.dir)) if config.store.enabled else None
+def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
+    """The store that a config names; None when it is switched off, or isn't there and is not to be made."""
+    folder = Path(config.store.dir)
+    if not config.store.enabled or (not create and not folder.is_dir()):
+        return None
+    return CurveStore(folder, create=create)
 
 
 def obtain(
@@ -172,7 +185,7 @@ def build_record(
     curve = run.curves.curve
     meta = run.curves.meta
     return RunRecord(
-        created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        created=utc_now(),
         job_key=job_key(config, training),
         run={
             "key": full_key(training),
@@ -182,19 +195,23 @@ def build_record(
             "num_points": len(curve),
             "stop": curve.stop.value,
         },
-        config=_plain(asdict(config)),
+        config=plain_values(asdict(config)),
         overrides=overrides,
         seeds=meta["seeds"],
         rule=answer.rule,
         suggestions=answer.suggestions,
-        diagnosis=[_plain(asdict(finding)) for finding in answer.findings],
+        diagnosis=[plain_values(asdict(finding)) for finding in answer.findings],
         plan=None if answer.plan is None else answer.plan.as_dict(),
-        versions={**package_versions(), **meta["versions"]},
+        versions=dict(package_versions()),
         device=meta["device"],
         git_commit=git_commit(),
         timings={**meta["timings"], "obtain_seconds": run.seconds},
         notes=meta["notes"],
     )
+
+
+WORKERS: ContextVar[int | None] = ContextVar("workers", default=None)
+"""How many trainings share the cores; set by our launcher."""
 
 
 def do_job(cfg: DictConfig) -> None:
@@ -203,28 +220,29 @@ def do_job(cfg: DictConfig) -> None:
     A raised error would keep Hydra's launchers from running the jobs that follow.
     """
     hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
     single = hydra_config.mode != RunMode.MULTIRUN
-    job = _Job(folder=folder, single=single, overrides=list(hydra_config.overrides.task))
+    folder = Path(hydra_config.runtime.output_dir)
+    job = _Job(
+        folder, single, overrides=list(hydra_config.overrides.task), launcher=hydra_config.launcher._target_
+    )
     try:
-        code = job.run(cfg, launcher=hydra_config.launcher._target_)
+        code = job.run(cfg)
     except KeyboardInterrupt:
         job.leave("interrupted", "interrupted before the run ended")
         raise
     except Exception as error:
         failure = as_failure(error)
-        log.error("%s%s", failure.message, failure.details and "\n" + failure.details)
+        (log.debug if single else log.error)("%s", failure.message)
+        if failure.details:
+            log.info("%s", failure.details)
         job.leave("failed", failure.message, failure.details)
         if single:
-            print(_told(failure, folder), file=sys.stderr)
+            print(failure.message, file=sys.stderr)
+            if failure.details:
+                print(f"The traceback is in {folder / STATUS_FILE}", file=sys.stderr)
         code = EXIT_FAILED
     if single:
         SESSION.exit_code = code
-
-
-def _told(failure: TrainingFailed, folder: Path) -> str:
-    """What a person at a terminal reads of a failure."""
-    return failure.message + (f"\nThe traceback is in {folder / LOG_FILE}" if failure.details else "")
 
 
 @dataclass(slots=True)
@@ -234,34 +252,83 @@ class _Job:
     folder: Path
     single: bool
     overrides: list[str]
-    key: str | None = None
+    launcher: str
+    key: str = ""
 
-    def run(self, cfg: DictConfig, *, launcher: str) -> int:
+    def run(self, cfg: DictConfig) -> int:
         """Obtain the run, read it, write everything; give the exit code."""
         config = check_config(cfg)
-        if config.dry_run:
-            ...
-        training = describe_training(config, threads=threads_for(config, workers=_workers(config, launcher)))
+        training = describe_training(config, threads=threads_for(config, workers=self._workers(config)))
         self.key = job_key(config, training)
+        if config.dry_run:
+            return self._announce(config, training)
+        for doubt in doubts(config):
+            log.warning("%s", doubt)
         write_atomic(self.folder / CONFIG_FILE, OmegaConf.to_yaml(cfg, resolve=True))
-        with run_progress(config.finder.num_iter, show=self.single) as report:
+        with run_progress(config.finder.num_iter, shown=self.single) as report:
             run = obtain(config, training, report=report)
         answer = answer_of(run.curves.read, config, lr_ratios=run.curves.lr_ratios)
         record = build_record(config, training, run, answer, overrides=self.overrides)
         save_run_curves(self.folder / CURVE_FILE, run.curves)
-        draw_run(self.folder / FIGURE_FILE, run.curves, record, answer)
+        draw_run(self.folder / FIGURE_FILE, run.curves, config, answer)
         write_record(self.folder, record)
-        found = answer.headline.lr is not None
-        self.leave("finished" if found else "no_answer", None if found else answer.headline.reason)
+        headline = answer.headline
+        found = headline.lr is not None
+        self.leave("finished" if found else "no_answer", "" if found else headline.reason)
+        log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
         if self.single:
-            print_run(run_view(...))
+            show_run(self.folder, config, run, answer)
         return EXIT_OK if found else EXIT_NO_ANSWER
 
-    def leave(self, status: str, error: str | None = None, details: str = "") -> None:
+    def leave(self, status: Status, error: str = "", details: str = "") -> None:
         """Write status.json, the last file that a job writes."""
         write_status(
             self.folder,
             JobStatus(
-                status=status, job_key=self.key, overrides=self.overrides, error=error, traceback=details or None
+                status=status,
+                job_key=self.key,
+                overrides=self.overrides,
+                error=error or None,
+                traceback=details or None,
             ),
         )
+
+    def _workers(self, config: Config) -> int:
+        """How many trainings share the cores: as our launcher says, else as the launcher's kind lets one guess."""
+        known = WORKERS.get()
+        if known is not None:
+            return known
+        if self.single or self.launcher.endswith("BasicLauncher"):
+            return 1
+        return config.device.workers or cpu_cores()
+
+    def _announce(self, config: Config, training: Training) -> int:
+        """Say what would be done, and leave no folder behind."""
+        store = open_store(config, create=False)
+        stored = store is not None and store.find(training.shape, training.seeds) is not None
+        print("1 job, " + ("0 trainings (1 run from the store)" if stored else "1 training"))
+        logging.shutdown()
+        shutil.rmtree(self.folder)
+        return EXIT_OK
+
+
+def draw_run(path: Path, curves: RunCurves, config: Config, answer: Answer) -> None:
+    """The figure of one run."""
+    from steadylr.core.landmarks import find_landmarks
+    from steadylr.present.figures import curve_figure, curve_info, save_figure
+
+    line = find_landmarks(curves.read, answer.reading).line
+    behind = None if curves.validation is None else (curves.curve.lr, curves.curve.loss)
+    info = curve_info(
+        curves.read,
+        answer.suggestions,
+        answer.rule,
+        smooth_lr=10.0**line.log10_lr,
+        smooth_loss=line.loss,
+        reading=answer.reading,
+        title=f"{config.model.name} on {config.data.name}, seed {config.seed}",
+        subtitle="; ".join(finding.text for finding in answer.findings),
+        on_validation=curves.validation is not None,
+        background=behind,
+    )
+    save_figure(curve_figure(info), path)

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from steadylr.app.analysis import has_momentum
 from steadylr.app.checks import BadInput
 from steadylr.app.job import CURVE_FILE, job_folders
+from steadylr.app.schema import Optimizer
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
+from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Outcome, Suggestion, suggest_all
+from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
 from steadylr.store.files import DamagedFile, NewerSchema
 from steadylr.store.records import RECORD_FILE, RunRecord, read_record, read_status
@@ -37,6 +40,7 @@ class Member:
         curve: the curve that the rules read; None for a number without a curve.
         record: the job's record, where there is one.
         lr_ratios: of the parameter groups, each group's LR over the ramp's.
+        momentum: whether the optimizer has a momentum that OneCycle can cycle; True if unknown.
     """
 
     label: str
@@ -50,6 +54,7 @@ class Member:
     curve: Curve | None
     record: RunRecord | None = None
     lr_ratios: tuple[float, ...] = (1.0,)
+    momentum: bool = True
 
     @property
     def headline(self) -> Suggestion:
@@ -74,7 +79,6 @@ class Members:
     members: tuple[Member, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     problems: tuple[str, ...] = ()
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         BadInput: the folder isn't there or holds no jobs.
     """
     if not folder.is_dir():
-        raise BadInput(f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>")
+        raise BadInput(
+            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
+        )
     jobs = job_folders(folder)
     if not jobs:
         raise BadInput(
@@ -164,7 +170,9 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
     try:
         status = read_status(folder)
     except FileNotFoundError:
-        return Members(problems=(f"{folder}: no status.json, so the job never ended; run the same command again",))
+        return Members(
+            problems=(f"{folder}: no status.json, so the job never ended; run the same command again",)
+        )
     except (DamagedFile, NewerSchema) as error:
         return Members(problems=(str(error),))
     if status.status in ("failed", "interrupted"):
@@ -195,6 +203,7 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         curve=curves.read,
         record=record,
         lr_ratios=curves.lr_ratios,
+        momentum=has_momentum(Optimizer(**record.config["optimizer"])),
     )
     if not reread.given:
         return member

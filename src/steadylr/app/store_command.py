@@ -25,10 +25,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="store.py", description="Look at the store of finished trainings, or clear it.")
-    parser.add_argument("action", nargs="?", choices=("size", "list", "clear"), default="size", help="default: size")
+    parser = argparse.ArgumentParser(
+        prog="store.py", description="Look at the store of finished trainings, or clear it."
+    )
+    parser.add_argument(
+        "action", nargs="?", choices=("size", "list", "clear"), default="size", help="default: size"
+    )
     parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="store.dir (default: %(default)s)")
-    parser.add_argument("--older-than-days", type=float, help="clear: only what was stored longer ago than this")
+    parser.add_argument(
+        "--older-than-days", type=float, help="clear: only what was stored longer ago than this"
+    )
     return parser
 
 

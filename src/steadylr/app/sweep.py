@@ -125,7 +125,14 @@ def _answer_kind(
         odd=odd,
         plan=None
         if head.lr is None
-        else plan_of(onecycle, head.lr, low=head.low, high=head.high, lr_ratios=_lr_ratios(members)),
+        else plan_of(
+            onecycle,
+            head.lr,
+            low=head.low,
+            high=head.high,
+            momentum=all(member.momentum for member in members),
+            lr_ratios=_lr_ratios(members),
+        ),
     )
 
 

@@ -33,7 +33,15 @@ def inputs_digest(found: Members, settings: dict[str, Any], version: str) -> str
         "version": version,
         "settings": settings,
         "members": [
-            [m.label, m.run, m.setting, m.rule, list(m.overrides), m.headline.lr, m.record and m.record.created]
+            [
+                m.label,
+                m.run,
+                m.setting,
+                m.rule,
+                list(m.overrides),
+                m.headline.lr,
+                m.record and m.record.created,
+            ]
             for m in found.members
         ],
         "failed": [asdict(job) for job in found.failed],
@@ -126,7 +134,9 @@ def write_curves(folder: Path, members: Sequence[Member]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("run", pa.string()), ("step", pa.int32()), ("lr", pa.float64()), ("loss", pa.float64())])
+    schema = pa.schema(
+        [("run", pa.string()), ("step", pa.int32()), ("lr", pa.float64()), ("loss", pa.float64())]
+    )
     distinct = {member.run: member.curve for member in members if member.curve is not None}
     temp = folder / temp_name(CURVES_FILE)
     try:
@@ -134,7 +144,12 @@ def write_curves(folder: Path, members: Sequence[Member]) -> None:
             for run, curve in distinct.items():
                 n = len(curve)
                 run_column = pa.array([run[:12]]).take(pa.array(np.zeros(n, dtype=np.int32)))
-                columns = [run_column, pa.array(np.arange(n, dtype=np.int32)), pa.array(curve.lr), pa.array(curve.loss)]
+                columns = [
+                    run_column,
+                    pa.array(np.arange(n, dtype=np.int32)),
+                    pa.array(curve.lr),
+                    pa.array(curve.loss),
+                ]
                 writer.write_table(pa.table(columns, schema=schema))
         temp.replace(folder / CURVES_FILE)
     finally:
