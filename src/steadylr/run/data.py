@@ -330,8 +330,9 @@ class _Finishing:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, batch: Tensor) -> Tensor:
-        floats = batch.to(torch.float32).div_(255) if batch.dtype == torch.uint8 else batch.to(torch.float32)
-        return floats.sub_(self._mean).div_(self._std).contiguous(memory_format=self._format)
+        top = 255 if batch.dtype == torch.uint8 else 1
+        floats = batch.to(torch.float32, copy=True).sub_(self._mean * top).div_(self._std * top)
+        return floats.contiguous(memory_format=self._format)
 
 
 @dataclass(frozen=True, slots=True)

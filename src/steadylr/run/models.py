@@ -354,14 +354,14 @@ def _read_state(path: Path, key: str) -> dict[str, Tensor]:
 class _FrozenBatchNorm1d(nn.BatchNorm1d):
     """A BatchNorm that evaluates also in train mode."""
 
-    def train(self, mode: bool = True) -> _FrozenBatchNorm1d:  # noqa: ARG002
+    def train(self, mode: bool = True) -> _FrozenBatchNorm1d:
         return super().train(False)
 
 
 class _FrozenBatchNorm2d(nn.BatchNorm2d):
     """A BatchNorm that evaluates also in train mode."""
 
-    def train(self, mode: bool = True) -> _FrozenBatchNorm2d:  # noqa: ARG002
+    def train(self, mode: bool = True) -> _FrozenBatchNorm2d:
         return super().train(False)
 
 
