@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -52,3 +53,11 @@ def format_power(exponent: int, factor: float = 1) -> str:
 def count(number: int, noun: str) -> str:
     """A count with its noun in the right number: "1 run", "3 runs"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def setting_label(settings: Mapping[str, object]) -> str:
+    """Analysis settings as a label: "smooth_f 0.05, rule bracket"; "none" for a setting that is off."""
+    return ", ".join(
+        f"{name} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in settings.items()
+    )

@@ -226,7 +226,7 @@ def summary_figure(info: SummaryInfo) -> Figure:
     left, right = 0.25, WIDTH - 0.35
     if info.has_curves:
         start = max(0.75, widest(loss_ticks(*_loss_limits(info))[1], SMALL_SIZE) + 0.55)
-        share = 0.58 if info.has_suggestions else 1.0
+        share = 0.54 if info.has_suggestions else 1.0
         width = share * (right - start)
         draw_curves(axes_at(figure, start, bottom, width, panel), info)
         left = start + width + 0.15
