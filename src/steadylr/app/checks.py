@@ -403,14 +403,9 @@ def _element_class(hint: Any) -> type | None:
     return element if isinstance(element, type) and is_dataclass(element) else None
 
 
-_EXAMPLES = {
-    "data.root": "data.root=/path/to/images",
-    "model.name": "model.name=regnet_y_400mf",
-}
-
-
 def _missing(key: str) -> str:
-    return f"{key} is missing: give {_EXAMPLES.get(key, f'{key}=VALUE')}"
+    example = "model.name=regnet_y_400mf" if key == "model.name" else f"{key}=VALUE"
+    return f"{key} is missing: give {example}"
 
 
 @dataclass(frozen=True, slots=True)
