@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +34,7 @@ from steadylr.app.config_folder import config_folder
 CONF = config_folder()
 
 
+@cache  # composing is slow, and nothing here changes a config
 def composed(*overrides: str) -> DictConfig:
     schema.register()
     with initialize_config_dir(CONF, version_base="1.3"):
