@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from steadylr.app.aggregate import main  # noqa: E402  (the path comes first)
+from steadylr.app.aggregate import main
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from steadylr.app.store_command import main  # noqa: E402  (the path comes first)
+from steadylr.app.store_command import main
 
 if __name__ == "__main__":
     main()

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from omegaconf import OmegaConf
 
 from steadylr import __version__
 from steadylr.app import sweep_files as files
-from steadylr.app.checks import plain_values
-from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.app.checks import BadInput, plain_values
+from steadylr.app.job import job_folders
+from steadylr.app.members import from_sweep
+from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, Session
+from steadylr.app.show import draw_sweep, print_sweep, sweep_text
 from steadylr.app.sweep import SweepAnswer, answer_sweep
+from steadylr.store.files import write_atomic
 
 if TYPE_CHECKING:
     from steadylr.app.members import Members
     from steadylr.app.schema import Consensus, OneCycle
+
+
+def conclude_sweep(session: Session, *, interrupted: bool = False) -> int:
+    """Aggregate the sweep that a command filled; give the exit code."""
+    folder, config = session.sweep_folder, session.sweep_config
+    assert folder is not None
+    assert config is not None
+    if interrupted:
+        print(
+            "interrupted; what has finished is kept, and the same command with "
+            f"sweep_name='{folder.name}' goes on from here",
+            file=sys.stderr,
+        )
+        if not job_folders(folder):
+            return EXIT_FAILED
+    try:
+        return conclude(
+            from_sweep(folder),
+            folder,
+            consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
+            onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
+        )
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
 
 
 def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
@@ -32,8 +64,15 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
     if files.unchanged(folder, digest):
         print((folder / files.ANSWER_FILE).read_text(encoding="utf-8"), end="")
         return code
+    folder.mkdir(parents=True, exist_ok=True)
     files.write_runs(folder, found)
     files.write_curves(folder, found.members)
+    draw_sweep(folder, answer)
+    if len(answer.kinds) == 1 and answer.kinds[0].plan is not None:
+        files.write_plan(folder, answer.kinds[0])
+    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer, folder))
+    files.write_summary(folder, answer, digest=digest)
+    print_sweep(answer, folder)
     return code
 
 

@@ -20,6 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from steadylr.app.checks import BadInput, check_config
 from steadylr.app.job import (
+    WORKERS,
     Obtained,
     TrainingFailed,
     as_failure,
@@ -31,8 +32,8 @@ from steadylr.app.job import (
     supplied,
 )
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
+from steadylr.app.show import SweepProgress
 from steadylr.app.training import describe_training, threads_for
-from steadylr.present.terminal import SweepProgress
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 
 if TYPE_CHECKING:
@@ -112,13 +113,17 @@ def launch(
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         return result
 
+    token = WORKERS.set(workers)
     returns = {job.number: _kept(job) for job in jobs if job.finished}
-    with _training(missing, workers=workers) as trained:
-        for key in stored:
-            returns.update((job.number, do(job)) for job in runs[key])
-        for key, run in trained:
-            with supplied(key, run):
+    try:
+        with _training(missing, workers=workers) as trained:
+            for key in stored:
                 returns.update((job.number, do(job)) for job in runs[key])
+            for key, run in trained:
+                with supplied(key, run):
+                    returns.update((job.number, do(job)) for job in runs[key])
+    finally:
+        WORKERS.reset(token)
     return [returns[job.number] for job in jobs]
 
 
@@ -148,7 +153,7 @@ def _checked(
     checked, problems = [], []
     for overrides in job_overrides:
         composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-        task_config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        task_config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         try:
             checked.append(_Checked(tuple(filter_overrides(overrides)), composed, check_config(task_config)))
         except BadInput as error:
@@ -266,9 +271,9 @@ def _training(
     pool = ProcessPool(max_workers=workers, context=context, initializer=_start_worker, initargs=(steps,))
     try:
         yield _results(pool, missing, steps, workers=workers)
-        pool.close()
+        pool.close()  # type: ignore[no-untyped-call]
     except BaseException:
-        pool.stop()
+        pool.stop()  # type: ignore[no-untyped-call]
         raise
     finally:
         pool.join()
@@ -281,7 +286,7 @@ def _results(
     waiting = list(enumerate(missing.items()))[::-1]
     gpus = visible_gpus() if next(iter(missing.values())).training.shape["device_kind"] == "cuda" else []
     free_gpus = list(range(len(gpus)))
-    busy: dict[Future[Any], tuple[str, int | None]] = {}
+    busy: dict[Future[Obtained | TrainingFailed], tuple[str, int | None]] = {}
     planned = sum(job.config.finder.num_iter for job in missing.values())
     with SweepProgress(len(missing), planned) as progress:
         ended: list[tuple[str, Obtained | TrainingFailed]] = []
@@ -294,16 +299,16 @@ def _results(
             yield from ended  # after the workers have got new work: reading a curve takes a moment
             done = wait(busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
             ended = []
-            for future in done:
-                key, gpu = busy.pop(future)
+            for finished in done:
+                key, gpu = busy.pop(finished)
                 free_gpus += [] if gpu is None else [gpu]
-                run = _result(future)
+                run = _result(finished)
                 ended.append((key, run))
                 progress.run_done(failed=isinstance(run, TrainingFailed))
             progress.update(steps=sum(steps), running=len(busy))
 
 
-def _result(future: Future[Any]) -> Obtained | TrainingFailed:
+def _result(future: Future[Obtained | TrainingFailed]) -> Obtained | TrainingFailed:
     try:
         return future.result()
     except ProcessExpired as death:

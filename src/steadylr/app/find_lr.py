@@ -9,7 +9,7 @@ import hydra
 from omegaconf import OmegaConf
 
 from steadylr.app.checks import BadInput, check_overrides
-from steadylr.app.config_folder import config_folder
+from steadylr.app.config_folder import config_folder, help_for
 from steadylr.app.schema import register
 from steadylr.app.session import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, SESSION, job_number
 
@@ -29,6 +29,10 @@ def task(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command line, aggregate what a sweep left, and exit with an honest code."""
+    text = help_for(sys.argv[1:])
+    if text is not None:
+        print(text)
+        return
     try:
         check_overrides(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_folder(), config_name="find_lr")(task)()
@@ -43,11 +47,8 @@ def main() -> None:
 def finish(*, interrupted: bool = False) -> int:
     """Aggregate the sweep, if this command was one; give the exit code."""
     code = SESSION.exit_code or EXIT_OK
-    if SESSION.sweep_folder is not None and not SESSION.refused:
-        from steadylr.app.sweep import conclude
+    if SESSION.sweep_folder is not None:
+        from steadylr.app.conclude import conclude_sweep
 
-        code = max(code, conclude(SESSION.sweep_folder))
-    if interrupted:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return code
+        code = code or conclude_sweep(SESSION, interrupted=interrupted)
+    return EXIT_INTERRUPTED if interrupted else code

@@ -25,8 +25,7 @@ class Session:
 
     sweep_folder: Path | None = None
     exit_code: int | None = None
-    dry_run: bool = False
-    refused: bool = False
+    sweep_config: DictConfig | None = None
 
 
 SESSION = Session()
@@ -49,6 +48,7 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the folder, and let new jobs be numbered after those that are already there."""
         SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
+        SESSION.sweep_config = config
         os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
 
 

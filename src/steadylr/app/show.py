@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from steadylr.app.analysis import Answer
     from steadylr.app.job import Obtained
     from steadylr.app.schema import Config
+    from steadylr.app.sweep import SweepAnswer
     from steadylr.app.training import StepReport
 
 
@@ -21,3 +22,35 @@ def run_progress(num_iter: int, *, shown: bool) -> Iterator[StepReport | None]:
 
 def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> None:
     print(answer.headline, folder)
+
+
+class SweepProgress:
+    def __init__(self, runs: int, planned: int) -> None:
+        pass
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def run_done(self, *, failed: bool) -> None:
+        pass
+
+    def update(self, *, steps: int, running: int) -> None:
+        pass
+
+
+def draw_sweep(folder: Path, answer: SweepAnswer) -> None:
+    pass
+
+
+def print_sweep(answer: SweepAnswer, folder: Path) -> None:
+    print(sweep_text(answer, folder))
+
+
+def sweep_text(answer: SweepAnswer, folder: Path) -> str:
+    return (
+        "\n".join(f"{kind.title} {kind.verdict.summary} {kind.consensus.headline}" for kind in answer.kinds)
+        + "\n"
+    )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from steadylr.app.session import EXIT_FAILED, EXIT_OK
-from steadylr.store.curve_store import CurveStore, EntryInfo, StoreError
+from steadylr.store.curve_store import STORED_AS, CurveStore, EntryInfo, StoreError
 from steadylr.store.files import DamagedFile, NewerSchema
 
 DEFAULT_FOLDER = Path("outputs/store")
@@ -63,7 +63,7 @@ def _line(entry: EntryInfo) -> str:
 
 
 def _what(entry: EntryInfo) -> str:
-    stored = entry.meta.get("stored_as", {})
+    stored = entry.meta.get(STORED_AS, {})
     training, seeds, used = (stored.get(part, {}) for part in ("training", "seeds", "used"))
     named = ", ".join(f"{stream}={seeds[stream]}" for stream in used)
     model, data = (training.get(part, {}).get("name", "?") for part in ("model", "data"))

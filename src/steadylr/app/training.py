@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steadylr.app.checks import training_config
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
-from steadylr.run.fingerprint import data_fingerprint
+from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
 
 if TYPE_CHECKING:
@@ -54,12 +55,31 @@ def describe_training(config: Config, *, threads: int) -> Training:
         **training_config(config),
         "threads": threads,
         "device_kind": probe_device(config.device.accelerator.value),
-        "data_fingerprint": data_fingerprint(config.data.name, root=config.data.root),
+        "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
         "versions": {name: versions.get(name) for name in KEYED_PACKAGES},
         "engine": ENGINE_VERSION,
     }
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
+
+
+def _fingerprint(config: Config) -> str:
+    """What data a config trains on. Data that are to be downloaded are, since before that nothing identifies them."""
+    data = config.data
+    found = _known_fingerprint(data.name, data.root)
+    if not data.download or not found.startswith(NOT_DOWNLOADED):
+        return found
+    from steadylr.run.data import load_data
+
+    load_data(data.name, root=data.root, download=True)
+    _known_fingerprint.cache_clear()
+    return _known_fingerprint(data.name, data.root)
+
+
+@lru_cache
+def _known_fingerprint(name: str, root: str | None) -> str:
+    """The fingerprint of data, looked up once a process: a large folder of images takes seconds to list."""
+    return data_fingerprint(name, root=root)
 
 
 def weights_fingerprint(weights: str | None) -> str | None:
@@ -99,7 +119,7 @@ def train(
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.augmentation import build_augmentation
-    from steadylr.run.data import ValidationBatches, load_data, make_batches
+    from steadylr.run.data import ValidationBatches, default_data_workers, load_data, make_batches
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
     from steadylr.run.losses import build_loss, mean_loss
     from steadylr.run.models import build_model
@@ -132,7 +152,9 @@ def train(
             data,
             batch_size=data_config.batch_size,
             streams=streams,
-            workers=data_config.workers,
+            workers=default_data_workers(data, cores=device.threads)
+            if data_config.workers is None
+            else data_config.workers,
             pin_memory=device.kind == "cuda" if data_config.pin_memory is None else data_config.pin_memory,
             drop_last=data_config.drop_last,
             augmentation=build_augmentation(config.augmentation.transforms, image_size=data.image_size),

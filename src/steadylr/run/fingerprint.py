@@ -13,6 +13,9 @@ from steadylr.run.names import did_you_mean
 DATASETS = ("fashion_mnist_mini", "fashion_mnist", "cifar10", "imagefolder")
 EMBEDDED_FILE = "fashion_mnist_mini.npz"
 
+NOT_DOWNLOADED = "not downloaded"
+"""How the fingerprint of data begins that are not there yet."""
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 TORCHVISION_FILES = {
@@ -59,7 +62,7 @@ def data_fingerprint(name: str, *, root: str | os.PathLike[str] | None = None) -
         splits = [split_folder(folder, split) for split in ("train", "val")]
         return _files_fingerprint(folder, (path for split in splits for path in image_files(split)))
     if not all((folder / file).is_file() for file in TORCHVISION_FILES[name]):
-        return f"not downloaded: {name}"
+        return f"{NOT_DOWNLOADED}: {name}"
     return _files_fingerprint(folder, (folder / file for file in TORCHVISION_FILES[name]))
 
 

@@ -65,6 +65,11 @@ class RunCurves:
         """The curve that the rules read: validation where there is one, else the training losses."""
         return self.curve if self.validation is None else self.validation
 
+    @property
+    def lr_ratios(self) -> tuple[float, ...]:
+        """Each parameter group's LR over that of the ramp, to 12 digits: the quotient has rounding errors."""
+        return tuple(float(f"{lr / self.curve.lr[0]:.12g}") for lr in self.group_lrs[0])
+
 
 def save_run_curves(
     path: str | os.PathLike[str], run: RunCurves, *, temp_folder: str | os.PathLike[str] | None = None
