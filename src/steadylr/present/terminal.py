@@ -246,7 +246,7 @@ def _row_lines(text: str, row: _Row, console: Console) -> list[_Line]:
     room = min(console.width, _TEXT_WIDTH) - len(text) - 2
     if not console.is_terminal or len(row.tail) <= room:
         return [_Line(f"{text}  {row.tail}", row.style, paste=True)]
-    if room < 24:
+    if room < max(24, *map(len, row.tail.split())):
         tails = textwrap.wrap(row.tail, max(16, console.width - 6), break_long_words=False)
         return [
             _Line(part, row.style, paste=True)
@@ -491,7 +491,7 @@ def run_progress(
         return
     columns = (
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, auto_refresh=False) as progress:
@@ -565,14 +565,14 @@ class SweepProgress:
         self._console = progress_console() if console is None else console
         self._total_runs = total_runs
         self._total_steps = total_steps
-        self._jobs = "" if total_jobs is None else f" for {count(total_jobs, 'job')}"
+        self._jobs = "" if total_jobs is None else f" ({count(total_jobs, 'job')})"
         self._steps = self._done = self._failed = self._running = 0
         self._started = time.perf_counter()
         self._due = 0.0
         self._progress: Progress | None = None
         if self._console.is_terminal and total_runs:
             self._progress = Progress(
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 TextColumn("{task.description}"),
                 console=self._console,
                 auto_refresh=False,

@@ -413,6 +413,8 @@ def legend_below(
         centre: its middle as a share of the width.
         above: how far above the edge, inches.
     """
+    if not names:
+        return
     across, up = figure.get_size_inches()
     legend = figure.legend(
         handles=list(handles),

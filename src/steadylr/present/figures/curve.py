@@ -341,18 +341,18 @@ def _write_answer(ax: Axes, answer: Mark | None, *, width: float) -> None:
     if answer is None or answer.lr is None:
         return
     lr = f"LR {format_lr(answer.lr)}"
-    between = f"   {answer.rule}   "
+    between = answer.rule
     if answer.low is not None and answer.high is not None:
-        between = f"   {answer.rule} {format_lr_range(answer.low, answer.high)}   "
+        between = f"{answer.rule} {format_lr_range(answer.low, answer.high)}"
     bold = text_width(lr, TEXT_SIZE + 0.5, "bold")
-    whole = bold + text_width(between, SMALL_SIZE)
+    plain, gap = text_width(between, SMALL_SIZE), 0.13
     low, high = ax.get_xlim()
     at = math.log(answer.lr / low) / math.log(high / low) * width
     start = min(max(at - bold / 2, 0.0), width - bold)
-    on_the_left = start + whole > width
+    fits_right = start + bold + gap + plain <= width
     for content, offset, properties in (
         (lr, start, font(TEXT_SIZE + 0.5, VERMILLION, "bold")),
-        (between, start + bold - on_the_left * whole, font(SMALL_SIZE, SOFT_INK)),
+        (between, start + bold + gap if fits_right else start - gap - plain, font(SMALL_SIZE, SOFT_INK)),
     ):
         ax.annotate(
             content,

@@ -1,0 +1,435 @@
+"""Figures: their infos by value, then that they draw without an error and that nothing overlaps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from steadylr.core.curve import Curve
+from steadylr.core.onecycle import plan
+from steadylr.core.settings import Reading
+from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.present.figures import (
+    CurveInfo,
+    Mark,
+    PlanInfo,
+    SummaryGroup,
+    SummaryInfo,
+    SummaryRun,
+    curve_figure,
+    curve_info,
+    draw_curve,
+    figure_bytes,
+    plan_figure,
+    plan_info,
+    save_figure,
+    summary_figure,
+)
+from steadylr.present.figures._drawing import fitted, loss_limits, loss_ticks, lr_ticks, text_width
+
+RULES = ("bracket", "steepest", "valley", "slide", "minimum", "divergence", "smith")
+
+
+def ramp(num: int) -> np.ndarray:
+    """LRs from 1e-7 to 10."""
+    return 1e-7 * 1e8 ** (np.arange(num) / (num - 1))
+
+
+def descent(num: int = 300, *, middle: float = -2.5, seed: int = 0) -> np.ndarray:
+    """Losses that fall from 2.3 to 0.6 and explode from LR 1 on."""
+    x = np.log10(ramp(num))
+    noise = 0.05 * np.random.default_rng(seed).normal(size=num)
+    return 2.3 - 1.7 / (1 + np.exp(-(x - middle) / 0.4)) + noise + np.where(x > 0, 10 ** (4 * x) - 1, 0)
+
+
+def info_of(
+    loss: np.ndarray, *, marks: tuple[Mark, ...] = (), reason: str = "", title: str = "mlp on digits, seed 1"
+) -> CurveInfo:
+    """The info of a curve whose line is the curve itself."""
+    lr = ramp(loss.size)
+    finite = np.isfinite(loss)
+    return CurveInfo(
+        lr=lr,
+        loss=loss,
+        smooth_lr=lr[finite],
+        smooth_loss=loss[finite],
+        skip_start=10,
+        skip_end=5,
+        marks=marks,
+        headline="bracket",
+        reason=reason,
+        title=title,
+        subtitle="The ramp reached its end and the loss never climbed back. Raise finder.end_lr, to 1e2 say.",
+    )
+
+
+def marks_at(*lrs: float | None) -> tuple[Mark, ...]:
+    """One mark per rule; the first is a bracket."""
+    first = lrs[0]
+    bracket = Mark(
+        RULES[0], first, None if first is None else first / 3, None if first is None else first * 3
+    )
+    return (bracket, *(Mark(rule, lr) for rule, lr in zip(RULES[1:], lrs[1:], strict=False)))
+
+
+CURVES = {
+    "descent": info_of(descent(), marks=marks_at(3e-2, 2e-3, 4e-3, 0.8, 2.5e-2, 0.2, 0.5)),
+    "all rules at one LR": info_of(descent(1000), marks=marks_at(*[3e-2] * 7)),
+    "at the upper end": info_of(descent(100), marks=marks_at(9.9, 8.0, 9.0, 10.0, 7.0, None, 9.99)),
+    "at the lower end": info_of(descent(100), marks=marks_at(1.1e-7, 1e-7, 1.2e-7, 1e-9, None, 1e-7, 1e-7)),
+    "flat": info_of(
+        2.3026 + 1e-5 * np.random.default_rng(1).normal(size=100),
+        marks=marks_at(*[None] * 7),
+        reason="the loss never fell beyond its noise: " + "check the data, the model and the optimizer, " * 4,
+    ),
+    "constant": info_of(np.full(50, 1.0), reason="flat"),
+    "huge": info_of(1e9 * descent(), marks=marks_at(1e-2)),
+    "tiny": info_of(1e-8 * descent(), marks=marks_at(1e-2)),
+    "negative": info_of(descent() - 1000, marks=marks_at(1e-2)),
+    "ends in NaN": info_of(np.where(np.arange(300) > 250, np.nan, descent()), marks=marks_at(1e-2)),
+    "only NaN": info_of(np.full(30, np.nan), reason="no finite losses"),
+    "one point": CurveInfo(lr=np.array([1e-3]), loss=np.array([1.0]), headline="bracket"),
+    "no rules, no titles": CurveInfo(lr=ramp(40), loss=descent(40)),
+    "long title": info_of(descent(), marks=marks_at(1e-2), title="a_model_with_a_long_name on " * 12),
+    "mathematics in the title": info_of(
+        descent(), marks=marks_at(1e-2), title="cost $1 on $x^2$ & a_b \\alpha"
+    ),
+}
+
+
+def summary(
+    num_runs: int,
+    *,
+    groups: int = 0,
+    failed: int = 0,
+    curves: bool = True,
+    spread: float = 0.2,
+    label: str = "seed {}",
+) -> SummaryInfo:
+    """A sweep of so many runs, the last ones without an answer."""
+    shifts = np.random.default_rng(3).normal(0, spread, num_runs)
+    lrs = [None if i >= num_runs - failed else 3e-2 * 10 ** shifts[i] for i in range(num_runs)]
+    runs = tuple(
+        SummaryRun(
+            label.format(i + 1),
+            ramp(200) if curves else np.array([]),
+            descent(200, seed=i, middle=-2.5 + shifts[i]) if curves else np.array([]),
+            lr,
+            "" if lr else ("flat", "too short")[i % 2],
+        )
+        for i, lr in enumerate(lrs)
+    )
+    found = [lr for lr in lrs if lr is not None]
+    return SummaryInfo(
+        runs=runs,
+        groups=tuple(
+            SummaryGroup(f"smooth_f 0.{k + 1}", tuple(None if lr is None else lr * 1.1**k for lr in lrs))
+            for k in range(groups)
+        ),
+        lr=found[0] if found else None,
+        interval=(min(found), max(found)) if len(found) > 2 else None,
+        title="small_resnet on fashion_mnist_mini",
+        subtitle="Normal: 3 runs spread over a factor of 3.44. Make more runs and check the plots.",
+    )
+
+
+SUMMARIES = {
+    "1 run": summary(1),
+    "2 runs, no settings": summary(2),
+    "3 runs, 2 settings": summary(3, groups=2),
+    "6 runs, 6 settings, 1 failed": summary(6, groups=6, failed=1),
+    "7 runs with long names": summary(7, groups=1, label="seed={} data.batch_size=512 model.name=resnet18"),
+    "100 runs, 2 settings, 12 failed": summary(100, groups=2, failed=12),
+    "none answered": summary(3, groups=2, failed=3),
+    "values only": summary(5, curves=False),
+    "nothing at all": SummaryInfo(runs=()),
+    "equal LRs": summary(3, spread=0.0),
+    "spread over decades": summary(8, spread=3.0, groups=2),
+}
+
+PLANS = {
+    "as it comes": plan_info(plan(3.32e-2)),
+    "with its range": plan_info(
+        plan(3.32e-2, low=1.79e-2, high=6.16e-2), subtitle="geometric mean of 3 runs"
+    ),
+    "with steps": plan_info(plan(3.32e-2, low=1.79e-2, high=6.16e-2, total_steps=23400)),
+    "early peak": plan_info(plan(3.32e-2, low=1e-4, high=1.0, total_steps=1000, pct_start=0.05)),
+    "late peak": plan_info(plan(3.32e-2, low=1e-2, high=1e-1, total_steps=1000, pct_start=0.95)),
+    "nearly constant": plan_info(plan(1e-3, div_factor=1.5, final_div_factor=2)),
+    "linear": plan_info(plan(1e-3, anneal_strategy="linear", final_div_factor=1e8)),
+}
+
+FIGURES = {
+    **{f"curve: {name}": (curve_figure, info) for name, info in CURVES.items()},
+    **{f"summary: {name}": (summary_figure, info) for name, info in SUMMARIES.items()},
+    **{f"plan: {name}": (plan_figure, info) for name, info in PLANS.items()},
+}
+
+
+def written_texts(figure: Figure) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """All visible texts with their boxes, pixels."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    shown = [text for text in texts if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent(canvas.get_renderer()).extents) for text in shown]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_overlaps_another_or_leaves_the_figure(name: str) -> None:
+    """In every figure all texts lie inside of it and none touches another."""
+    make, info = FIGURES[name]
+    figure = make(info)  # type: ignore[operator]
+    texts = written_texts(figure)
+    width, height = figure.get_size_inches() * figure.dpi
+    for text, (left, bottom, right, top) in texts:
+        assert left >= 0, text
+        assert bottom >= 0, text
+        assert right <= width, text
+        assert top <= height, text
+    for (one, a), (other, b) in combinations(texts, 2):
+        apart = a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
+        assert apart, f"{one!r} overlaps {other!r}"
+
+
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_equal_figures_have_equal_bytes(form: str) -> None:
+    """Drawing the same info twice gives the same file, bit for bit."""
+    first, second = (figure_bytes(curve_figure(CURVES["descent"]), form) for _ in range(2))
+    assert first == second
+    assert first != figure_bytes(curve_figure(CURVES["flat"]), form)
+
+
+@pytest.mark.parametrize("name", ["summary: 3 runs, 2 settings", "plan: with its range"])
+def test_sweep_figures_are_deterministic_too(name: str) -> None:
+    """Drawing the same sweep or plan twice gives the same file, bit for bit."""
+    make, info = FIGURES[name]
+    assert figure_bytes(make(info)) == figure_bytes(make(info))  # type: ignore[operator]
+
+
+def test_the_users_matplotlib_settings_change_nothing() -> None:
+    """A global style, however wild, doesn't reach our figures."""
+    plain = figure_bytes(curve_figure(CURVES["descent"]))
+    wild = {
+        "font.size": 30,
+        "font.family": "serif",
+        "axes.grid": False,
+        "axes.labelcolor": "red",
+        "figure.dpi": 20,
+    }
+    with mpl.rc_context(wild):
+        assert figure_bytes(curve_figure(CURVES["descent"])) == plain
+
+
+def test_pyplot_and_torch_are_never_imported(tmp_path: Path) -> None:
+    """Drawing and saving works without pyplot, hence without a display, and without torch."""
+    code = (
+        "import sys, numpy as np; from steadylr.present.figures import *;"
+        f"save_figure(curve_figure(CurveInfo(np.array([1.,2.]), np.array([1.,2.]))), {str(tmp_path / 'a.png')!r});"
+        "sys.exit(any(m in sys.modules for m in ('matplotlib.pyplot', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_is_written_whole_into_new_folders(tmp_path: Path) -> None:
+    """Saving makes the folders, replaces an older file and leaves no temporary one."""
+    path = tmp_path / "new" / "lr_finder.png"
+    for name in ("flat", "descent"):
+        save_figure(curve_figure(CURVES[name]), path)
+    assert path.read_bytes() == figure_bytes(curve_figure(CURVES["descent"]))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_figure_that_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:
+    """When the file's name is taken by a folder, the error comes through and no temporary file stays."""
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(OSError, match=r"taken\.png"):
+        save_figure(curve_figure(CURVES["flat"]), tmp_path / "taken.png")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["taken.png"]
+
+
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
+    """The suffix must be a format that we write reproducibly."""
+    with pytest.raises(ValueError, match="png, pdf, svg; got 'gif'"):
+        save_figure(curve_figure(CURVES["flat"]), tmp_path / "a.gif")
+
+
+def test_the_info_of_a_run_puts_the_headline_first() -> None:
+    """curve_info takes points, marks, skips and names from the core's types; the headline leads the marks."""
+    curve = Curve(ramp(100), descent(100), 100)
+    suggestions = {
+        "steepest": Suggestion("steepest", Outcome.FOUND, "steepest slope", 2e-3),
+        "bracket": Suggestion("bracket", Outcome.FOUND, "between", 3e-2, 1e-2, 9e-2),
+        "slide": Suggestion("slide", Outcome.NO_POINT, "nowhere"),
+    }
+    info = curve_info(curve, suggestions, "bracket", reading=Reading(skip_start=7, skip_end=3), title="t")
+    assert info.marks == (Mark("bracket", 3e-2, 1e-2, 9e-2), Mark("steepest", 2e-3), Mark("slide", None))
+    assert info.answer == Mark("bracket", 3e-2, 1e-2, 9e-2)
+    assert (info.skip_start, info.skip_end, info.reason, info.title) == (7, 3, "", "t")
+    assert info.loss_name == "Training loss"
+    assert np.array_equal(info.lr, curve.lr)
+    assert np.array_equal(info.loss, curve.loss)
+
+
+def test_the_info_of_a_run_without_answer_carries_the_reason() -> None:
+    """Where the headline rule has no LR, the figure says why, and on which loss it looked."""
+    curve = Curve(ramp(100), descent(100), 100)
+    suggestions = {"bracket": Suggestion("bracket", Outcome.FLAT, "the loss never fell")}
+    info = curve_info(curve, suggestions, "bracket", on_validation=True, background=(ramp(5), descent(5)))
+    assert info.answer is None
+    assert info.reason == "the loss never fell"
+    assert info.loss_name == "Validation loss"
+    assert info.background_lr.size == 5
+    written = [text for text, _ in written_texts(curve_figure(info))]
+    assert "No answer: the loss never fell" in written
+
+
+def test_an_unknown_headline_rule_is_refused() -> None:
+    """The headline must be one of the suggestions."""
+    with pytest.raises(ValueError, match=r"rule must be one of \[\]; got 'bracket'"):
+        curve_info(Curve(ramp(5), descent(5), 5), {}, "bracket")
+
+
+def test_infos_refuse_arrays_of_different_lengths() -> None:
+    """An LR without its loss, a group without its runs: the error names what came."""
+    with pytest.raises(ValueError, match="lr and loss must be equally long; got 2 and 1 points"):
+        CurveInfo(lr=np.array([1.0, 2.0]), loss=np.array([1.0]))
+    with pytest.raises(ValueError, match="seed 1: lr and loss must be equally long"):
+        SummaryRun("seed 1", np.array([1.0]), np.array([]))
+    with pytest.raises(ValueError, match="one entry for each of the 1 runs; got 2"):
+        SummaryInfo(runs=(SummaryRun("seed 1"),), groups=(SummaryGroup("smooth_f 0.1", (1.0, 2.0)),))
+    with pytest.raises(ValueError, match="share and lr must be equally long"):
+        PlanInfo(np.array([0.0]), np.array([]), 1.0)
+
+
+def test_the_figure_of_a_run_names_every_rule_and_its_lr() -> None:
+    """Each rule stands there with its LR; the headline's LR also above the curve, with its range."""
+    written = [text for text, _ in written_texts(curve_figure(CURVES["descent"]))]
+    assert set(RULES) <= set(written)
+    assert {"LR 3.00e-2", "3.00e-2", "2.00e-3", "8.00e-1", "Learning rate", "Training loss"} <= set(written)
+    assert any("1.00e-2 to 9.00e-2" in text for text in written)
+    assert "mlp on digits, seed 1" in written
+
+
+def test_dollar_signs_stay_dollar_signs() -> None:
+    """Names from users are never read as mathematics."""
+    written = [text for text, _ in written_texts(curve_figure(CURVES["mathematics in the title"]))]
+    assert "cost $1 on $x^2$ & a_b \\alpha" in written
+
+
+def test_divergence_does_not_squash_the_descent() -> None:
+    """However far the losses explode, the descent takes over half of the axis; the same for shifted losses."""
+    low, high = loss_limits(descent(), descent())
+    assert descent().max() > 1000
+    assert 1.7 / (high - low) > 0.5
+    assert low < 0.6 < 2.3 < high
+    shifted = loss_limits(descent() - 50, descent() - 50)
+    assert shifted == pytest.approx((low - 50, high - 50))
+
+
+def test_curves_draw_on_axes_that_somebody_else_made() -> None:
+    """draw_curve needs no figure of ours and gives the axes back."""
+    ax = Figure().add_subplot()
+    assert draw_curve(ax, CURVES["descent"]) is ax
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlabel() == "Learning rate"
+
+
+def test_the_summary_lists_who_has_no_answer() -> None:
+    """A few runs without an answer are named with their outcome, many are counted."""
+    few = [text for text, _ in written_texts(summary_figure(SUMMARIES["6 runs, 6 settings, 1 failed"]))]
+    many = [text for text, _ in written_texts(summary_figure(SUMMARIES["100 runs, 2 settings, 12 failed"]))]
+    assert "No answer from 1 of 6 runs: seed 6 (too short)." in few
+    assert "No answer from 12 of 100 runs: 6 flat, 6 too short." in many
+    assert "100 runs" in many
+
+
+def test_the_summary_shows_the_runs_lrs_before_each_setting() -> None:
+    """With several settings the first row holds each run's own LR; with one or none there is one row."""
+    assert [row.label for row in SUMMARIES["3 runs, 2 settings"].rows] == [
+        "all settings",
+        "smooth_f 0.1",
+        "smooth_f 0.2",
+    ]
+    assert [row.label for row in summary(3, groups=1).rows] == ["smooth_f 0.1"]
+    assert [row.label for row in summary(3).rows] == [""]
+    assert summary(2).rows[0].suggestions == tuple(run.suggestion for run in summary(2).runs)
+
+
+def test_thousands_of_runs_are_thinned_and_it_is_said() -> None:
+    """Above 300 curves a part is drawn, and a note says so; all suggestions stay."""
+    figure = summary_figure(summary(700))
+    drawn = [c for c in figure.axes[0].collections if type(c) is LineCollection]
+    assert len(drawn[0].get_segments()) == 300
+    assert any("300 of 700 curves are drawn." in text for text, _ in written_texts(figure))
+    assert len(figure.axes[1].collections[-1].get_offsets()) == 700
+
+
+def test_the_plan_figure_names_its_three_lrs_and_its_range() -> None:
+    """Start, peak and end stand there with their LRs, and the range of the peak."""
+    written = [text for text, _ in written_texts(plan_figure(PLANS["with its range"]))]
+    assert {"start 3.32e-4", "peak 3.32e-2", "end 3.32e-7", "range of the peak 1.79e-2 to 6.16e-2"} <= set(
+        written
+    )
+    assert "Share of the training" in written
+    assert "Step" in [text for text, _ in written_texts(plan_figure(PLANS["with steps"]))]
+
+
+def test_the_plan_info_is_the_plans_own_schedule() -> None:
+    """plan_info takes share, LRs, peak and range from the plan."""
+    made = plan(1e-2, low=5e-3, high=2e-2, total_steps=100)
+    info = plan_info(made)
+    share, lr = made.lr_curve(401)
+    assert np.array_equal(info.share, share)
+    assert np.array_equal(info.lr, lr)
+    assert (info.peak_lr, info.low, info.high, info.total_steps) == (1e-2, 5e-3, 2e-2, 100)
+
+
+@pytest.mark.parametrize("low", [1e-12, 3e-5, 1.7e-2])
+@pytest.mark.parametrize("ratio", [1.05, 1.5, 4.0, 50.0, 1e4, 1e30])
+@pytest.mark.parametrize("room", [2.0, 7.0])
+def test_lr_ticks_lie_in_range_and_leave_gaps(low: float, ratio: float, room: float) -> None:
+    """Ticks of an LR axis lie on it, have labels, and the labels don't touch."""
+    positions, labels = lr_ticks(low, low * ratio, room=room)
+    assert len(positions) == len(labels)
+    assert all(low * 0.999 <= p <= low * ratio * 1.001 for p in positions)
+    if ratio >= 4:
+        assert positions
+    places = np.log(np.array(positions) / low) / np.log(ratio) * room
+    for i in range(len(places) - 1):
+        assert places[i + 1] - places[i] > (text_width(labels[i], 9.0) + text_width(labels[i + 1], 9.0)) / 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.4, 3.3), (2.30258, 2.30262), (-1001.0, -998.0), (1e8, 2.4e9), (0, 1e-8)]
+)
+def test_loss_ticks_have_different_labels(low: float, high: float) -> None:
+    """No two ticks of a loss axis read the same, however narrow the range."""
+    positions, labels = loss_ticks(low, high)
+    assert len(positions) >= 3
+    assert len(set(labels)) == len(labels)
+    for position, label in zip(positions, labels, strict=True):
+        assert float(label) == pytest.approx(position, abs=(high - low) / 100)
+
+
+def test_text_is_broken_by_its_width() -> None:
+    """Lines fit the width; what is too much ends in an ellipsis; a word wider than the line is cut."""
+    lines = fitted("some words that need more than a line " * 4, 2.0, size=10.0, lines=2)
+    assert len(lines) == 2
+    assert lines[-1].endswith("…")
+    assert all(text_width(line, 10.0) <= 2.0 for line in lines)
+    assert fitted("  short  ", 2.0, size=10.0, lines=2) == ["short"]
+    assert fitted("", 2.0, size=10.0, lines=2) == []
+    assert all(text_width(line, 10.0) <= 1.0 for line in fitted("x" * 100, 1.0, size=10.0, lines=9))
