@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from steadylr.core.curve import Curve, Stop
+from steadylr.core.curve import Curve
 from steadylr.core.landmarks import Landmarks, find_landmarks
 from steadylr.core.rules import why_nothing
 from steadylr.core.settings import Reading
+from steadylr.core.smoothing import variance_share
 from steadylr.core.suggestion import Outcome
 
 NOISE_SHARE = 0.1  # standard error of the line over its descent, above which the curve is too noisy to read
 EDGE_SHARE = 0.05  # share of the points that counts as the edge of the curve
+MARGIN = 1.5  # times the points that would do on average
 MAX_SMOOTH_F = 0.3  # more smoothing than this hides the descent itself
 
 
@@ -61,9 +63,8 @@ def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...
     settings = Reading() if reading is None else reading
     found = find_landmarks(curve, settings)
     if found.outcome is not Outcome.FOUND:
-        text, _, advice = why_nothing(found).partition(": ")
-        return (Finding(_NO_DESCENT[found.outcome], text, advice),)
-    findings = (_at_edge(found), _never_diverged(curve, found), _noisy(curve, settings, found))
+        return (Finding(_NO_DESCENT[found.outcome], *why_nothing(found)),)
+    findings = (_at_edge(found), _never_diverged(found), _noisy(curve, settings, found))
     return tuple(finding for finding in findings if finding is not None)
 
 
@@ -76,29 +77,46 @@ def _at_edge(found: Landmarks) -> Finding | None:
         )
     if found.minimum >= found.last - width and found.edge is None:
         text = "the loss is lowest at the end of the ramp, so the best LR may lie beyond it"
-        end = found.lr_at(len(found.line) - 1)
-        return Finding(Code.MINIMUM_AT_EDGE, text, f"raise finder.end_lr, to {10 * end:.0e} say")
+        return Finding(Code.MINIMUM_AT_EDGE, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
     return None
 
 
-def _never_diverged(curve: Curve, found: Landmarks) -> Finding | None:
-    if found.edge is not None or curve.stop is not Stop.COMPLETED:
+def _never_diverged(found: Landmarks) -> Finding | None:
+    if found.edge is not None:
         return None
     text = (
         "the loss never climbed back over half of its descent, so the upper end of the useful LRs is not seen"
     )
-    end = found.lr_at(len(found.line) - 1)
-    return Finding(Code.NEVER_DIVERGED, text, f"raise finder.end_lr, to {10 * end:.0e} say")
+    return Finding(Code.NEVER_DIVERGED, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
 
 
 def _noisy(curve: Curve, reading: Reading, found: Landmarks) -> Finding | None:
-    share = found.error / found.descent
+    share = found.error / found.judged_descent
     if share <= NOISE_SHARE:
         return None
-    factor = (share / NOISE_SHARE) ** 2
     text = f"the noise of the losses makes the line uncertain by {share:.0%} of its descent"
-    advice = f"raise finder.num_iter to {math.ceil(curve.num_iter * factor / 10) * 10} or data.batch_size"
-    smooth_f = math.ceil(100 * reading.smooth_f * factor) / 100
-    if reading.smoother == "local_linear" and 0 < smooth_f <= MAX_SMOOTH_F:
-        advice += f", or finder.smooth_f to {smooth_f:g}"
-    return Finding(Code.NOISY, text, advice)
+    # The points that one smoothed point sees bring the error down with their square root
+    factor = MARGIN * (share / NOISE_SHARE) ** 2
+    ways = []
+    if _averages(curve, reading):
+        ways.append(f"finder.num_iter to {math.ceil(curve.num_iter * factor / 10) * 10}")
+    smooth_f = _smooth_f_for(curve, reading, found)
+    if smooth_f is not None:
+        ways.append(f"finder.smooth_f to {smooth_f:g}")
+    return Finding(Code.NOISY, text, f"raise {', or '.join([*ways, 'data.batch_size'])}")
+
+
+def _averages(curve: Curve, reading: Reading) -> bool:
+    """Whether a longer run makes a calmer line: not where each point, or a fixed number, stands for itself."""
+    return reading.smoother == "local_linear" and variance_share(reading.smooth_f * curve.num_iter) < 1
+
+
+def _smooth_f_for(curve: Curve, reading: Reading, found: Landmarks) -> float | None:
+    """The least smooth_f, in hundredths, that calms the line; None where none does without hiding the descent."""
+    if reading.smoother != "local_linear":
+        return None
+    enough = (NOISE_SHARE * found.judged_descent / found.noise) ** 2 / MARGIN
+    for percent in range(math.floor(100 * reading.smooth_f) + 1, round(100 * MAX_SMOOTH_F) + 1):
+        if variance_share(percent / 100 * curve.num_iter) <= enough:
+            return percent / 100
+    return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from steadylr.core.curve import Curve, FloatArray, Stop
+from steadylr.core.divergence import RESOLUTION
 from steadylr.core.settings import Reading
-from steadylr.core.smoothing import SmoothedCurve, finite_part, smooth, smooth_ema
+from steadylr.core.smoothing import SmoothedCurve, finite_part, smooth, smooth_ema, variance_share
 from steadylr.core.suggestion import Outcome
 
 MIN_POINTS = 10
@@ -16,11 +18,14 @@ MIN_POINTS = 10
 
 START_SHARE = 0.1  # of the points, whose median is the start
 CAP = 0.5  # in descents above the start: higher losses count as this high, so that none drowns the smoothing
+CAP_NOISE = 3.0  # in noises above the start, at least: a cap within the noise would pull the line down
 CLIMB = 0.5  # share of the descent that the loss has to climb back for the edge
 NOISE_LIMIT = 5.0  # standard errors that a descent or a climb must measure to be one
+# Of num_iter: the span at which a descent is judged. It is fixed, so that a curve is flat or not however it is read
+JUDGED_SHARE = 0.15
 _SECOND_DIFFERENCE = 0.6745 * 6**0.5  # median |y - 2y' + y''| of independent normals, in standard deviations
-_ROUNDING = 1e-9  # of the losses' range: less is no descent but rounding
-_TRICUBE_SHARE = 0.69  # effective share of a tricube window: (sum w)^2 / (n sum w^2)
+_LEAST_JUDGED_SPAN = 5.0
+_EARLY = 100.0  # times the first LR: a climb from further up is no matter of start_lr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +39,12 @@ class Landmarks:
         start: median of the first 10% of these points of the line.
         minimum: index of the lowest of them.
         edge: index of the first point after the minimum at which the line has climbed back over half of the
-            descent, or the last point read of a run that stopped before; None where it never does.
+            descent, or the last point read where that happens later or the run stopped before; None where it
+            never does.
         noise: standard deviation of a single loss about the line.
         error: standard error of a point of the line.
+        judged_descent: how far the line falls at the fixed span by which the outcome is judged.
+        climbs: whether the loss rises above its start, beyond its noise, at the end.
     """
 
     outcome: Outcome
@@ -48,6 +56,8 @@ class Landmarks:
     edge: int | None = None
     noise: float = 0.0
     error: float = 0.0
+    judged_descent: float = 0.0
+    climbs: bool = False
 
     @property
     def descent(self) -> float:
@@ -59,15 +69,18 @@ class Landmarks:
         return float(10.0 ** self.line.log10_lr[index])
 
 
+@lru_cache(maxsize=16)  # every rule and the diagnosis ask for the same two lines
 def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) -> Landmarks:
     """Find what stands out on a curve.
 
     The losses are capped at start + 0.5 (start - min) before they are smoothed, so that a divergence does not
-    drown the line; that start and min come from a first pass, capped at its own start. All of it is differences:
-    shifting or scaling the losses moves nothing.
+    drown the line (at start + 3 noise where that is more); that start and min come from a first pass, capped at
+    its own start. All of it is differences: shifting or scaling the losses moves nothing.
 
-    A descent counts as one when it measures more than 5 standard errors, and so does the climb of a curve that
-    does not descend: that one diverged at the start, and any other is flat.
+    Whether there is a descent does not depend on the smoothing settings: at the fixed span of 0.15 num_iter it
+    measures more than 5 standard errors of the difference between two points of that line (and more than a
+    float32 resolves). A curve without one diverged at the start if it climbs as much within a factor of 100 of its
+    first LR, and is flat otherwise.
 
     Args:
         curve: the raw curve.
@@ -78,35 +91,44 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     log10_lr = np.log10(lr)
     first, last = reading.skip_start, loss.size - reading.skip_end
     if last - first < MIN_POINTS:
-        outcome = Outcome.NON_FINITE if loss.size == 0 else Outcome.TOO_SHORT
-        return Landmarks(outcome, smoothed(log10_lr, loss, curve, reading), first, max(first, last))
-
-    def line_capped_at(cap: float) -> SmoothedCurve:
-        return smoothed(log10_lr, np.minimum(loss, cap), curve, reading, span_factor=span_factor)
-
-    num_start = max(1, round(START_SHARE * (last - first)))
-    raw_start = float(np.median(loss[first : first + num_start]))
-    lowest = float(line_capped_at(raw_start).loss[first:last].min())
-    line = line_capped_at(raw_start + CAP * (raw_start - lowest))
-    read = line.loss[first:last]
-    start = float(np.median(read[:num_start]))
-    minimum = first + int(np.argmin(read))
-    noise = _noise(loss[first : max(minimum, first + num_start) + 1])
-    error = noise * (1 / _effective_points(curve, reading, span_factor) + 1 / num_start) ** 0.5
-    descent = start - float(line.loss[minimum])
-    limit = max(NOISE_LIMIT * error, _ROUNDING * float(np.ptp(loss)))
-    if descent <= limit:
-        climbs = float(loss[max(first, last - num_start) : last].max()) - raw_start > max(
-            limit, NOISE_LIMIT * noise
-        )
-        outcome = Outcome.DIVERGED_AT_START if climbs else Outcome.FLAT
-    else:
+        line = smoothed(log10_lr, loss, curve, reading, span_factor=span_factor)
+        return Landmarks(_why_too_few(curve, loss.size), line, first, max(first, last))
+    cap, noise = _cap_and_noise(log10_lr, loss, slice(first, last), curve.num_iter)
+    capped = np.minimum(loss, cap)
+    judged = smooth(log10_lr, capped, _judged_span(curve.num_iter))
+    judged_start = _start(judged.loss[first:last])
+    judged_descent = judged_start - float(judged.loss[first:last].min())
+    error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
+    limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
+    after = curve.loss[first + num_start(last - first) :][-num_start(last - first) :]
+    climbs = curve.stop is not Stop.COMPLETED or _median(after) > judged_start + max(limit, noise)
+    line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
+    start = _start(line.loss[first:last])
+    minimum = first + int(np.argmin(line.loss[first:last]))
+    if judged_descent > limit:
         outcome = Outcome.FOUND
-    climbed = np.flatnonzero(line.loss[minimum:last] > start - CLIMB * descent)
-    edge = minimum + int(climbed[0]) if climbed.size else None
-    if edge is None and curve.stop is not Stop.COMPLETED:
-        edge = last - 1  # it diverged within the points that the skips leave out
-    return Landmarks(outcome, line, first, last, start, minimum, edge, noise, error)
+    elif climbs and _climbs_early(judged, judged_start + limit, first):
+        outcome = Outcome.DIVERGED_AT_START
+    else:
+        outcome = Outcome.FLAT
+    return Landmarks(
+        outcome,
+        line,
+        first,
+        last,
+        start,
+        minimum,
+        _edge(curve, line.loss[:last], start, minimum),
+        noise,
+        noise * _error_share(curve, reading, span_factor),
+        judged_descent,
+        climbs,
+    )
+
+
+def num_start(num_points: int) -> int:
+    """How many of the points that are read make up the start."""
+    return max(1, round(START_SHARE * num_points))
 
 
 def smoothed(
@@ -118,15 +140,57 @@ def smoothed(
     return smooth(log10_lr, loss, reading.smooth_f * span_factor * curve.num_iter)
 
 
-def _effective_points(curve: Curve, reading: Reading, span_factor: float) -> float:
-    """How many independent losses a point of the line averages."""
+def _why_too_few(curve: Curve, num_finite: int) -> Outcome:
+    """Too few points are left: because of the losses, or because of the settings."""
+    if num_finite < len(curve):
+        return Outcome.NON_FINITE
+    return Outcome.DIVERGED_AT_START if curve.stop is Stop.DIVERGED else Outcome.TOO_SHORT
+
+
+def _cap_and_noise(
+    log10_lr: FloatArray, loss: FloatArray, points: slice, num_iter: int
+) -> tuple[float, float]:
+    """The loss above which losses are cut, and the standard deviation of a single loss."""
+    start = _start(loss[points])
+    line = smooth(log10_lr, np.minimum(loss, start), _judged_span(num_iter)).loss[points]
+    minimum = int(np.argmin(line))
+    before = loss[points][: max(minimum + 1, MIN_POINTS)]  # what comes later may be calmer, or explode
+    noise = float(np.median(np.abs(np.diff(before, 2)))) / _SECOND_DIFFERENCE  # in which a slope cancels
+    return start + max(CAP * (start - float(line[minimum])), CAP_NOISE * noise), noise
+
+
+def _edge(curve: Curve, line: FloatArray, start: float, minimum: int) -> int | None:
+    """Where the line climbs back; line ends with the last point that is read."""
+    half_way = start - CLIMB * (start - float(line[minimum]))
+    climbed = np.flatnonzero(line[minimum:] > half_way)
+    if climbed.size:
+        return minimum + int(climbed[0])
+    later = curve.loss[line.size :]
+    climbs_later = curve.stop is not Stop.COMPLETED or (later.size > 0 and _median(later) > half_way)
+    return line.size - 1 if climbs_later else None
+
+
+def _climbs_early(line: SmoothedCurve, level: float, first: int) -> bool:
+    above = np.flatnonzero(line.loss[first:] > level)
+    log10_lr = line.log10_lr[first + int(above[0])] if above.size else line.log10_lr[-1]
+    return bool(log10_lr - line.log10_lr[0] < np.log10(_EARLY))
+
+
+def _start(loss: FloatArray) -> float:
+    return float(np.median(loss[: num_start(loss.size)]))
+
+
+def _median(loss: FloatArray) -> float:
+    """The median, a loss that is not finite being above all others."""
+    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
+
+
+def _judged_span(num_iter: int) -> float:
+    return max(_LEAST_JUDGED_SPAN, JUDGED_SHARE * num_iter)
+
+
+def _error_share(curve: Curve, reading: Reading, span_factor: float) -> float:
+    """Standard error of a point of the line over the noise of a single loss."""
     if reading.smoother == "ema":
-        return (2 - reading.ema_weight) / reading.ema_weight
-    return max(1.0, _TRICUBE_SHARE * reading.smooth_f * span_factor * curve.num_iter)
-
-
-def _noise(loss: FloatArray) -> float:
-    """Standard deviation of single losses, from second differences: a slope does not count as noise."""
-    if loss.size < 3:
-        return 0.0
-    return float(np.median(np.abs(np.diff(loss, 2)))) / _SECOND_DIFFERENCE
+        return float((reading.ema_weight / (2 - reading.ema_weight)) ** 0.5)
+    return float(variance_share(reading.smooth_f * span_factor * curve.num_iter) ** 0.5)

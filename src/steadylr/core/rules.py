@@ -6,6 +6,7 @@ where there is nothing to read.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -37,7 +38,7 @@ def register_rule(name: str, rule: Rule) -> None:
         ValueError: no identifier, or a name that is taken.
         TypeError: rule can't be called.
     """
-    if not name.isidentifier():
+    if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(f"a rule's name must be an identifier, such as my_rule; got {name!r}")
     if RULES.get(name, rule) is not rule:
         raise ValueError(f"there is a rule {name!r} already; choose another name")
@@ -56,12 +57,16 @@ def suggest(curve: Curve, rule: str = DEFAULT_RULE, *, reading: Reading | None =
 
     Raises:
         ValueError: an unknown rule; the message gives the nearest names.
+        TypeError: a rule of one's own that does not return a Suggestion.
     """
     if rule not in RULES:
         near = get_close_matches(rule, RULES, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"allowed: {', '.join(RULES)}"
         raise ValueError(f"rule {rule!r} is not known; {hint}")
-    return RULES[rule](curve, Reading() if reading is None else reading)
+    suggestion = RULES[rule](curve, Reading() if reading is None else reading)
+    if not isinstance(suggestion, Suggestion):
+        raise TypeError(f"rule {rule!r} must return a Suggestion; got {suggestion!r}")
+    return suggestion
 
 
 def suggest_all(curve: Curve, *, reading: Reading | None = None) -> dict[str, Suggestion]:
@@ -90,7 +95,7 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
     """
     found = find_landmarks(curve, reading)
     wide = find_landmarks(curve, reading, span_factor=WIDE)
-    nothing = nothing_to_read("bracket", found) or nothing_to_read("bracket", wide)
+    nothing = nothing_to_read("bracket", found)
     if nothing is not None:
         return nothing
     reached = wide.line.loss[wide.first : wide.last] <= wide.start - LOW_SHARE * wide.descent
@@ -100,7 +105,7 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
     low, high = min(low, high), max(low, high)
     where = "the last LR" if found.edge is None else "the climb"
     reason = f"between 90% of the descent and half of {where}"
-    return Suggestion("bracket", Outcome.FOUND, reason, lr=(low * high) ** 0.5, low=low, high=high)
+    return Suggestion("bracket", Outcome.FOUND, reason, lr=math.sqrt(low * high), low=low, high=high)
 
 
 def steepest(curve: Curve, reading: Reading) -> Suggestion:
@@ -154,7 +159,7 @@ def smith(curve: Curve, reading: Reading) -> Suggestion:
 
 
 def valley(curve: Curve, reading: Reading) -> Suggestion:
-    """Two thirds into the longest valley, as fastai counts it.
+    """Half way down the longest valley, as fastai counts it.
 
     With e the end and L the length of the longest strictly decreasing subsequence of the line's losses (the first
     of equally long ones): index = e - L + int(L / 3) + int(L / 6).
@@ -198,26 +203,35 @@ def nothing_to_read(rule: str, found: Landmarks) -> Suggestion | None:
     """The answer of every rule where a curve has no descent; None where it has one."""
     if found.outcome is Outcome.FOUND:
         return None
-    return Suggestion(rule, found.outcome, why_nothing(found))
+    return Suggestion(rule, found.outcome, ": ".join(why_nothing(found)))
 
 
-def why_nothing(found: Landmarks) -> str:
+def why_nothing(found: Landmarks) -> tuple[str, str]:
     """What is wrong with a curve without a descent, and what to do next."""
-    left = max(0, found.last - found.first)
-    return {
-        Outcome.TOO_SHORT: (
-            f"only {left} points are left after the skips, and {MIN_POINTS} are needed: raise finder.num_iter, lower "
-            "the skips, or lower finder.start_lr if the run stopped early"
-        ),
-        Outcome.FLAT: (
-            "the loss never fell beyond its noise: raise finder.end_lr or finder.num_iter, and check that the model "
-            "learns at all"
-        ),
-        Outcome.NON_FINITE: (
-            "the loss was not finite from the first step: check the data, the loss function and the initial weights"
-        ),
-        Outcome.DIVERGED_AT_START: "the loss climbed from the start: lower finder.start_lr by a factor of 100 or more",
-    }[found.outcome]
+    left = found.last - found.first
+    lower = "lower finder.start_lr by a factor of 100 or more"
+    if found.outcome is Outcome.TOO_SHORT:
+        text = f"only {left} points are left after the skips, and {MIN_POINTS} are needed"
+        return text, "raise finder.num_iter, or lower finder.skip_start and finder.skip_end"
+    if found.outcome is Outcome.NON_FINITE:
+        num_finite = len(found.line)
+        if num_finite:
+            text = f"the loss was not finite from step {num_finite} on, which leaves {left} points to read"
+            return text, f"{lower}, or set device.precision=32"
+        text = "the loss was not finite from the first step"
+        return text, "check the data, the loss function, the initial weights and device.precision"
+    if found.outcome is Outcome.DIVERGED_AT_START:
+        return "the loss climbed from the start and never fell", lower
+    learns = "check that the model can learn: its loss, labels and trainable parameters"
+    if found.climbs:
+        return (
+            "the loss never fell beyond its noise before it climbed",
+            f"raise finder.num_iter, and {learns}",
+        )
+    return (
+        "the loss never fell beyond its noise",
+        f"raise finder.end_lr by a factor of 10 or more, and {learns}",
+    )
 
 
 def _found(rule: str, lr: float, reason: str) -> Suggestion:
