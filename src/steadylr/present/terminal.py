@@ -431,18 +431,18 @@ def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
         return
     rows = [
         _Row(("median", format_lr(found.median))),
-        _Row(("geometric mean", format_lr(found.geometric_mean), _interval_text(found))),
+        _Row(("geometric mean", format_lr(found.geometric_mean)), _interval_text(found)),
     ]
     if found.ratio is not None and found.n > 1:
         expected = found.expected_ratio
         of_five = "" if expected is None else f", {format_ratio(expected)} expected of five runs"
         ratio = f"ratio {format_ratio(found.ratio)}{of_five}"
-        rows.append(_Row(("range", format_lr_range(found.low, found.high), ratio)))
+        rows.append(_Row(("range", format_lr_range(found.low, found.high)), ratio))
     if found.geometric_std is not None:
         rows.append(_Row(("geometric std", f"a factor of {format_ratio(found.geometric_std)}")))
     if found.leave_one_out is not None and found.n > 2:
-        rows.append(_Row(("leaving one out", format_lr_range(*found.leave_one_out), "geometric mean")))
-    yield from _table(("", "", ""), rows, console)[1:]
+        rows.append(_Row(("leaving one out", format_lr_range(*found.leave_one_out)), "geometric mean"))
+    yield from _table(("", ""), rows, console)[1:]
 
 
 def _interval_text(found: Consensus) -> str:
