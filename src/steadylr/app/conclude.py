@@ -15,7 +15,7 @@ from steadylr.app.checks import BadInput, plain_values
 from steadylr.app.job import job_folders
 from steadylr.app.members import from_sweep
 from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, Session
-from steadylr.app.show import draw_sweep, print_sweep, sweep_text
+from steadylr.app.show import draw_sweep, show_sweep, sweep_answer_text
 from steadylr.app.sweep import SweepAnswer, answer_sweep
 from steadylr.store.files import write_atomic
 
@@ -70,9 +70,9 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
     draw_sweep(folder, answer)
     if len(answer.kinds) == 1 and answer.kinds[0].plan is not None:
         files.write_plan(folder, answer.kinds[0])
-    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer, folder))
+    write_atomic(folder / files.ANSWER_FILE, sweep_answer_text(answer, folder))
     files.write_summary(folder, answer, digest=digest)
-    print_sweep(answer, folder)
+    show_sweep(answer, folder)
     return code
 
 

@@ -32,8 +32,8 @@ from steadylr.app.job import (
     supplied,
 )
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
-from steadylr.app.show import SweepProgress
 from steadylr.app.training import describe_training, threads_for
+from steadylr.present.terminal import SweepProgress
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from omegaconf import OmegaConf
 from steadylr.app.analysis import Answer, answer_of
 from steadylr.app.checks import check_config, doubts, plain_values
 from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, SESSION
-from steadylr.app.show import run_progress, show_run
+from steadylr.app.show import draw_run, show_run
 from steadylr.app.training import Training, describe_training, threads_for, train
+from steadylr.present.terminal import run_progress
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves, save_run_curves
 from steadylr.store.curve_store import CurveStore, run_key
@@ -270,7 +271,7 @@ class _Job:
         answer = answer_of(run.curves.read, config, lr_ratios=run.curves.lr_ratios)
         record = build_record(config, training, run, answer, overrides=self.overrides)
         save_run_curves(self.folder / CURVE_FILE, run.curves)
-        draw_run(self.folder / FIGURE_FILE, run.curves, config, answer)
+        draw_run(self.folder / FIGURE_FILE, config, run, answer)
         write_record(self.folder, record)
         headline = answer.headline
         found = headline.lr is not None
@@ -310,25 +311,3 @@ class _Job:
         logging.shutdown()
         shutil.rmtree(self.folder)
         return EXIT_OK
-
-
-def draw_run(path: Path, curves: RunCurves, config: Config, answer: Answer) -> None:
-    """The figure of one run."""
-    from steadylr.core.landmarks import find_landmarks
-    from steadylr.present.figures import curve_figure, curve_info, save_figure
-
-    line = find_landmarks(curves.read, answer.reading).line
-    behind = None if curves.validation is None else (curves.curve.lr, curves.curve.loss)
-    info = curve_info(
-        curves.read,
-        answer.suggestions,
-        answer.rule,
-        smooth_lr=10.0**line.log10_lr,
-        smooth_loss=line.loss,
-        reading=answer.reading,
-        title=f"{config.model.name} on {config.data.name}, seed {config.seed}",
-        subtitle="; ".join(finding.text for finding in answer.findings),
-        on_validation=curves.validation is not None,
-        background=behind,
-    )
-    save_figure(curve_figure(info), path)

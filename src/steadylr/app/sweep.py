@@ -30,7 +30,7 @@ class KindAnswer:
     Args:
         label: what sets this kind apart from the others, by dotted key; empty when there is one kind only.
         members: the readings, in the order of the jobs.
-        runs: name of each run (the label of its first member) by its digest.
+        runs: name of each run by its digest, in the order of the jobs.
         odd: names of runs whose curve has another shape than the rest, with what was measured.
     """
 
@@ -106,9 +106,7 @@ def _answer_kind(
     except ValueError as error:
         raise BadInput(str(error)) from None
     found = consensus_of(observations, choose=choose)
-    runs: dict[str, str] = {}
-    for member in members:
-        runs.setdefault(member.run, member.label)
+    runs = _run_names(members)
     odd = _odd(members, runs)
     head = found.headline
     return KindAnswer(
@@ -134,6 +132,30 @@ def _answer_kind(
             lr_ratios=_lr_ratios(members),
         ),
     )
+
+
+def _run_names(members: Sequence[Member]) -> dict[str, str]:
+    """A name for each run, in the order of the jobs: by the seeds that differ, else what its first member is called."""
+    firsts: dict[str, Member] = {}
+    for member in members:
+        firsts.setdefault(member.run, member)
+    seeds = [_seeds(member) for member in firsts.values()]
+    names = [_seed_name(own, seeds) for own in seeds]
+    if len(set(names)) < len(names) or "" in names:
+        names = [member.label for member in firsts.values()]
+    return dict(zip(firsts, names, strict=True))
+
+
+def _seeds(member: Member) -> dict[str, int]:
+    return {} if member.record is None else {name: use["seed"] for name, use in member.record.seeds.items()}
+
+
+def _seed_name(own: Mapping[str, int], all_seeds: Sequence[Mapping[str, int]]) -> str:
+    """Such as "seed 1" where all streams have one seed; else the streams whose seeds differ between runs."""
+    if all(len(set(seeds.values())) == 1 for seeds in all_seeds):
+        return f"seed {next(iter(own.values()))}"
+    differing = [name for name in own if len({seeds.get(name) for seeds in all_seeds}) > 1]
+    return ", ".join(f"{name} {own[name]}" for name in differing)
 
 
 def _observation(member: Member) -> Observation:
