@@ -440,7 +440,7 @@ def _legend(figure: Figure, info: CurveInfo, *, centre: float) -> None:
     handles: list[Line2D | Patch] = [
         Line2D([], [], linestyle="none", marker="o", markersize=4, markeredgewidth=0, color=FAINT)
     ]
-    names = ["one step"]
+    names = [info.loss_name.lower() if info.background_lr.size else "one step"]
     if info.smooth_lr.size:
         handles.append(Line2D([], [], color=BLUE, linewidth=2.0))
         names.append("smoothed")

@@ -149,7 +149,7 @@ def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
     lr_axis(ax, *_curve_limits(info))
     loss_axis(ax, *_loss_limits(info))
     _mark_consensus(ax, info)
-    drawn = _spread_out([i for i, run in enumerate(info.runs) if run.lr.size], MOST_CURVES)
+    drawn = _drawn(info)
     lines = [_thinned(info.runs[i]) for i in drawn]
     few = len(info.runs) <= MOST_COLOURED
     strength = 0.9 if few else max(0.12, min(0.6, 12 / max(len(drawn), 1)))
@@ -254,7 +254,8 @@ def _curve_limits(info: SummaryInfo) -> tuple[float, float]:
 
 def _loss_limits(info: SummaryInfo) -> tuple[float, float]:
     """The losses that show the descents of nearly all runs."""
-    limits = [loss_limits(run.loss, run.loss) for run in info.runs if np.isfinite(run.loss).any()]
+    drawn = (info.runs[i] for i in _drawn(info))
+    limits = [loss_limits(run.loss, run.loss) for run in drawn if np.isfinite(run.loss).any()]
     if not limits:
         return 0.0, 1.0
     lows, highs = np.array(limits).T
@@ -281,11 +282,12 @@ def _thinned(run: SummaryRun) -> FloatArray:
     return np.column_stack([run.lr[keep], run.loss[keep]])
 
 
-def _spread_out(places: Sequence[int], most: int) -> list[int]:
-    """All places, or so many of them, evenly spread."""
-    if len(places) <= most:
-        return list(places)
-    return [places[round(i)] for i in np.linspace(0, len(places) - 1, most)]
+def _drawn(info: SummaryInfo) -> list[int]:
+    """The runs whose curves are drawn: all, or MOST_CURVES of them, evenly spread."""
+    places = [i for i, run in enumerate(info.runs) if run.lr.size]
+    if len(places) <= MOST_CURVES:
+        return places
+    return [places[round(i)] for i in np.linspace(0, len(places) - 1, MOST_CURVES)]
 
 
 def _colours(info: SummaryInfo, runs: Sequence[int]) -> list[str]:
@@ -307,11 +309,11 @@ def _dots(ax: Axes, x: Sequence[float], y: Sequence[float], colours: Sequence[st
     ax.scatter(
         x,
         y,
-        s=48 if few else 16,
+        s=48 if few else max(3.0, 160 / math.sqrt(max(len(x), 100))),
         c=list(colours),
-        alpha=1.0 if few else 0.55,
+        alpha=1.0 if few else max(0.25, 5.5 / math.sqrt(max(len(x), 100))),
         edgecolors="white",
-        linewidths=0.9 if few else 0.3,
+        linewidths=0.9 if few else 0.3 if len(x) <= 300 else 0.0,
         zorder=4,
     )
 
