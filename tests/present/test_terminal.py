@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +14,7 @@ from steadylr.core.consensus import Observation, SweepConsensus, consensus, cons
 from steadylr.core.diagnosis import Code, Finding
 from steadylr.core.onecycle import plan
 from steadylr.core.suggestion import Outcome, Suggestion
-from steadylr.core.verdict import verdict
+from steadylr.core.verdict import Level, verdict
 from steadylr.present import terminal
 from steadylr.present.terminal import (
     FailedRow,
@@ -307,6 +309,20 @@ def test_a_sweep_on_a_terminal_has_one_display() -> None:
         progress.update(running=2)
         assert progress.text().startswith("1 of 5 runs (10 jobs) done, 2 running, 1 failed, about ")
     assert file.getvalue().count("\n") == 1
+
+
+def test_every_level_of_a_verdict_has_its_colour() -> None:
+    """The colours are kept by the text of levels that exist."""
+    assert set(terminal._LEVEL_COLOURS) <= {level.value for level in Level}
+
+
+def test_progress_loads_neither_numpy_nor_matplotlib() -> None:
+    """Importing the terminal is quick: what the statistics and the figures need comes later."""
+    code = (
+        "import sys, steadylr.present.terminal;"
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'scipy', 'matplotlib', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_empty_sweep_shows_nothing() -> None:

@@ -19,8 +19,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from steadylr.core.consensus import GUIDE, Consensus
-from steadylr.core.verdict import Level
 from steadylr.present.numbers import (
     count,
     format_duration,
@@ -32,7 +30,7 @@ from steadylr.present.numbers import (
 )
 
 if TYPE_CHECKING:
-    from steadylr.core.consensus import Shift, SweepConsensus
+    from steadylr.core.consensus import Consensus, Shift, SweepConsensus
     from steadylr.core.diagnosis import Finding
     from steadylr.core.onecycle import Plan
     from steadylr.core.suggestion import Suggestion
@@ -46,15 +44,8 @@ MOST_FAILED = 20
 REFRESH_SECONDS = 0.15
 _TEXT_WIDTH = 100  # longer lines read badly
 
-_LEVEL_STYLES = {
-    Level.TIGHT: "bold green",
-    Level.VERY_NORMAL: "bold green",
-    Level.NORMAL: "bold yellow",
-    Level.TOO_FEW: "bold yellow",
-    Level.CONCERNING: "bold red",
-    Level.ISSUE: "bold red",
-    Level.NO_ANSWER: "bold red",
-}
+_LEVEL_COLOURS = {"tight": "green", "very normal": "green", "normal": "yellow", "too few runs": "yellow"}
+"""By the level's text; the others are red. (core's statistics need scipy, which progress bars should not load.)"""
 
 
 # ---- what is shown
@@ -358,7 +349,7 @@ def _kind_lines(kind: KindView, console: Console) -> Iterator[_Line]:
     yield from _heading("Consensus")
     yield from _consensus_lines(kind.consensus.headline, console)
     yield from _heading("Verdict")
-    yield _Line(f"  {kind.verdict.summary}", _LEVEL_STYLES[kind.verdict.level])
+    yield _Line(f"  {kind.verdict.summary}", f"bold {_LEVEL_COLOURS.get(kind.verdict.level.value, 'red')}")
     for advice in kind.verdict.advice:
         yield _Line(f"  {advice}")
     if kind.consensus.headline.n:
@@ -453,6 +444,8 @@ def _interval_text(found: Consensus) -> str:
 
 def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
     """Which number for which purpose, the chosen one marked."""
+    from steadylr.core.consensus import GUIDE
+
     yield from _heading("Which LR")
     lrs = {
         "geometric_mean": found.geometric_mean,
