@@ -31,7 +31,43 @@ def test_the_small_resnet_has_about_a_hundred_thousand_parameters() -> None:
     assert any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-@pytest.mark.parametrize("name", ["small_resnet", "mlp"])
+def test_the_small_transformer_has_between_100_and_200_thousand_parameters() -> None:
+    """138,890 for grey images in ten classes, in four layers that start with weights of their own."""
+    model = build("small_vit").model
+    assert parameters(model) == 138_890
+    first, *others = [layer for layer in model.modules() if isinstance(layer, nn.TransformerEncoderLayer)]
+    assert len(others) == 3
+    assert not any(torch.equal(first.linear1.weight, other.linear1.weight) for other in others)
+
+
+def test_the_small_transformer_sees_every_pixel_and_where_it_is() -> None:
+    """Each pixel of an image that patches do not divide changes the outputs; so does exchanging two patches."""
+    model = build("small_vit", image_size=16).model.eval()
+    image = torch.rand(1, 1, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model(image).square().sum(), image)
+    assert (gradient != 0).all()
+    model = build("small_vit", image_size=14).model.eval()
+    halves = torch.rand(1, 1, 14, 14)
+    exchanged = torch.cat([halves[:, :, 7:], halves[:, :, :7]], dim=2)
+    assert not torch.allclose(model(halves), model(exchanged), atol=1e-4)
+
+
+def test_the_small_transformer_learns() -> None:
+    """AdamW brings its loss on one batch down to a tenth within 60 steps."""
+    model = build("small_vit", kwargs={"depth": 1, "dim": 32}).model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    inputs, targets = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize("name", ["small_resnet", "small_vit", "mlp"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (3, 16)])
 def test_our_models_take_any_images(name: str, channels: int, size: int) -> None:
     """Outputs follow the classes, inputs the channels and the size."""
@@ -41,11 +77,15 @@ def test_our_models_take_any_images(name: str, channels: int, size: int) -> None
 
 
 def test_arguments_reach_our_models() -> None:
-    """Hidden sizes and dropout of the MLP, widths of the ResNet."""
+    """Hidden sizes and dropout of the MLP, widths of the ResNet, sizes of the transformer."""
     mlp = build("mlp", kwargs={"hidden": [5], "dropout": 0.3}).model
     assert parameters(mlp) == 784 * 5 + 5 + 5 * 10 + 10
     assert [module.p for module in mlp.modules() if isinstance(module, nn.Dropout)] == [0.3]
     assert parameters(build(kwargs={"widths": [8]}).model) < 5000
+    vit = build("small_vit", kwargs={"patch": 4, "dim": 32, "depth": 2, "heads": 2, "dropout": 0.3}).model
+    assert vit.get_parameter("positions").shape == (1, 49, 32)
+    assert {module.p for module in vit.modules() if isinstance(module, nn.Dropout)} == {0.3}
+    assert {module.num_heads for module in vit.modules() if isinstance(module, nn.MultiheadAttention)} == {2}
 
 
 @pytest.mark.parametrize(
@@ -78,9 +118,8 @@ def test_classifiers_of_torchvision_follow_the_data(name: str, channels: int, si
 def test_every_classifier_of_torchvision_is_named() -> None:
     """But no detector and no video model."""
     names = model_names()
-    assert {"small_resnet", "mlp", "resnet18", "vit_b_16", "convnext_tiny", "mobilenet_v3_small"} <= set(
-        names
-    )
+    ours = {"small_resnet", "small_vit", "mlp"}
+    assert ours | {"resnet18", "vit_b_16", "convnext_tiny", "mobilenet_v3_small"} <= set(names)
     assert not [name for name in names if "rcnn" in name or "r3d" in name]
 
 
@@ -92,6 +131,9 @@ def test_every_classifier_of_torchvision_is_named() -> None:
         ("mlp", {"kwargs": {"hiden": [3]}}, ValueError, r"model\.hiden is not known; did you mean hidden"),
         ("mlp", {"kwargs": {"hidden": [0]}}, ValueError, "hidden must be layer widths of at least 1"),
         ("mlp", {"kwargs": {"dropout": 2.0}}, ValueError, "model.name=mlp refuses"),
+        ("small_vit", {"kwargs": {"heads": 5}}, ValueError, "heads must divide dim=64; got 5"),
+        ("small_vit", {"kwargs": {"depth": 0}}, ValueError, "at least 1; got 7, 64, 0 and 4"),
+        ("smal_vit", {}, UnknownModelError, "did you mean small_vit"),
         (
             "resnet18",
             {"kwargs": {"zero_init": True}},
@@ -201,7 +243,7 @@ def test_published_weights_keep_all_but_the_last_layer(monkeypatch: pytest.Monke
     assert torch.allclose(features, published.conv1(grey.expand(1, 3, 32, 32)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["small_resnet", "resnet18"])
+@pytest.mark.parametrize("name", ["small_resnet", "small_vit", "resnet18"])
 def test_a_frozen_backbone_does_not_change_in_training(name: str) -> None:
     """Only the last layer is trained; BatchNorm keeps its statistics in train mode, through a whole test."""
     model = build(name, freeze=True).model
@@ -219,6 +261,6 @@ def test_a_frozen_backbone_does_not_change_in_training(name: str) -> None:
 
 def test_building_draws_the_same_weights_for_the_same_seed() -> None:
     """Also for adapted models of torchvision."""
-    for name in ("small_resnet", "resnet18"):
+    for name in ("small_resnet", "small_vit", "resnet18"):
         one, two = build(name).model.state_dict(), build(name).model.state_dict()
         assert all(torch.equal(value, two[key]) for key, value in one.items())

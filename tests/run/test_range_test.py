@@ -345,6 +345,15 @@ def test_validation_leaves_no_trace_in_the_curve(every: int) -> None:
     assert result.curve.digest() == wanted
     assert result.validation is not None
     assert result.validation.lr.tolist() == result.curve.lr[::every].tolist()
+    assert result.validation.num_iter == len(result.validation)
+
+
+def test_a_validation_curve_counts_its_own_points() -> None:
+    """Its num_iter is that of a whole run, also where the run stopped early: spans are shares of it."""
+    result = scripted([2.0, 1.0, math.nan], 60, validate=lambda _: torch.tensor(1.0), val_every=7)
+    assert len(result.curve) == 3
+    assert result.validation is not None
+    assert (len(result.validation), result.validation.num_iter) == (1, 9)
 
 
 def test_a_validation_point_is_measured_after_its_step_in_eval_mode() -> None:

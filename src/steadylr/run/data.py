@@ -1,4 +1,7 @@
-"""The data: images with labels, and endless batches of them that are the same for any number of workers."""
+"""The data: images with labels, and endless batches of them that are the same for any number of workers.
+
+torchvision and PIL are imported where images are resized or read from files: the embedded images need neither.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.v2 import functional as images
 
 from steadylr.run.augmentation import Augmentation
 from steadylr.run.environment import cpu_cores
@@ -98,6 +99,8 @@ class FileImages:
         Raises:
             DataError: a file that can't be read as an image; the message names it.
         """
+        from PIL import Image
+
         path = self.paths[index]
         with _readable(path), Image.open(path) as picture:
             pixels = np.array(picture.convert("RGB"))
@@ -107,6 +110,8 @@ class FileImages:
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
     """Within this context a file that can't be read as an image is a DataError that names it."""
+    from PIL import Image
+
     try:
         yield
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -306,6 +311,8 @@ def _read_tree(folder: Path) -> tuple[tuple[str, ...], FileImages]:
 
 def _check_files(paths: Sequence[str]) -> None:
     """Open a sample of the files before training; those passed over are checked when they are drawn."""
+    from PIL import Image
+
     step = max(1, len(paths) // FILES_CHECKED_AHEAD)
     for path in paths[::step]:
         with _readable(path), Image.open(path) as picture:
@@ -316,6 +323,8 @@ def fitted(image: Tensor, size: int) -> Tensor:
     """Images of shape (..., height, width), scaled by the shorter side and cut at the centre to a square."""
     if image.shape[-2:] == (size, size):
         return image
+    from torchvision.transforms.v2 import functional as images
+
     square: Tensor = images.center_crop(images.resize(image, [size], antialias=True), [size, size])
     return square
 
@@ -451,6 +460,8 @@ class TrainBatches:
             yield made
 
     def _made_by_workers(self) -> Generator[Any, None, None]:
+        import torchvision.transforms.v2.functional  # noqa: F401 (once here, not in every forked worker)
+
         with _may_have_children(), warnings.catch_warnings():
             # of forking beside threads (data workers start none), and of more workers than cores (as asked)
             warnings.simplefilter("ignore")

@@ -1,19 +1,31 @@
-"""The models: a small ResNet, an MLP, and every classifier of torchvision, by name."""
+"""The models: a small ResNet, a small vision transformer, an MLP, and every classifier of torchvision, by name.
+
+torchvision is imported when one of its own is asked for: that takes a third of a second.
+"""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as zoo
 
 from steadylr.run.names import UnknownModelError, check_kwargs, did_you_mean, keyword_names
 
-__all__ = ["BuiltModel", "SmallResNet", "UnknownModelError", "build_mlp", "build_model", "model_names"]
+__all__ = [
+    "BuiltModel",
+    "SmallResNet",
+    "SmallViT",
+    "UnknownModelError",
+    "build_mlp",
+    "build_model",
+    "model_names",
+]
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """What wrappers put before the names of parameters."""
@@ -88,6 +100,70 @@ class SmallResNet(nn.Module):
         return logits
 
 
+class SmallViT(nn.Module):
+    """A vision transformer for small images: 138,890 parameters for 28 x 28 grey images and 10 classes.
+
+    Patches become tokens, a learned embedding says where each was, and the mean over the last layer's tokens is
+    classified. LayerNorm comes before attention and before the two linear layers with GELU (Xiong et al., 2020).
+
+    Args:
+        num_classes: number of outputs.
+        in_channels: channels of the images.
+        image_size: height and width of the images, in pixels. Unless it is a multiple of `patch`, zeros are put
+            around them.
+        patch: height and width of a patch, in pixels.
+        dim: numbers per token, a multiple of `heads`.
+        depth: number of layers, at least 1.
+        heads: attention heads per layer.
+        dropout: share left out of the tokens, of the attention and of each layer's inner features, in [0, 1).
+
+    Raises:
+        ValueError: heads that do not divide dim, a number below 1, or a dropout outside its range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        image_size: int,
+        *,
+        patch: int = 7,
+        dim: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if min(patch, dim, depth, heads) < 1:
+            raise ValueError(
+                f"patch, dim, depth and heads must be at least 1; got {patch}, {dim}, {depth} and {heads}"
+            )
+        if dim % heads:
+            raise ValueError(f"heads must divide dim={dim}; got {heads}")
+        rows = math.ceil(image_size / patch)
+        padding = math.ceil((rows * patch - image_size) / 2)
+        self.patches = nn.Conv2d(in_channels, dim, patch, stride=patch, padding=padding)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, rows**2, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.Sequential(
+            *[
+                nn.TransformerEncoderLayer(
+                    dim, heads, 2 * dim, dropout, "gelu", batch_first=True, norm_first=True
+                )
+                for _ in range(depth)  # not nn.TransformerEncoder, whose layers all start with equal weights
+            ]
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.fc = nn.Linear(dim, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of shape (n, num_classes) for images of shape (n, channels, height, width)."""
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = self.norm(self.layers(self.dropout(tokens + self.positions)))
+        logits: Tensor = self.fc(tokens.mean(dim=1))
+        return logits
+
+
 def build_mlp(
     num_classes: int,
     in_channels: int,
@@ -110,7 +186,14 @@ def build_mlp(
 
 def model_names() -> tuple[str, ...]:
     """All names that build_model knows: our own, then torchvision's classifiers."""
-    return ("small_resnet", "mlp", *zoo.list_models(module=zoo))
+    zoo = _zoo()
+    return (*_OWN, *zoo.list_models(module=zoo))
+
+
+def _zoo() -> ModuleType:
+    from torchvision import models
+
+    return cast("ModuleType", models)
 
 
 def build_model(
@@ -126,12 +209,12 @@ def build_model(
     """Build a classifier whose last layer has num_classes outputs, drawing from the global generator.
 
     Args:
-        name: one of model_names(): small_resnet, mlp, or a classifier of torchvision.
+        name: one of model_names(): small_resnet, small_vit, mlp, or a classifier of torchvision.
         num_classes: number of classes, at least 1.
         in_channels: channels of the images. The first convolution of a model made for colour is adapted: to
             grey images the sum over the colours of given weights, else the first of the colours.
-        image_size: height and width of the images, in pixels. Models that need it at building (vit_b_16) get
-            it.
+        image_size: height and width of the images, in pixels. Models that need it at building (small_vit, vit_b_16)
+            get it.
         weights: None; the path of a file with a state dict (loaded with weights_only=True); or the name of
             torchvision's weights such as "DEFAULT" or "IMAGENET1K_V2". The last layer stays fresh when it has
             another shape in the weights, always so for torchvision's; a note says so.
@@ -145,7 +228,7 @@ def build_model(
         of a
             size that the model can't take.
     """
-    if name not in model_names():
+    if name not in _OWN and name not in model_names():
         raise UnknownModelError(f"model.name={name!r} is not known; {did_you_mean(name, model_names())}")
     if name in _OWN:
         model, notes = _build_own(name, num_classes, in_channels, image_size, kwargs or {})
@@ -163,6 +246,7 @@ def build_model(
 
 _OWN: dict[str, tuple[Callable[..., nn.Module], bool]] = {
     "small_resnet": (SmallResNet, False),
+    "small_vit": (SmallViT, True),
     "mlp": (build_mlp, True),
 }
 """From a name to what builds it, and whether it wants the image size."""
@@ -189,12 +273,12 @@ _SET_HERE = frozenset({"weights", "progress", "num_classes", "image_size", "inpu
 
 def _model_class(name: str) -> type[nn.Module]:
     return cast(
-        "type[nn.Module]", inspect.get_annotations(zoo.get_model_builder(name), eval_str=True)["return"]
+        "type[nn.Module]", inspect.get_annotations(_zoo().get_model_builder(name), eval_str=True)["return"]
     )
 
 
 def _is_published(name: str, weights: str) -> bool:
-    return name not in _OWN and weights in {"DEFAULT", *zoo.get_model_weights(name).__members__}
+    return name not in _OWN and weights in {"DEFAULT", *_zoo().get_model_weights(name).__members__}
 
 
 def _build_from_zoo(
@@ -221,7 +305,7 @@ def _build_from_zoo(
             if option in taken and name in ("googlenet", "inception_v3"):
                 arguments.setdefault(option, value)
     try:
-        model = zoo.get_model(name, weights=weights if published else None, **arguments)
+        model = _zoo().get_model(name, weights=weights if published else None, **arguments)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise ValueError(
             f"model.name={name} can't be built with data.image_size={image_size} and {dict(kwargs)}: {error}"
@@ -301,7 +385,7 @@ def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
 def _load_file(model: nn.Module, name: str, path: Path) -> tuple[str, ...]:
     key = f"model.weights={str(path)!r}"
     if not path.is_file():
-        published = [] if name in _OWN else ["DEFAULT", *zoo.get_model_weights(name).__members__]
+        published = [] if name in _OWN else ["DEFAULT", *_zoo().get_model_weights(name).__members__]
         also = f", nor one of torchvision's for {name} ({', '.join(published)})" if published else ""
         raise ValueError(f"{key} is not a file{also}")
     state = _read_state(path, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,8 +35,9 @@ class RangeTest:
 
     Args:
         curve: the raw training losses, up to and including the point at which the stop rule fired.
-        validation: the validation losses, each against the LR of the step that it was measured after; None
-            when none were asked for, or the run ended before the first.
+        validation: the validation losses, each against the LR of the step that it was measured after; its
+            num_iter counts the validation points of a whole run. None when none were asked for, or the run
+            ended before the first.
         group_lrs: shape (points of the curve, parameter groups): the LRs that were used.
         seconds: wall time of the training, without copying and restoring.
         noise_used: whether the training drew from a global random generator (dropout and the like).
@@ -128,7 +130,7 @@ def range_test(
     lrs = ramp.lrs()[: len(losses)]
     return RangeTest(
         curve=Curve(lrs, np.asarray(losses), ramp.num_iter, stop),
-        validation=_validation_curve(points, lrs, ramp.num_iter, stop),
+        validation=_validation_curve(points, lrs, _points_planned(ramp.num_iter, val_every), stop),
         group_lrs=frozen_array(lrs[:, None] * np.asarray(ratios)),
         seconds=seconds,
         noise_used=noise_used,
@@ -355,6 +357,11 @@ def _watch(monitor: _Watching, arrived: Iterable[float], losses: list[float]) ->
         if stop is not None:
             return stop
     return None
+
+
+def _points_planned(num_iter: int, val_every: int) -> int:
+    """Validation points of a whole run: after steps 0, val_every, 2 val_every, ..."""
+    return math.ceil(num_iter / val_every) if val_every else 0
 
 
 def _validation_curve(points: _Points, lrs: FloatArray, num_iter: int, stop: Stop) -> Curve | None:
