@@ -106,5 +106,6 @@ def smooth_ema(log10_lr: FloatArray, loss: FloatArray, weight: float) -> Smoothe
 
 
 def _unsmoothed(log10_lr: FloatArray, loss: FloatArray) -> SmoothedCurve:
-    slope = np.gradient(loss, log10_lr) if loss.size > 1 else np.zeros_like(loss)
+    # Without the offset, so that the slope of a constant loss is exactly 0
+    slope = np.gradient(loss - loss[0], log10_lr) if loss.size > 1 else np.zeros_like(loss)
     return SmoothedCurve(frozen_array(log10_lr), frozen_array(loss), frozen_array(slope))
