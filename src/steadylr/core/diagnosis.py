@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from steadylr.core.curve import Curve
-from steadylr.core.landmarks import Landmarks, find_landmarks
+from steadylr.core.landmarks import Landmarks, find_landmarks, num_start
 from steadylr.core.rules import why_nothing
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import variance_share
@@ -52,7 +52,8 @@ def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...
     """Say what is wrong with a curve; nothing for one that reads well.
 
     - no descent: too short, flat, not finite or climbing from the start; then nothing else is said.
-    - minimum at the edge: the lowest point of the line lies among the first or the last 5% of the points.
+    - minimum at the edge: the lowest point of the line lies among the last 5% of the points, or the first 5% after
+      those that make up the start.
     - never diverged: the ramp reached its end and the loss never climbed back over half of its descent.
     - noisy: a point of the line is uncertain by more than 10% of the descent.
 
@@ -70,7 +71,7 @@ def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...
 
 def _at_edge(found: Landmarks) -> Finding | None:
     width = max(1, math.ceil(EDGE_SHARE * (found.last - found.first)))
-    if found.minimum < found.first + width:
+    if found.minimum < found.first + num_start(found.last - found.first) + width:
         text = "the loss is lowest at the start of the ramp"
         return Finding(
             Code.MINIMUM_AT_EDGE, text, f"lower finder.start_lr, to {found.lr_at(0) / 100:.0e} say"

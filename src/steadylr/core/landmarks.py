@@ -37,7 +37,8 @@ class Landmarks:
         line: the capped losses, smoothed as the reading settings say, shape (n,), n finite losses.
         first, last: the points that the skips leave are first <= i < last.
         start: median of the first 10% of these points of the line.
-        minimum: index of the lowest of them.
+        minimum: index of the lowest point after that tenth: a minimum within the start would make a descent of a
+            climb.
         edge: index of the first point after the minimum at which the line has climbed back over half of the
             descent, or the last point read where that happens later or the run stopped before; None where it
             never does.
@@ -97,14 +98,15 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     capped = np.minimum(loss, cap)
     judged = smooth(log10_lr, capped, _judged_span(curve.num_iter))
     judged_start = _start(judged.loss[first:last])
-    judged_descent = judged_start - float(judged.loss[first:last].min())
-    error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
+    lowest = first + _lowest(judged.loss[first:last])
+    judged_descent = judged_start - float(judged.loss[lowest])
+    error = noise * _judged_error(curve.num_iter, min(lowest, loss.size - 1 - lowest))
     limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
     after = curve.loss[first + num_start(last - first) :][-num_start(last - first) :]
     climbs = curve.stop is not Stop.COMPLETED or _median(after) > judged_start + max(limit, noise)
     line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
     start = _start(line.loss[first:last])
-    minimum = first + int(np.argmin(line.loss[first:last]))
+    minimum = first + _lowest(line.loss[first:last])
     if judged_descent > limit:
         outcome = Outcome.FOUND
     elif climbs and _climbs_early(judged, judged_start + limit, first):
@@ -153,7 +155,7 @@ def _cap_and_noise(
     """The loss above which losses are cut, and the standard deviation of a single loss."""
     start = _start(loss[points])
     line = smooth(log10_lr, np.minimum(loss, start), _judged_span(num_iter)).loss[points]
-    minimum = int(np.argmin(line))
+    minimum = _lowest(line)
     before = loss[points][: max(minimum + 1, MIN_POINTS)]  # what comes later may be calmer, or explode
     noise = float(np.median(np.abs(np.diff(before, 2)))) / _SECOND_DIFFERENCE  # in which a slope cancels
     return start + max(CAP * (start - float(line[minimum])), CAP_NOISE * noise), noise
@@ -180,6 +182,11 @@ def _start(loss: FloatArray) -> float:
     return float(np.median(loss[: num_start(loss.size)]))
 
 
+def _lowest(loss: FloatArray) -> int:
+    after = num_start(loss.size)
+    return after + int(np.argmin(loss[after:]))
+
+
 def _median(loss: FloatArray) -> float:
     """The median, a loss that is not finite being above all others."""
     return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
@@ -187,6 +194,14 @@ def _median(loss: FloatArray) -> float:
 
 def _judged_span(num_iter: int) -> float:
     return max(_LEAST_JUDGED_SPAN, JUDGED_SHARE * num_iter)
+
+
+def _judged_error(num_iter: int, points_to_end: int) -> float:
+    """Standard error of the judged descent over the noise of a single loss."""
+    span = _judged_span(num_iter)
+    # The window is cut at the ends, and the line swings there
+    near_end = 2.0 if points_to_end < span / 4 else 1.0
+    return float(near_end * (2 * variance_share(span)) ** 0.5)
 
 
 def _error_share(curve: Curve, reading: Reading, span_factor: float) -> float:
