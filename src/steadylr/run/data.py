@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +77,11 @@ class ArrayImages:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the stored images, in pixels."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
 
     def image(self, index: int) -> Tensor:
         """One image as it is stored."""
@@ -369,6 +374,13 @@ class _Fetch(Dataset[Any]):
         self._draws = AugmentDraws(streams)
         self._finish = _Finishing(data, channels_last=channels_last)
 
+    @property
+    def plain(self) -> bool:
+        """Whether a batch is a selection of stored images, one by one made floats: no sums, nothing drawn."""
+        images = self._images
+        native = (self._size, self._size)
+        return self._augmentation is None and isinstance(images, ArrayImages) and images.size == native
+
     def __getitem__(self, item: tuple[int, int]) -> Any:
         return self.__getitems__([item])
 
@@ -452,8 +464,10 @@ class TrainBatches:
                 yield inputs, targets
 
     def _made_here(self) -> Generator[Any, None, None]:
+        # changing the number of threads for every batch would cost two threads a tenth of their time
+        as_in_a_worker = nullcontext if self._fetch.plain else _as_in_a_worker
         for items in self._sampler:
-            with _as_in_a_worker():
+            with as_in_a_worker():
                 made = self._fetch.__getitems__(items)
             if self._pin_memory and not isinstance(made, _Failed):
                 made = (made[0].pin_memory(), made[1].pin_memory(), made[2])
