@@ -15,7 +15,7 @@ from steadylr.core.suggestion import Outcome
 
 NOISE_SHARE = 0.1  # standard error of the line over its descent, above which the curve is too noisy to read
 EDGE_SHARE = 0.05  # share of the points that counts as the edge of the curve
-MARGIN = 1.5  # times the points that would do on average
+MARGIN = 2.0  # times the points that would do on average
 MAX_SMOOTH_F = 0.3  # more smoothing than this hides the descent itself
 
 
@@ -96,28 +96,37 @@ def _noisy(curve: Curve, reading: Reading, found: Landmarks) -> Finding | None:
     if share <= NOISE_SHARE:
         return None
     text = f"the noise of the losses makes the line uncertain by {share:.0%} of its descent"
-    # The points that one smoothed point sees bring the error down with their square root
-    factor = MARGIN * (share / NOISE_SHARE) ** 2
-    ways = []
-    if _averages(curve, reading):
-        ways.append(f"finder.num_iter to {math.ceil(curve.num_iter * factor / 10) * 10}")
-    smooth_f = _smooth_f_for(curve, reading, found)
-    if smooth_f is not None:
-        ways.append(f"finder.smooth_f to {smooth_f:g}")
-    return Finding(Code.NOISY, text, f"raise {', or '.join([*ways, 'data.batch_size'])}")
-
-
-def _averages(curve: Curve, reading: Reading) -> bool:
-    """Whether a longer run makes a calmer line: not where each point, or a fixed number, stands for itself."""
-    return reading.smoother == "local_linear" and variance_share(reading.smooth_f * curve.num_iter) < 1
-
-
-def _smooth_f_for(curve: Curve, reading: Reading, found: Landmarks) -> float | None:
-    """The least smooth_f, in hundredths, that calms the line; None where none does without hiding the descent."""
-    if reading.smoother != "local_linear":
-        return None
+    ways = [f"raise {' or '.join([*_more_points(curve, reading, share), 'data.batch_size'])}"]
+    # Of a single loss's variance, how much a point of the line may keep
     enough = (NOISE_SHARE * found.judged_descent / found.noise) ** 2 / MARGIN
+    smooth_f = _smooth_f_for(curve, reading, enough)
+    if smooth_f is not None:
+        ways.append(f"raise finder.smooth_f to {smooth_f:g}")
+    if reading.smoother == "ema":
+        ways.append(f"lower finder.ema_weight to {_rounded_down(2 * enough / (1 + enough)):g}")
+    return Finding(Code.NOISY, text, ", or ".join(ways))
+
+
+def _more_points(curve: Curve, reading: Reading, share: float) -> list[str]:
+    """More iterations, where a point of the line sees more losses then; their error falls with the square root."""
+    sees_one = variance_share(reading.smooth_f * curve.num_iter) == 1
+    if reading.smoother == "ema" or sees_one:
+        return []
+    num_iter = curve.num_iter * MARGIN * (share / NOISE_SHARE) ** 2
+    return [f"finder.num_iter to {math.ceil(num_iter / 10) * 10}"]
+
+
+def _smooth_f_for(curve: Curve, reading: Reading, enough: float) -> float | None:
+    """The least smooth_f, in hundredths, that calms the line; None where none does without hiding the descent."""
+    if reading.smoother == "ema":
+        return None
     for percent in range(math.floor(100 * reading.smooth_f) + 1, round(100 * MAX_SMOOTH_F) + 1):
         if variance_share(percent / 100 * curve.num_iter) <= enough:
             return percent / 100
     return None
+
+
+def _rounded_down(value: float) -> float:
+    """To two digits."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.floor(value / unit) * unit

@@ -102,8 +102,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     judged_descent = judged_start - float(judged.loss[lowest])
     error = noise * _judged_error(curve.num_iter, min(lowest, loss.size - 1 - lowest))
     limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
-    after = curve.loss[first + num_start(last - first) :][-num_start(last - first) :]
-    climbs = curve.stop is not Stop.COMPLETED or _median(after) > judged_start + max(limit, noise)
+    climbs = _broke_off(curve) or float(np.median(loss[-num_start(last - first) :])) > judged_start + limit
     line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
     start = _start(line.loss[first:last])
     minimum = first + _lowest(line.loss[first:last])
@@ -168,7 +167,7 @@ def _edge(curve: Curve, line: FloatArray, start: float, minimum: int) -> int | N
     if climbed.size:
         return minimum + int(climbed[0])
     later = curve.loss[line.size :]
-    climbs_later = curve.stop is not Stop.COMPLETED or (later.size > 0 and _median(later) > half_way)
+    climbs_later = _broke_off(curve) or (later.size > 0 and float(np.median(later)) > half_way)
     return line.size - 1 if climbs_later else None
 
 
@@ -187,9 +186,9 @@ def _lowest(loss: FloatArray) -> int:
     return after + int(np.argmin(loss[after:]))
 
 
-def _median(loss: FloatArray) -> float:
-    """The median, a loss that is not finite being above all others."""
-    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
+def _broke_off(curve: Curve) -> bool:
+    """Whether the run ended before its ramp did; what follows a loss that is not finite is not read."""
+    return curve.stop is not Stop.COMPLETED or not bool(np.isfinite(curve.loss).all())
 
 
 def _judged_span(num_iter: int) -> float:
