@@ -15,7 +15,7 @@ from steadylr.core.suggestion import Outcome
 
 NOISE_SHARE = 0.1  # standard error of the line over its descent, above which the curve is too noisy to read
 EDGE_SHARE = 0.05  # share of the points that counts as the edge of the curve
-MARGIN = 2.0  # times the points that would do on average
+MARGIN = 2.5  # times the points that would do if a noisy curve told its noise and its descent exactly
 MAX_SMOOTH_F = 0.3  # more smoothing than this hides the descent itself
 
 
