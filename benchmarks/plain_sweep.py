@@ -2,27 +2,53 @@
 
     python benchmarks/plain_sweep.py small_resnet
 
-The same model, data and loader code as `find_lr.py -m seed=1,2,3 finder.smooth_f=0.05,0.15`; torch's default threads.
+The same weights, batches, optimizer and ramp as `find_lr.py -m seed=1,2,3 finder.smooth_f=0.05,0.15`, with torch's
+default threads. Writes one picture a run into the current folder; the last line that it prints is JSON.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import warnings
 
+import matplotlib as mpl
 import torch
-from torch_lr_finder import LRFinder
-from torch_lr_finder.lr_finder import TrainDataLoaderIter
+from matplotlib.figure import Figure
+from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
 from steadylr.run.data import load_data, make_batches
 from steadylr.run.models import build_model
-from steadylr.run.randomness import Streams
+from steadylr.run.randomness import Streams, drawing_init
+
+SEEDS = (1, 2, 3)
+SMOOTH_F = (0.05, 0.15)
 
 
-class Endless(TrainDataLoaderIter):
-    """Hands torch-lr-finder the batches of steadylr's own loader."""
+def main() -> None:
+    """Make the six runs, and say how many iterations each had and what it suggests."""
+    mpl.use("Agg")
+    warnings.filterwarnings("ignore", module="torch")  # about schedulers, as torch-lr-finder uses them
+    model_name = sys.argv[1]
+    data = load_data("fashion_mnist_mini")
+    iterations, suggestions = [], []
+    for seed in SEEDS:
+        for smooth_f in SMOOTH_F:
+            streams = Streams.same(seed)
+            with drawing_init(streams):
+                model = build_model(model_name, num_classes=10, in_channels=1, image_size=28).model
+            torch.manual_seed(seed)
+            optimizer = torch.optim.SGD(model.parameters(), lr=1e-7, momentum=0.9, weight_decay=5e-4)
+            batches = make_batches(data, batch_size=64, streams=streams)
+            finder = LRFinder(model, optimizer, torch.nn.CrossEntropyLoss())
+            finder.range_test(TrainDataLoaderIter(batches), end_lr=10, num_iter=1000, smooth_f=smooth_f)
+            figure = Figure()
+            _, lr = finder.plot(ax=figure.add_subplot(), suggest_lr=True)
+            figure.savefig(f"{model_name}-{seed}-{smooth_f}.png")
+            iterations.append(len(finder.history["loss"]))
+            suggestions.append(float(lr))
+    print(json.dumps({"iterations": iterations, "suggestions": suggestions}))
 
-    def __init__(self, batches) -> None:
-        self.batches = iter(batches)
 
-    def __next__(self):
-        return next(self.batches)
+if __name__ == "__main__":
+    main()

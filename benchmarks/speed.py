@@ -1,10 +1,11 @@
 """What steadylr costs, as ratios measured in turns within one run.
 
-    python benchmarks/speed.py                    all of it (about 15 minutes on two cores)
+    python benchmarks/speed.py                    all of it (about half an hour on two cores)
     python benchmarks/speed.py iteration startup  some of it
 
-Every figure is a ratio of medians, one side measured right after the other and in turns, so that it holds on a noisy
-machine. `sweep` needs torch-lr-finder: pip install '.[bench]'.
+Each figure is the median of ratios, one side measured right after the other and each side first in half of the rounds,
+so that it holds on a noisy machine. Exit status 1 when a target is missed. `sweep` needs torch-lr-finder:
+pip install '.[bench]'.
 """
 
 from __future__ import annotations
@@ -19,119 +20,217 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 ROOT = Path(__file__).resolve().parent.parent
-FIND_LR = str(ROOT / "src" / "find_lr.py")
-AGGREGATE = str(ROOT / "src" / "aggregate.py")
-SWEEP = ["-m", "seed=1,2,3", "finder.smooth_f=0.05,0.15"]
+FIND_LR = (sys.executable, str(ROOT / "src" / "find_lr.py"))
+AGGREGATE = (sys.executable, str(ROOT / "src" / "aggregate.py"))
+PLAIN_SWEEP = (sys.executable, str(ROOT / "benchmarks" / "plain_sweep.py"))
+SWEEP = ("-m", "seed=1,2,3", "finder.smooth_f=0.05,0.15", "sweep_name=speed")
+
+NO_ANSWER = 3
+"""Exit status of a command that did all its work, and found no LR to take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured ratio beside what it must not exceed; target None means it is only shown."""
+class Measured:
+    """One figure beside what it must not exceed; target None means that it is only shown."""
 
     name: str
     value: float
-    target: float | None
+    target: float | None = None
     note: str = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether the target, if any, holds."""
+        return self.target is None or self.value <= self.target
+
     def __str__(self) -> str:
-        verdict = "" if self.target is None else f"  (at most {self.target:.2f}: {self.holds})"
-        return f"{self.name:<66} {self.value:6.2f}{verdict}  {self.note}".rstrip()
+        wanted = "" if self.target is None else f"at most {self.target:.2f}: {'yes' if self.holds else 'NO'}"
+        return f"{self.name:<72} {self.value:7.2f}  {wanted:<18} {self.note}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Times of two sides measured in turns, in seconds; element i of both from the same round."""
+
+    ours: Sequence[float]
+    other: Sequence[float]
 
     @property
-    def holds(self) -> str:
-        """Whether the target holds, in a word."""
-        return "yes" if self.target is None or self.value <= self.target else "NO"
+    def ratio(self) -> float:
+        """The median over rounds of ours / other."""
+        return statistics.median(self._ratios())
+
+    @property
+    def difference(self) -> float:
+        """The median over rounds of ours - other."""
+        return statistics.median(ours - other for ours, other in zip(self.ours, self.other, strict=True))
+
+    def note(self, unit: str, factor: float) -> str:
+        """Both medians in a unit that has `factor` to the second, and the spread of the ratio."""
+        ours, other = (statistics.median(side) * factor for side in (self.ours, self.other))
+        ratios = self._ratios()
+        text = f"{ours:.2f} {unit} against {other:.2f} {unit}"
+        if len(ratios) < 4:
+            return text
+        low, _, high = statistics.quantiles(ratios, n=4)
+        return f"{text}; quartiles of {len(ratios)} ratios {low:.2f} and {high:.2f}"
+
+    def _ratios(self) -> list[float]:
+        return [ours / other for ours, other in zip(self.ours, self.other, strict=True)]
 
 
-def seconds(command: list[str], *, cwd: str | Path = ROOT) -> float:
-    """Wall time of one command, which must succeed."""
+def in_turns(ours: Callable[[], float], other: Callable[[], float], *, rounds: int) -> Turns:
+    """Measure two sides round by round, each first in every second round; both have been warmed up."""
+    pairs = []
+    for number in range(rounds):
+        if number % 2:
+            last = other()
+            pairs.append((ours(), last))
+        else:
+            pairs.append((ours(), other()))
+    return Turns(*zip(*pairs, strict=True))
+
+
+def seconds(command: Sequence[str], *, folder: str | Path = ROOT) -> float:
+    """Wall time of one command, which must do its work."""
+    return timed(command, folder=folder)[0]
+
+
+def timed(command: Sequence[str], *, folder: str | Path) -> tuple[float, str]:
+    """Wall time of one command, which must do its work, and what it printed."""
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return time.perf_counter() - start
-
-
-def ratio_in_turns(ours: Callable[[], float], other: Callable[[], float], *, rounds: int) -> tuple[float, float, float]:
-    """Median of ours / other over rounds that measure one right after the other, and both medians."""
-    pairs = [(ours(), other()) for _ in range(rounds)]
-    first, second = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return statistics.median(a / b for a, b in pairs), first, second
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - start
+    if done.returncode not in (0, NO_ANSWER):
+        raise SystemExit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return took, done.stdout
 
 
 # ---- one iteration
 
 
-def iteration() -> Iterator[Figure]:
-    """The range test's iteration against the same iteration in a bare PyTorch loop."""
+def iteration() -> Iterator[Measured]:
+    """The range test's iteration, as find_lr.py runs it, against that of a bare PyTorch loop on the same batches."""
     import torch
 
-    from steadylr.core.divergence import StopRule
-    from steadylr.core.ramp import Ramp
+    from steadylr.run.data import load_data, make_batches
     from steadylr.run.models import build_model
-    from steadylr.run.range_test import range_test
+    from steadylr.run.randomness import Streams
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    steps = 150
-    batches = [(torch.randn(64, 1, 28, 28), torch.randint(10, (64,))) for _ in range(steps)]
+    data = load_data("fashion_mnist_mini")
+    batches = make_batches(data, batch_size=64, streams=Streams.same(0))
     loss_fn = torch.nn.CrossEntropyLoss()
 
-    def fresh() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28)[0]
-        return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    def fresh() -> tuple[nn.Module, Optimizer]:
+        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+        return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    turns = iteration_times(fresh, batches, loss_fn, steps=20, rounds=100)
+    note = turns.note("ms", 1e3)
+    yield Measured(
+        "one iteration / bare PyTorch loop (small ResNet, batch 64, 1 thread)", turns.ratio, 1.05, note
+    )
+
+    def tiny() -> tuple[nn.Module, Optimizer]:
+        model = torch.nn.Linear(1, 1)
+        return model, torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    pair = torch.zeros(1, 1), torch.zeros(1, 1)
+    turns = iteration_times(tiny, [pair] * 2000, torch.nn.functional.mse_loss, steps=2000, rounds=10)
+    note = f"with a model of two parameters: {turns.note('us', 1e6)}"
+    yield Measured(
+        "what the range test adds to one iteration, in microseconds", turns.difference * 1e6, None, note
+    )
+
+
+def iteration_times(
+    fresh: Callable[[], tuple[nn.Module, Optimizer]],
+    batches: Any,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    *,
+    steps: int,
+    rounds: int,
+) -> Turns:
+    """Seconds an iteration of the range test and of a bare loop, which also zips, reads and keeps its losses."""
+    from steadylr.core.divergence import StopRule
+    from steadylr.core.ramp import Ramp
+    from steadylr.run.device import on_device, place, resolve_device
+    from steadylr.run.range_test import range_test
+
+    device = resolve_device("cpu", threads=1)
 
     def bare() -> float:
         model, optimizer = fresh()
         model.train()
+        losses = []
         start = time.perf_counter()
-        for inputs, targets in batches:
+        for _, (inputs, targets) in zip(range(steps), batches, strict=False):
             optimizer.zero_grad()
             loss = loss_fn(model(inputs), targets)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            loss.item()
-        return time.perf_counter() - start
+            losses.append(loss.item())
+        return (time.perf_counter() - start) / steps
 
-    def ours() -> float:
-        model, optimizer = fresh()
-        start = time.perf_counter()
-        range_test(
-            model, optimizer, batches, loss_fn, Ramp(1e-7, 1e-3, steps), stop_rule=StopRule(None), restore=False
-        )
-        return time.perf_counter() - start
+    with on_device(device) as fabric:
 
-    bare(), ours()
-    ratio, first, second = ratio_in_turns(ours, bare, rounds=11)
-    note = f"{1e3 * first / steps:.2f} ms against {1e3 * second / steps:.2f} ms"
-    yield Figure("one iteration / bare PyTorch loop (small ResNet, batch 64, 1 thread)", ratio, 1.05, note)
+        def ours() -> float:
+            model, optimizer = place(fabric, device, *fresh())
+            start = time.perf_counter()
+            range_test(
+                model,
+                optimizer,
+                batches,
+                loss_fn,
+                Ramp(1e-7, 1e-3, steps),
+                stop_rule=StopRule(diverge_th=1e9),  # watches, and never stops
+                backward=fabric.backward,
+                restore=False,
+                on_step=lambda step, lr, loss: None,
+            )
+            return (time.perf_counter() - start) / steps
+
+        ours(), bare()
+        return in_turns(ours, bare, rounds=rounds)
 
 
 # ---- peak memory
 
 
-def memory() -> Iterator[Figure]:
+def memory() -> Iterator[Measured]:
     """Peak memory of the range test against the bare loop's, each in a process of its own."""
-    bare, ours, borrowed = (_peak(kind) for kind in ("bare", "ours", "borrowed"))
-    note = f"{ours / 2**20:.2f} GiB against {bare / 2**20:.2f} GiB"
-    yield Figure("peak memory / bare loop (100M parameters, AdamW), as find_lr.py runs it", ours / bare, 1.10, note)
-    note = "the copy that gives the model back lies in host memory: here the same memory"
-    yield Figure("the same as a library call that gives the model back", borrowed / bare, None, note)
+    bare, ours, borrowed = (peak_gib(kind) for kind in ("bare", "ours", "borrowed"))
+    note = f"{ours:.2f} GiB against {bare:.2f} GiB"
+    yield Measured(
+        "peak memory / bare loop (100M parameters, AdamW), as find_lr.py runs it", ours / bare, 1.10, note
+    )
+    note = "on a CPU the copy that is given back lies in the same memory"
+    yield Measured("the same as a library call that gives the model back", borrowed / bare, None, note)
 
 
-def _peak(kind: str) -> float:
-    command = [sys.executable, __file__, "--child", f"memory-{kind}"]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def peak_gib(kind: str) -> float:
+    """The peak memory of one process that trains for a few steps."""
+    command = [sys.executable, __file__, "--child", kind]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def child_memory(kind: str) -> None:
-    """Train a model of 100 million parameters for a few steps and print the peak memory in KiB."""
+def train_large(kind: str) -> None:
+    """Train a model of 100 million parameters for a few steps: in a bare loop, by a range test, or by one that
+    gives the model back; print this process's peak memory in GiB.
+    """
     import torch
 
     from steadylr.core.divergence import StopRule
@@ -152,99 +251,152 @@ def child_memory(kind: str) -> None:
         ramp = Ramp(1e-7, 1e-5, len(batches))
         restore = kind == "borrowed"
         range_test(model, optimizer, batches, loss_fn, ramp, stop_rule=StopRule(None), restore=restore)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    units = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units)
 
 
 # ---- starting up
 
 
-def startup() -> Iterator[Figure]:
+def startup() -> Iterator[Measured]:
     """What a command costs before it does anything."""
 
     def importing() -> float:
         return seconds([sys.executable, "-c", "import hydra"])
 
-    importing()
-    for arguments in (["--help"], ["--cfg", "job"]):
+    for arguments in (("--help",), ("--cfg", "job")):
 
-        def ours(arguments: list[str] = arguments) -> float:
-            return seconds([sys.executable, FIND_LR, *arguments])
+        def ours(arguments: tuple[str, ...] = arguments) -> float:
+            return seconds([*FIND_LR, *arguments])
 
-        ours()
-        ratio, first, second = ratio_in_turns(ours, importing, rounds=9)
-        note = f"{first:.2f} s against {second:.2f} s"
-        yield Figure(f"find_lr.py {' '.join(arguments)} / python -c 'import hydra'", ratio, 3.0, note)
+        ours(), importing()
+        turns = in_turns(ours, importing, rounds=10)
+        name = f"find_lr.py {' '.join(arguments)} / python -c 'import hydra'"
+        yield Measured(name, turns.ratio, 3.0, turns.note("s", 1))
 
 
 # ---- sweeps
 
 
-def sweep() -> Iterator[Figure]:
+def sweep() -> Iterator[Measured]:
     """The sweep of README against a plain script that makes its six runs with torch-lr-finder, one by one."""
     for model, target in (("small_resnet", 0.50), ("small_vit", 0.20)):
         with scratch() as folder:
-            ours = seconds([sys.executable, FIND_LR, *SWEEP, f"model={model}", "sweep_name=speed"], cwd=folder)
-            again = seconds([sys.executable, FIND_LR, *SWEEP, f"model={model}", "sweep_name=speed"], cwd=folder)
-            plain = seconds([sys.executable, str(ROOT / "benchmarks" / "plain_sweep.py"), model], cwd=folder)
-        note = f"{ours:.0f} s against {plain:.0f} s"
-        yield Figure(f"sweep of six jobs / six runs of torch-lr-finder ({model})", ours / plain, target, note)
-        note = f"{again:.1f} s"
-        yield Figure(f"the finished sweep run again / its first time ({model})", again / ours, 0.15, note)
+            yield from sweep_of(model, target, folder)
 
 
-def aggregation() -> Iterator[Figure]:
+def sweep_of(model: str, target: float, folder: Path) -> Iterator[Measured]:
+    """The figures of one model; every round of ours starts from an empty folder."""
+    first: list[float] = []
+    again: list[float] = []
+    iterations = {"plain": 0, "ours": 0}
+    command = [*FIND_LR, *SWEEP, f"model={model}"]
+
+    def ours() -> float:
+        shutil.rmtree(folder / "outputs", ignore_errors=True)
+        first.append(seconds(command, folder=folder))
+        again.append(seconds(command, folder=folder))
+        iterations["ours"] = iterations_of(folder / "outputs" / "sweeps" / "speed")
+        return first[-1]
+
+    def plain() -> float:
+        took, text = timed([*PLAIN_SWEEP, model], folder=folder)
+        iterations["plain"] = sum(json.loads(text.splitlines()[-1])["iterations"])
+        return took
+
+    turns = in_turns(ours, plain, rounds=2)
+    name = f"sweep of six jobs / six runs of torch-lr-finder ({model})"
+    note = f"{turns.note('s', 1)}; {iterations['ours']} iterations against {iterations['plain']}"
+    yield Measured(name, turns.ratio, target, note)
+    repeat = Turns(again, first)
+    name = f"the finished sweep run again / its first time ({model})"
+    yield Measured(name, repeat.ratio, 0.15, repeat.note("s", 1))
+
+
+def iterations_of(folder: Path) -> int:
+    """How many iterations the distinct runs of a sweep had."""
+    from steadylr.store.records import read_record
+
+    runs = [read_record(file.parent).run for file in folder.glob("*/record.json")]
+    return sum({run["curve_digest"]: run["num_points"] for run in runs}.values())
+
+
+# ---- aggregates
+
+
+def aggregation() -> Iterator[Measured]:
     """aggregate.py over many finished jobs."""
+    took: dict[int, float] = {}
+    peak: dict[int, float] = {}
     with scratch() as folder:
-        took, peak = {}, {}
+        template = folder / "template"
+        command = [*FIND_LR, "finder.diverge_th=null", f"hydra.run.dir={template}"]
+        seconds(command, folder=folder)
         for jobs in (100, 1000, 10_000):
-            make_sweep(Path(folder) / "outputs" / "sweeps" / str(jobs), jobs)
-            command = [sys.executable, AGGREGATE, f"sweep='outputs/sweeps/{jobs}'"]
-            start = time.perf_counter()
-            process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                raise SystemExit(f"{command} exited with {os.waitstatus_to_exitcode(status)}")
-            took[jobs], peak[jobs] = time.perf_counter() - start, usage.ru_maxrss / 2**20
+            copy_job(template, folder / "outputs" / "sweeps" / f"of{jobs}", count=jobs)
+            took[jobs], peak[jobs] = aggregated(folder, f"outputs/sweeps/of{jobs}")
     note = f"{took[1000]:.1f} s against {took[100]:.1f} s"
-    yield Figure("aggregate.py, 1,000 records / 100 records (1,000 points each)", took[1000] / took[100], 10.0, note)
-    yield Figure("its peak memory with 1,000 records, GiB", peak[1000], 1.0)
-    note = f"{took[10_000]:.0f} s, {peak[10_000]:.2f} GiB"
-    yield Figure("aggregate.py, 10,000 records / 1,000 records", took[10_000] / took[1000], None, note)
+    yield Measured(
+        "aggregate.py, 1,000 records of 1,000 points / 100 records", took[1000] / took[100], 10.0, note
+    )
+    yield Measured("its peak memory with 1,000 records, in GiB", peak[1000], 1.0)
+    note = f"{took[10_000]:.0f} s and {peak[10_000]:.2f} GiB"
+    yield Measured("aggregate.py, 10,000 records / 1,000 records", took[10_000] / took[1000], None, note)
 
 
-def make_sweep(folder: Path, jobs: int) -> None:
-    """A finished sweep: one real job, copied with other numbers in its curve and record."""
+def aggregated(folder: Path, sweep_folder: str) -> tuple[float, float]:
+    """Seconds and peak GiB of one aggregation."""
+    command = [*AGGREGATE, f"sweep={sweep_folder}"]
+    start = time.perf_counter()
+    with (folder / "aggregate.log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        took = time.perf_counter() - start
+        if process.returncode not in (0, NO_ANSWER):
+            log.seek(0)
+            raise SystemExit(f"{' '.join(command)} exited with {process.returncode}:\n{log.read()}")
+    return took, usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
+    """A finished sweep over seeds: one real job, copied with other noise on its losses."""
     import numpy as np
 
     from steadylr.core.curve import Curve
     from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
     from steadylr.store.records import read_record, read_status, write_record, write_status
 
-    template = folder.parent.parent / "template"
-    if not template.exists():
-        command = [FIND_LR, "device.threads=1", f"hydra.run.dir={template}", "finder.diverge_th=null"]
-        seconds([sys.executable, *command], cwd=folder.parent.parent.parent if folder.parent.parent.exists() else None or ".")
-    record, status, run = read_record(template), read_status(template), load_run_curves(template / "curve.npz")
+    record, status = read_record(template), read_status(template)
+    run = load_run_curves(template / "curve.npz")
+    if len(run.curve) != run.curve.num_iter:
+        raise SystemExit(f"the run to copy ended after {len(run.curve)} of {run.curve.num_iter} points")
     rng = np.random.default_rng(0)
-    for number in range(jobs):
+    for seed in range(count):
         loss = run.curve.loss + rng.normal(0, 0.01, len(run.curve))
-        curve = Curve(run.curve.lr, loss, run.curve.num_iter)
-        from dataclasses import replace
-
-        key = f"{number:064d}"
-        copied = replace(record, job_key=key, run={**record.run, "key": key, "curve_digest": curve.digest()})
-        target = folder / str(number)
+        curve = Curve(run.curve.lr, loss, run.curve.num_iter, run.curve.stop)
+        key = f"{seed:064x}"
+        facts = {**record.run, "key": key, "curve_digest": curve.digest()}
+        seeds = {name: {**use, "seed": seed} for name, use in record.seeds.items()}
+        config = {**record.config, "seed": seed, "seeds": dict.fromkeys(record.config["seeds"], seed)}
+        changes: dict[str, Any] = {
+            "run": facts,
+            "seeds": seeds,
+            "config": config,
+            "overrides": [f"seed={seed}"],
+        }
+        target = sweep_folder / str(seed)
         save_run_curves(target / "curve.npz", RunCurves(curve, None, run.group_lrs, run.meta))
-        write_record(target, copied)
-        write_status(target, replace(status, job_key=key))
+        write_record(target, replace(record, job_key=key, **changes))
+        write_status(target, replace(status, job_key=key, overrides=[f"seed={seed}"]))
 
 
 @contextmanager
-def scratch() -> Iterator[str]:
+def scratch() -> Iterator[Path]:
     """A folder that is gone afterwards."""
     folder = tempfile.mkdtemp(prefix="steadylr-speed-")
     try:
-        yield folder
+        yield Path(folder)
     finally:
         shutil.rmtree(folder)
 
@@ -254,25 +406,27 @@ PARTS = {part.__name__: part for part in (iteration, memory, startup, sweep, agg
 
 def main() -> None:
     """Measure the parts asked for and print one line a figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.child:
-        child_memory(arguments.child.removeprefix("memory-"))
+        train_large(arguments.child)
         return
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
-        parser.error(f"no part {sorted(unknown)}; choose from {list(PARTS)}")
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     figures = []
     for name in arguments.parts or PARTS:
         for figure in PARTS[name]():
             print(figure, flush=True)
             figures.append(figure)
     if arguments.json:
-        arguments.json.write_text(json.dumps([{"name": f.name, "value": f.value} for f in figures], indent=2))
-    sys.exit(any(figure.holds == "NO" for figure in figures))
+        arguments.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+    sys.exit(not all(figure.holds for figure in figures))
 
 
 if __name__ == "__main__":

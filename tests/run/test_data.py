@@ -124,15 +124,16 @@ def test_batches_of_files_are_the_same_for_any_number_of_workers(image_tree: Pat
         assert same(take(batches_of(data, augmented=augmented, batch_size=5, workers=2), 6), wanted)
 
 
-def test_threads_of_the_training_process_change_no_bits() -> None:
-    """Means over large images are summed on one thread, as they are in a data worker."""
+@pytest.mark.parametrize(("augmented", "size"), [(True, 300), (False, 300), (False, 100)])
+def test_threads_of_the_training_process_change_no_bits(augmented: bool, size: int) -> None:
+    """Means over large images and pixels of smaller ones are summed on one thread, as they are in a data worker."""
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 300, 300), dtype=np.uint8))
     images = ArrayImages(pixels, torch.zeros(2, dtype=torch.int64))
-    data = Data(images, images, ("a",), 3, 300, (0.5,) * 3, (0.25,) * 3, "large")
-    wanted = take(batches_of(data, augmented=True, batch_size=2), 3)
+    data = Data(images, images, ("a",), 3, size, (0.5,) * 3, (0.25,) * 3, "large")
+    wanted = take(batches_of(data, augmented=augmented, batch_size=2), 3)
     torch.set_num_threads(2)
-    assert same(take(batches_of(data, augmented=True, batch_size=2), 3), wanted)
+    assert same(take(batches_of(data, augmented=augmented, batch_size=2), 3), wanted)
     assert torch.get_num_threads() == 2
 
 
