@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from curves import climbing, constant, make_curve, sigmoid, trapezium, typical
+from curves import changed, climbing, constant, make_curve, sigmoid, trapezium, typical
 
 from steadylr.core.curve import Curve, Stop
+from steadylr.core.diagnosis import diagnose
+from steadylr.core.divergence import StopRule, first_stop
 from steadylr.core.landmarks import Landmarks, find_landmarks
+from steadylr.core.ramp import Ramp
+from steadylr.core.rules import suggest
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Outcome
 
@@ -139,3 +143,38 @@ def test_whether_there_is_a_descent_does_not_depend_on_the_smoothing() -> None:
         readings = (Reading(), Reading(smooth_f=0), Reading(smooth_f=0.3), Reading(smoother="ema"))
         assert len({outcome(curve, reading) for reading in readings}) == 1
         assert find_landmarks(curve, Reading(), span_factor=3.0).outcome is outcome(curve)
+
+
+def trained_on_a_linear_ramp(num_iter: int, seed: int) -> Curve:
+    """A loss that forgets by half of the LR a step, and grows by a fifth a step from LR 1.5 on."""
+    lr = Ramp(1e-4, 3.0, num_iter, "linear").lrs()
+    rng = np.random.default_rng(seed)
+    level, losses = 2.3, []
+    for step_lr in lr:
+        losses.append(level + 0.1 * rng.standard_normal())
+        level = (
+            level * 1.2 if step_lr >= 1.5 else level - 0.5 * min(step_lr, 1.0) * (level - 0.5 - 0.3 * step_lr)
+        )
+    fired = first_stop(losses, StopRule())
+    assert fired is not None
+    end = fired[0] + 1
+    return Curve(lr[:end], np.array(losses[:end]), num_iter, fired[1])
+
+
+@pytest.mark.parametrize("num_iter", [300, 1000])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_linear_ramp_that_learns_within_its_first_tenth_is_read_right(num_iter: int, seed: int) -> None:
+    """The start is a tenth of the range in log10(lr), so a descent within the first tenth of the steps is no start:
+    Smith's largest LR that converges is 1.5, and nothing is found wrong."""
+    curve = trained_on_a_linear_ramp(num_iter, seed)
+    assert suggest(curve, "smith").lr == pytest.approx(1.5, rel=0.1)
+    assert diagnose(curve) == ()
+
+
+@pytest.mark.parametrize("num_iter", [100, 401, 1000])
+def test_on_an_exponential_ramp_the_start_is_the_first_tenth_of_the_points(num_iter: int) -> None:
+    """To the point, whatever the LRs are scaled by."""
+    curve = make_curve(typical, num_iter=num_iter)
+    for scale in (1.0, 0.3, 1e-3, 7e5):
+        found = find_landmarks(changed(curve, lr_scale=scale), RAW)
+        assert found.num_start == (num_iter - 1) // 10 + 1

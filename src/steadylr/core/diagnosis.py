@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from steadylr.core.curve import Curve
-from steadylr.core.landmarks import Landmarks, find_landmarks, num_start
+from steadylr.core.landmarks import Landmarks, find_landmarks
 from steadylr.core.rules import why_nothing
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import variance_share
@@ -71,7 +71,7 @@ def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...
 
 def _at_edge(found: Landmarks) -> Finding | None:
     width = max(1, math.ceil(EDGE_SHARE * (found.last - found.first)))
-    if found.minimum < found.first + num_start(found.last - found.first) + width:
+    if found.minimum < found.first + found.num_start + width:
         text = "the loss is lowest at the start of the ramp"
         return Finding(
             Code.MINIMUM_AT_EDGE, text, f"lower finder.start_lr, to {found.lr_at(0) / 100:.0e} say"

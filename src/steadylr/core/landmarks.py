@@ -16,7 +16,8 @@ from steadylr.core.suggestion import Outcome
 MIN_POINTS = 10
 """Points that must be left after the skips."""
 
-START_SHARE = 0.1  # of the points, whose median is the start
+START_SHARE = 0.1  # of the range in log10(lr), whose median loss is the start
+END_SHARE = 0.1  # of the points, whose median tells whether the loss ended above its start
 CAP = 0.5  # in descents above the start: higher losses count as this high, so that none drowns the smoothing
 CAP_NOISE = 3.0  # in noises above the start, at least: a cap within the noise would pull the line down
 CLIMB = 0.5  # share of the descent that the loss has to climb back for the edge
@@ -25,6 +26,8 @@ NOISE_LIMIT = 5.0  # standard errors that a descent or a climb must measure to b
 JUDGED_SHARE = 0.15
 _SECOND_DIFFERENCE = 0.6745 * 6**0.5  # median |y - 2y' + y''| of independent normals, in standard deviations
 _LEAST_JUDGED_SPAN = 5.0
+_LEAST_START = 3
+_TIE = 1e-9  # of rounding, in log10(lr)
 _EARLY = 100.0  # times the first LR: a climb from further up is no matter of start_lr
 
 
@@ -36,8 +39,10 @@ class Landmarks:
         outcome: FOUND where there is a descent to read; else why not, and the numbers below say nothing.
         line: the capped losses, smoothed as the reading settings say, shape (n,), n finite losses.
         first, last: the points that the skips leave are first <= i < last.
-        start: median of the first 10% of these points of the line.
-        minimum: index of the lowest point after that tenth: a minimum within the start would make a descent of a
+        start: median of the line over the first 10% of the range of log10(lr) of these points: on an exponential
+            ramp, their first 10%; on a linear one much fewer, as it passes the low LRs in a few steps.
+        num_start: how many points that is, at least 3.
+        minimum: index of the lowest point after them: a minimum within the start would make a descent of a
             climb.
         edge: index of the first point after the minimum at which the line has climbed back over half of the
             descent, or the last point read where that happens later or the run stopped before; None where it
@@ -53,6 +58,7 @@ class Landmarks:
     first: int
     last: int
     start: float = 0.0
+    num_start: int = 0
     minimum: int = 0
     edge: int | None = None
     noise: float = 0.0
@@ -97,15 +103,17 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     cap, noise = _cap_and_noise(log10_lr, loss, slice(first, last), curve.num_iter)
     capped = np.minimum(loss, cap)
     judged = smooth(log10_lr, capped, _judged_span(curve.num_iter))
-    judged_start = _start(judged.loss[first:last])
-    lowest = first + _lowest(judged.loss[first:last])
+    num_start = _num_start(log10_lr[first:last])
+    judged_start = float(np.median(judged.loss[first : first + num_start]))
+    lowest = _lowest(judged.loss[:last], first + num_start)
     judged_descent = judged_start - float(judged.loss[lowest])
     error = noise * _judged_error(curve.num_iter, min(lowest, loss.size - 1 - lowest))
     limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
-    climbs = _broke_off(curve) or float(np.median(loss[-num_start(last - first) :])) > judged_start + limit
+    num_end = round(END_SHARE * (last - first))
+    climbs = _broke_off(curve) or float(np.median(loss[-num_end:])) > judged_start + limit
     line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
-    start = _start(line.loss[first:last])
-    minimum = first + _lowest(line.loss[first:last])
+    start = float(np.median(line.loss[first : first + num_start]))
+    minimum = _lowest(line.loss[:last], first + num_start)
     if judged_descent > limit:
         outcome = Outcome.FOUND
     elif climbs and _climbs_early(judged, judged_start + limit, first):
@@ -118,6 +126,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
         first,
         last,
         start,
+        num_start,
         minimum,
         _edge(curve, line.loss[:last], start, minimum),
         noise,
@@ -125,11 +134,6 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
         judged_descent,
         climbs,
     )
-
-
-def num_start(num_points: int) -> int:
-    """How many of the points that are read make up the start."""
-    return max(1, round(START_SHARE * num_points))
 
 
 def smoothed(
@@ -152,9 +156,10 @@ def _cap_and_noise(
     log10_lr: FloatArray, loss: FloatArray, points: slice, num_iter: int
 ) -> tuple[float, float]:
     """The loss above which losses are cut, and the standard deviation of a single loss."""
-    start = _start(loss[points])
+    num_start = _num_start(log10_lr[points])
+    start = float(np.median(loss[points][:num_start]))
     line = smooth(log10_lr, np.minimum(loss, start), _judged_span(num_iter)).loss[points]
-    minimum = _lowest(line)
+    minimum = _lowest(line, num_start)
     before = loss[points][: max(minimum + 1, MIN_POINTS)]  # what comes later may be calmer, or explode
     noise = float(np.median(np.abs(np.diff(before, 2)))) / _SECOND_DIFFERENCE  # in which a slope cancels
     return start + max(CAP * (start - float(line[minimum])), CAP_NOISE * noise), noise
@@ -177,12 +182,13 @@ def _climbs_early(line: SmoothedCurve, level: float, first: int) -> bool:
     return bool(log10_lr - line.log10_lr[0] < np.log10(_EARLY))
 
 
-def _start(loss: FloatArray) -> float:
-    return float(np.median(loss[: num_start(loss.size)]))
+def _num_start(log10_lr: FloatArray) -> int:
+    """How many of the points that are read make up the start."""
+    end = log10_lr[0] + START_SHARE * (log10_lr[-1] - log10_lr[0])
+    return max(_LEAST_START, int(np.searchsorted(log10_lr, end + _TIE)))
 
 
-def _lowest(loss: FloatArray) -> int:
-    after = num_start(loss.size)
+def _lowest(loss: FloatArray, after: int) -> int:
     return after + int(np.argmin(loss[after:]))
 
 
