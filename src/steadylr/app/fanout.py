@@ -2,74 +2,110 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict, read_write
-from pebble import ProcessExpired, ProcessPool
+from omegaconf.errors import OmegaConfBaseException
 
-from steadylr.app.checks import BadInput, check_config
-from steadylr.app.job import (
-    WORKERS,
-    Obtained,
-    TrainingFailed,
-    as_failure,
-    full_key,
-    job_key,
-    known_jobs,
-    obtain,
-    open_store,
-    supplied,
-)
+from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config
+from steadylr.app.job import WORKERS, explained, full_key, job_key, open_store, supplied
+from steadylr.app.numbering import Asked, Place, is_finished, places
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
-from steadylr.app.training import describe_training, threads_for
+from steadylr.app.training import Training, describe_training, threads_for
+from steadylr.app.workers import Task, Workers
+from steadylr.present.numbers import count
 from steadylr.present.terminal import SweepProgress
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
+from steadylr.store import records
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
 
     from steadylr.app.schema import Config
-    from steadylr.app.training import Training
 
-POLL_SECONDS = 0.2
+NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
+"""Keys that change no training; runs are not named after them."""
 
+OF_THE_SWEEP = ("consensus.choose", "consensus.mix", "sweep_name", "dry_run", "device.workers")
+"""Keys that a sweep has one value of."""
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """One job's overrides with the config that they compose to, as Hydra holds it and as we do."""
-
-    overrides: tuple[str, ...]
-    composed: DictConfig
-    config: Config
+MOST_NAMED = 3  # jobs with one problem that are named one by one
+MOST_LETTERS = 60  # of a run's name
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of the sweep, checked, with the training that it needs and the folder that it writes to."""
+    """One job's overrides with what they come to, checked.
 
-    number: int
+    Args:
+        overrides: of the program, without Hydra's own.
+        composed: the config as Hydra holds it.
+        config: the config as we do.
+        training: the training that the job needs.
+    """
+
     overrides: tuple[str, ...]
     composed: DictConfig
     config: Config
     training: Training
-    finished: bool
+
+    @property
+    def key(self) -> str:
+        """What identifies the job."""
+        return job_key(self.config, self.training)
 
     @property
     def run(self) -> str:
-        """The key that jobs which share a training have in common."""
+        """What jobs which share a training have in common."""
         return full_key(self.training)
+
+    def on_threads(self, threads: int) -> Job:
+        """The same job, trained on another number of threads."""
+        shape = {**self.training.shape, "threads": threads}
+        return replace(self, training=replace(self.training, shape=shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a command has to do.
+
+    Args:
+        jobs: all jobs, with the place of each.
+        runs: the jobs that are still to do by the numbers of their places, by run.
+        stored: the runs among them that the store holds.
+        workers: how many trainings share the machine.
+    """
+
+    jobs: tuple[tuple[Place, Job], ...]
+    runs: Mapping[str, Mapping[int, Job]]
+    stored: tuple[str, ...]
+    workers: int
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The runs that have to be trained, in the order of the command line."""
+        return tuple(key for key in self.runs if key not in self.stored)
+
+    def announcement(self) -> str:
+        """What is about to be done, in one line."""
+        finished, missing = sum(place.finished for place, _ in self.jobs), len(self.missing)
+        parts = [count(len(self.jobs), "job"), count(missing, "training")]
+        parts += [count(min(self.workers, missing), "worker")] if missing else []
+        notes = [f"{count(finished, 'job')} already finished"] if finished else []
+        notes += [f"{count(len(self.stored), 'run')} from the store"] if self.stored else []
+        return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
 
 
 def launch(
@@ -82,27 +118,31 @@ def launch(
 ) -> Sequence[JobReturn]:
     """Run the jobs of one batch of a sweep: what Hydra asks of a launcher.
 
-    The training runs go to worker processes; the jobs themselves (reading, writing) run here, as soon as their
-    run is there. A run that fails costs its own jobs. On an interrupt the workers are stopped and what has
+    The trainings go to worker processes; the jobs themselves (reading, writing) run here, as soon as their run
+    is there. A run that fails costs its own jobs. On an interrupt the workers are stopped and what has
     finished stays.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    folder = Path(str(config.hydra.sweep.dir))
+    sweep = Path(str(config.hydra.sweep.dir))
     try:
-        checked = _checked(job_overrides, hydra_context=hydra_context, config=config)
+        jobs = check_jobs(job_overrides, hydra_context=hydra_context, config=config)
     except BadInput as error:
-        return _refuse(folder, str(error))
-    workers = _workers(checked)
-    jobs = _numbered(folder, checked, workers=workers)
-    runs = _by_run(jobs)
-    stored = [key for key, group in runs.items() if _is_stored(group[0])]
-    missing = {key: group[0] for key, group in runs.items() if key not in stored}
-    print(announcement(jobs, missing, workers=workers))
-    if jobs[0].config.dry_run:
-        return _leave_no_trace(folder)
+        print(error, file=sys.stderr)
+        SESSION.exit_code = EXIT_FAILED
+        return _leave_no_trace(sweep)
+    dry_run = jobs[0].config.dry_run
+    os.environ.pop(JOB_OFFSET, None)  # the places have their numbers already
+    work = plan_work(sweep, jobs, reserve=not dry_run)
+    print(work.announcement(), flush=True)
+    if dry_run:
+        return _leave_no_trace(sweep)
 
-    def do(job: Job) -> JobReturn:
+    def do(number: int, job: Job) -> None:
+        if is_finished(sweep / str(number)):  # by another process, meanwhile
+            return
+        with read_write(job.composed), open_dict(job.composed):
+            job.composed.hydra.job.id = job.composed.hydra.job.num = number
         result = run_job(
             hydra_context=hydra_context,
             task_function=task_function,
@@ -111,208 +151,185 @@ def launch(
             job_subdir_key="hydra.sweep.subdir",
         )
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-        return result
+        if result.status is JobStatus.FAILED:
+            _note_failure(sweep / str(number), job, result._return_value)
 
-    token = WORKERS.set(workers)
-    returns = {job.number: _kept(job) for job in jobs if job.finished}
+    token = WORKERS.set(work.workers)
     try:
-        with _training(missing, workers=workers) as trained:
-            for key in stored:
-                returns.update((job.number, do(job)) for job in runs[key])
-            for key, run in trained:
-                with supplied(key, run):
-                    returns.update((job.number, do(job)) for job in runs[key])
+        with _termination_interrupts():
+            _do_all(work, do)
     finally:
         WORKERS.reset(token)
-    return [returns[job.number] for job in jobs]
+    return [_done(job) for job in jobs]
 
 
-def announcement(jobs: Sequence[Job], missing: Mapping[str, Job], *, workers: int) -> str:
-    """What a sweep is about to do, in one line."""
-    there = sum(job.finished for job in jobs)
-    runs = {job.run for job in jobs}
-    parts = [_count(len(jobs), "job"), _count(len(missing), "training"), _count(workers, "worker")]
-    notes = [f"{there} already finished"] if there else []
-    served = len(runs - set(missing)) - len({job.run for job in jobs if job.finished} - set(missing))
-    notes += [f"{_count(served, 'run')} from the store"] if served > 0 else []
-    return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
+def _do_all(work: Work, do: Callable[[int, Job], None]) -> None:
+    """Train what is missing, and do every job once its run is there."""
+    tasks = training_tasks([next(iter(work.runs[key].values())) for key in work.missing])
+    on_gpus = bool(tasks) and tasks[0].training.shape["device_kind"] == "cuda"
+    with Workers(work.workers, tasks, gpus=visible_gpus() if on_gpus else ()) as workers:
+        for key in work.stored:
+            for number, job in work.runs[key].items():
+                do(number, job)
+        steps, jobs = sum(task.num_steps for task in tasks), sum(len(work.runs[key]) for key in work.missing)
+        with SweepProgress(len(tasks), steps, total_jobs=jobs) as progress:
+            for key, run in workers.results(progress):
+                with supplied(key, run):
+                    for number, job in work.runs[key].items():
+                        do(number, job)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+# ---- before anything is trained
 
 
-def _checked(
+def check_jobs(
     job_overrides: Sequence[Sequence[str]], *, hydra_context: HydraContext, config: DictConfig
-) -> list[_Checked]:
-    """Compose and check every job before any of them trains.
+) -> list[Job]:
+    """Compose and check every job.
 
     Raises:
         BadInput: naming each job that can't run and why.
     """
-    checked, problems = [], []
-    for overrides in job_overrides:
-        composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-        task_config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        try:
-            checked.append(_Checked(tuple(filter_overrides(overrides)), composed, check_config(task_config)))
-        except BadInput as error:
-            problems.append(f"job `{' '.join(filter_overrides(overrides))}`: {error}")
+    given = [tuple(filter_overrides(overrides)) for overrides in job_overrides]
+    swept = {text.partition("=")[0] for own in differing(given) for text in own} & set(OF_THE_SWEEP)
+    if swept:
+        raise BadInput(
+            f"{', '.join(sorted(swept))} can have one value in a sweep, as it belongs to the sweep and not to a job: "
+            "give one value, or several commands"
+        )
+    jobs: list[Job] = []
+    problems: dict[str, list[str]] = {}
+    for overrides, own in zip(job_overrides, differing(given), strict=True):
+        with _noted(problems, " ".join(own)):
+            composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+            jobs.append(_checked(tuple(filter_overrides(overrides)), composed))
     if problems:
-        raise BadInput("\n".join(problems))
-    return checked
+        raise BadInput("\n".join(_named_problem(text, own) for text, own in problems.items()))
+    workers = _workers(jobs)
+    return [job.on_threads(threads_for(job.config, workers=workers)) for job in jobs]
 
 
-def _workers(checked: Sequence[_Checked]) -> int:
-    """How many worker processes a sweep gets: one per GPU, or one per core, never more than it has runs."""
-    config = checked[0].config
-    runs = {full_key(describe_training(job.config, threads=1)) for job in checked}
-    if config.device.workers is not None:
-        return min(config.device.workers, len(runs))
-    kind = probe_device(config.device.accelerator.value)
+def _checked(overrides: tuple[str, ...], composed: DictConfig) -> Job:
+    cfg = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = check_config(cfg)
+    open_store(config, create=False)  # before anything is trained
+    return Job(overrides, composed, config, describe_training(config, threads=1))
+
+
+@contextmanager
+def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
+    """Keep what is wrong with a job, so that all that is wrong is told together."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        problems.setdefault(str(error), []).append(label)
+
+
+def _named_problem(text: str, labels: Sequence[str]) -> str:
+    """One problem with the jobs that have it, by the overrides that are not common to all jobs."""
+    if not any(labels):
+        return text
+    named = ", ".join(f"`{label}`" for label in labels[:MOST_NAMED])
+    others = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+    return f"{'job' if len(labels) == 1 else 'jobs'} {named}{others}: {text}"
+
+
+def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Of each job the overrides that not all jobs have."""
+    common = set.intersection(*map(set, overrides)) if overrides else set()
+    return [tuple(text for text in own if text not in common) for own in overrides]
+
+
+def _workers(jobs: Sequence[Job]) -> int:
+    """How many trainings share the machine: one per GPU, or one per core, never more than there are runs."""
+    device = jobs[0].config.device
+    runs = len({job.run for job in jobs})
+    if device.workers is not None:
+        return min(device.workers, runs)
+    kind = probe_device(device.accelerator.value)
     slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
-    return min(slots, len(runs))
+    return min(slots, runs)
 
 
-def _numbered(folder: Path, checked: Sequence[_Checked], *, workers: int) -> list[Job]:
-    """Give each job its folder: the one that it has from an earlier call, else the next free number."""
-    os.environ.pop(JOB_OFFSET, None)
-    known = known_jobs(folder)
-    free = next_job_number(folder)
-    jobs = []
-    for item in checked:
-        training = describe_training(item.config, threads=threads_for(item.config, workers=workers))
-        earlier = known.get(job_key(item.config, training))
-        number = free if earlier is None else earlier.number
-        free += earlier is None
-        with read_write(item.composed), open_dict(item.composed):
-            item.composed.hydra.job.id = item.composed.hydra.job.num = number
-        finished = earlier is not None and earlier.finished
-        jobs.append(Job(number, item.overrides, item.composed, item.config, training, finished))
-    return jobs
+def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
+    """Say what is still to do.
 
-
-def _by_run(jobs: Sequence[Job]) -> dict[str, list[Job]]:
-    """The jobs that are still to do, by run, in the order of the command line."""
-    grouped: dict[str, list[Job]] = {}
-    for job in jobs:
-        if not job.finished:
-            grouped.setdefault(job.run, []).append(job)
-    return grouped
+    Args:
+        sweep: the folder of the sweep.
+        jobs: in the order of the command line.
+        reserve: take the places of new jobs; False writes nothing.
+    """
+    found = places(sweep, [Asked(job.key, job.overrides) for job in jobs], reserve=reserve)
+    runs: dict[str, dict[int, Job]] = {}
+    for place, job in zip(found, jobs, strict=True):
+        if not place.finished:
+            runs.setdefault(job.run, {})[place.number] = job
+    stored = tuple(key for key, group in runs.items() if _is_stored(next(iter(group.values()))))
+    return Work(tuple(zip(found, jobs, strict=True)), runs, stored, _workers(jobs))
 
 
 def _is_stored(job: Job) -> bool:
-    store = open_store(job.config)
+    store = open_store(job.config, create=False)
     return store is not None and store.find(job.training.shape, job.training.seeds) is not None
 
 
-def _kept(job: Job) -> JobReturn:
-    """Hydra's form of a job that an earlier call finished."""
+def training_tasks(jobs: Sequence[Job]) -> list[Task]:
+    """The trainings of some jobs, each named by the overrides that set it apart."""
+    trained = [tuple(text for text in job.overrides if not _only_read(text)) for job in jobs]
+    labels = [" ".join(own) for own in differing(trained)]
+    short = [label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 3]}..." for label in labels]
+    return [Task(job.run, label, job.config, job.training) for job, label in zip(jobs, short, strict=True)]
+
+
+def _only_read(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return any(key == name or key.startswith(f"{name}.") for name in NOT_TRAINED)
+
+
+# ---- how jobs end
+
+
+def _done(job: Job) -> JobReturn:
+    """Hydra's form of a job that is over: what came of it is in its status.json."""
     result = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
     result.return_value = None
     return result
 
 
-def _refuse(folder: Path, message: str) -> Sequence[JobReturn]:
-    print(message, file=sys.stderr)
-    SESSION.exit_code = EXIT_FAILED
-    return _leave_no_trace(folder)
+def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
+    """Write down an error that Hydra met around a job, such as a full disk; the job itself raises none."""
+    message = str(error) if explained(error) else f"{type(error).__name__}: {error}"
+    print(f"job {folder.name}: {message}", file=sys.stderr)
+    failed = records.JobStatus(status="failed", job_key=job.key, overrides=list(job.overrides), error=message)
+    with suppress(OSError):  # then the status still says that the job has not ended
+        records.write_status(folder, failed)
 
 
-def _leave_no_trace(folder: Path) -> Sequence[JobReturn]:
-    """Remove the folder that Hydra's sweeper made, unless an earlier call left jobs in it."""
+def _leave_no_trace(sweep: Path) -> Sequence[JobReturn]:
+    """Remove what Hydra made for a sweep in which nothing will run; all else stays."""
     SESSION.sweep_folder = None
-    if next_job_number(folder) == 0:
-        shutil.rmtree(folder)
+    if next_job_number(sweep) > 0:
+        return []
+    with suppress(OSError):
+        (sweep / "multirun.yaml").unlink(missing_ok=True)
+        for folder in (sweep, *sweep.parents[:2]):
+            if folder == sweep or folder.name in ("sweeps", "outputs"):
+                folder.rmdir()  # only when empty
     return []
 
 
-# ---- worker processes
-
-
-_steps: Any = None  # in a worker: shared memory, one counter of steps per run
-
-
-def _start_worker(steps: Any) -> None:
-    """Make a fresh process ready to train: an interrupt is the parent's to handle, and torch takes seconds."""
-    global _steps
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _steps = steps
-    import steadylr.run.range_test  # noqa: F401
-
-
-def _train_in_worker(
-    index: int, config: Config, training: Training, gpu: int | None
-) -> Obtained | TrainingFailed:
-    """One training, with its errors as a value: not every exception can cross between processes."""
-
-    def report(step: int, lr: float, loss: float | None) -> None:
-        _steps[index] = step + 1
-
-    try:
-        return obtain(config, training, report=report, gpu=gpu)
-    except Exception as error:
-        return as_failure(error)
-
-
 @contextmanager
-def _training(
-    missing: Mapping[str, Job], *, workers: int
-) -> Iterator[Iterator[tuple[str, Obtained | TrainingFailed]]]:
-    """Train runs in worker processes; within the context, iterate over them as they end.
-
-    Leaving the context early (an interrupt, an error) stops the workers.
-    """
-    if not missing:
-        yield iter(())
+def _termination_interrupts() -> Iterator[None]:
+    """Take a SIGTERM, such as a cluster's before it kills, for a Ctrl-C: what has finished gets its answer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    context = multiprocessing.get_context("spawn")
-    steps = context.RawArray("q", len(missing))
-    pool = ProcessPool(max_workers=workers, context=context, initializer=_start_worker, initargs=(steps,))
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield _results(pool, missing, steps, workers=workers)
-        pool.close()  # type: ignore[no-untyped-call]
-    except BaseException:
-        pool.stop()  # type: ignore[no-untyped-call]
-        raise
+        yield
     finally:
-        pool.join()
-
-
-def _results(
-    pool: ProcessPool, missing: Mapping[str, Job], steps: Any, *, workers: int
-) -> Iterator[tuple[str, Obtained | TrainingFailed]]:
-    """Keep every worker busy with one run, each on a GPU of its own where there are some."""
-    waiting = list(enumerate(missing.items()))[::-1]
-    gpus = visible_gpus() if next(iter(missing.values())).training.shape["device_kind"] == "cuda" else []
-    free_gpus = list(range(len(gpus)))
-    busy: dict[Future[Obtained | TrainingFailed], tuple[str, int | None]] = {}
-    planned = sum(job.config.finder.num_iter for job in missing.values())
-    with SweepProgress(len(missing), planned) as progress:
-        ended: list[tuple[str, Obtained | TrainingFailed]] = []
-        while waiting or busy or ended:
-            while waiting and len(busy) < workers:
-                index, (key, job) = waiting.pop()
-                gpu = free_gpus.pop() if free_gpus else None
-                future = pool.schedule(_train_in_worker, args=(index, job.config, job.training, gpu))
-                busy[future] = (key, gpu)
-            yield from ended  # after the workers have got new work: reading a curve takes a moment
-            done = wait(busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
-            ended = []
-            for finished in done:
-                key, gpu = busy.pop(finished)
-                free_gpus += [] if gpu is None else [gpu]
-                run = _result(finished)
-                ended.append((key, run))
-                progress.run_done(failed=isinstance(run, TrainingFailed))
-            progress.update(steps=sum(steps), running=len(busy))
-
-
-def _result(future: Future[Obtained | TrainingFailed]) -> Obtained | TrainingFailed:
-    try:
-        return future.result()
-    except ProcessExpired as death:
-        return TrainingFailed(
-            f"the worker process died (exit code {death.exitcode}): killed from outside, or out of memory; "
-            "lower device.workers or data.batch_size if memory was short, and run the same command again"
-        )
+        signal.signal(signal.SIGTERM, before)

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,13 +27,12 @@ from steadylr.present.terminal import run_progress
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves, save_run_curves
 from steadylr.store.curve_store import CurveStore, run_key
-from steadylr.store.files import DamagedFile, NewerSchema, write_atomic
+from steadylr.store.files import write_atomic
 from steadylr.store.records import (
     STATUS_FILE,
     JobStatus,
     RunRecord,
     Status,
-    read_status,
     utc_now,
     write_record,
     write_status,
@@ -108,27 +107,6 @@ def job_folders(sweep: Path) -> list[Path]:
     """The folders of a sweep's jobs, in the order of their numbers."""
     found = [entry for entry in sweep.iterdir() if entry.name.isdecimal() and entry.is_dir()]
     return sorted(found, key=lambda folder: int(folder.name))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownJob:
-    """A job that an earlier call of a sweep has left."""
-
-    number: int
-    finished: bool
-
-
-def known_jobs(sweep: Path) -> dict[str, KnownJob]:
-    """The jobs that a sweep's folder holds, by job key; those without a readable status are left out."""
-    known = {}
-    for folder in job_folders(sweep):
-        try:
-            status = read_status(folder)
-        except (FileNotFoundError, DamagedFile, NewerSchema):
-            continue
-        if status.job_key:
-            known[status.job_key] = KnownJob(int(folder.name), status.status in ("finished", "no_answer"))
-    return known
 
 
 _SUPPLIED: dict[str, Obtained | TrainingFailed] = {}
@@ -309,5 +287,9 @@ class _Job:
         stored = store is not None and store.find(training.shape, training.seeds) is not None
         print("1 job, " + ("0 trainings (1 run from the store)" if stored else "1 training"))
         logging.shutdown()
-        shutil.rmtree(self.folder)
+        # only what Hydra made: hydra.run.dir may be a folder with other things
+        shutil.rmtree(self.folder / ".hydra", ignore_errors=True)
+        (self.folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
         return EXIT_OK

@@ -41,7 +41,7 @@ log = logging.getLogger("steadylr")
 
 # filelock replaces a lock that the file system lacks by one that a SIGKILL leaves locked for ever. No lock
 # at all is better here: then a training may be done twice, but nothing waits for a dead process.
-_LOCK_OPTIONS: dict[str, Any] = (
+LOCK_OPTIONS: dict[str, Any] = (
     {"fallback_to_soft": False}
     if "fallback_to_soft" in inspect.signature(FileLock.__init__).parameters
     else {}
@@ -344,7 +344,7 @@ class CurveStore:
             yield
             return
         path = self.folder / "locks" / f"{key}.lock"
-        lock = FileLock(path, **_LOCK_OPTIONS)
+        lock = FileLock(path, **LOCK_OPTIONS)
         if not self._acquired(lock, path):
             yield
             return
@@ -389,7 +389,7 @@ class CurveStore:
         return removed
 
     def _removed_free_lock(self, path: Path) -> bool:
-        lock = FileLock(path, **_LOCK_OPTIONS)
+        lock = FileLock(path, **LOCK_OPTIONS)
         try:
             lock.acquire(timeout=0)
         except (Timeout, OSError, NotImplementedError):

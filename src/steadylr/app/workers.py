@@ -1,0 +1,222 @@
+"""Worker processes: trainings side by side, each of them costing no other when it dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from steadylr.app.job import Obtained, TrainingFailed, as_failure, obtain
+from steadylr.present.terminal import SweepProgress
+
+if TYPE_CHECKING:
+    from steadylr.app.schema import Config
+    from steadylr.app.training import Training
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One training for a worker: its key, what people call it, and what to train."""
+
+    key: str
+    label: str
+    config: Config
+    training: Training
+
+    @property
+    def num_steps(self) -> int:
+        """The steps that it takes unless it stops early."""
+        return self.config.finder.num_iter
+
+
+_Result = Future["Obtained | TrainingFailed"]
+Trained = tuple[str, "Obtained | TrainingFailed"]
+"""A task's key, and its run or why there is none."""
+
+
+class Workers:
+    """Worker processes for some trainings. Leaving the context stops them, whatever they are doing.
+
+    Each worker is a pool of one process. In a pool of several, a worker that is killed can take the lock of
+    their common queue along, and one that dies while it starts ends the whole pool.
+
+    Args:
+        count: how many processes, at least 1.
+        tasks: what to train; each at most once.
+        gpus: the GPUs to share out; empty where there are none.
+    """
+
+    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._tasks = tuple(tasks)
+        self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
+        self._gpus = [k % len(gpus) if gpus else None for k in range(min(count, len(self._tasks)))]
+        self._pools: dict[int, ProcessPool] = {}
+        self._waiting = list(enumerate(self._tasks))[::-1]
+        self._idle = list(range(len(self._gpus)))[::-1]
+        self._busy: dict[_Result, tuple[int, int]] = {}
+
+    def __enter__(self) -> Workers:
+        try:
+            self._start_waiting()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End all processes."""
+        with _interrupts_wait():
+            _ended(self._pools.values())
+
+    def results(self, progress: SweepProgress) -> Iterator[Trained]:
+        """Give each task as it ends, until all have; a task whose worker dies ends with that."""
+        ended: list[Trained] = []
+        while self._busy or ended:
+            yield from ended  # after the workers have got new work: reading a curve takes a moment
+            done = wait(self._busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
+            ended = [self._end(future, progress) for future in done]
+            self._start_waiting()
+            progress.update(steps=sum(self._steps), running=len(self._busy))
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._idle:
+            worker, (index, task) = self._idle.pop(), self._waiting.pop()
+            with _interrupts_wait():
+                arguments = (index, task.config, task.training, self._gpus[worker])
+                future = self._pool(worker).schedule(_train_in_worker, args=arguments)
+            self._busy[future] = worker, index
+
+    def _end(self, future: _Result, progress: SweepProgress) -> Trained:
+        worker, index = self._busy.pop(future)
+        self._idle.append(worker)
+        task, run = self._tasks[index], _result(future)
+        self._steps[index] = task.num_steps  # also where it stopped early
+        progress.run_done(task.label, failed=isinstance(run, TrainingFailed))
+        return task.key, run
+
+    def _pool(self, worker: int) -> ProcessPool:
+        """The pool of a worker; a new one where a death has ended the last."""
+        pool = self._pools.get(worker)
+        if pool is not None and not pool.active:
+            _ended([pool])
+            pool = None
+        if pool is None:
+            pool = ProcessPool(
+                max_workers=1, context=self._context, initializer=_start_worker, initargs=(self._steps,)
+            )
+            self._pools[worker] = pool
+        return pool
+
+
+def _ended(pools: Collection[ProcessPool]) -> None:
+    """Stop pools and wait for their processes to be gone."""
+    for pool in pools:
+        pool.stop()  # type: ignore[no-untyped-call]
+    for pool in pools:
+        pool.join()
+
+
+def _result(future: _Result) -> Obtained | TrainingFailed:
+    try:
+        return future.result()
+    except ProcessExpired as death:
+        return TrainingFailed(
+            f"the worker process died ({_exit_text(death.exitcode)}): killed from outside, or out of memory; lower "
+            "device.workers or data.batch_size if memory was short, and run the same command again"
+        )
+    except BrokenProcessPool:
+        return TrainingFailed(
+            "the worker process died while it started: killed from outside, or out of memory; lower "
+            "device.workers if memory was short, and run the same command again"
+        )
+    except Exception as error:  # what the worker sent can't be read here
+        return as_failure(error)
+
+
+def _exit_text(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of this block; processes and threads that start in it never see one.
+
+    Ctrl-C reaches all processes of a terminal, but it is the parent that stops the workers. A worker that
+    ignores it only once it runs Python would die of it with a traceback while it starts.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # It unblocks the signal when it starts; and it starts with the first process.
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---- in a worker
+
+
+_steps: Any = None  # shared memory, one counter of steps per task
+
+
+def _start_worker(steps: Any) -> None:
+    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on."""
+    global _steps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _steps = steps
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    import steadylr.run.range_test  # noqa: F401
+
+
+def _die_with(sentinel: int) -> None:
+    """End this process when its parent has ended: nobody would take its result, and its locks block others."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _train_in_worker(
+    index: int, config: Config, training: Training, gpu: int | None
+) -> Obtained | TrainingFailed:
+    """One training, with its errors as a value: not every exception can cross between processes."""
+
+    def report(step: int, lr: float, loss: float | None) -> None:
+        _steps[index] = step + 1
+
+    try:
+        return obtain(config, training, report=report, gpu=gpu)
+    except Exception as error:
+        return as_failure(error)
