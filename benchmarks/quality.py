@@ -1,0 +1,115 @@
+"""How good are the suggested LRs? Judged by what happens when one trains with them.
+
+    python benchmarks/quality.py            everything: an hour on two free cores, less what is in the cache
+    python benchmarks/quality.py --quick    four tasks and fewer seeds: within ten minutes on two cores
+    python benchmarks/quality.py --report   no computing: the table from what is in the cache
+
+For each task it runs range tests, and short OneCycle trainings over a fine grid of peak LRs, which are the truth. All
+numbers are kept in a cache, so that the same command continues after an interruption. Needs `pip install .[bench]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from quality_parts.compute import ORACLE_SEEDS, TRUTH_SEEDS, Unit, compute_all
+from quality_parts.tasks import QUICK, Task, all_tasks
+
+ITERATIONS = (100, 300, 1000)
+NUM_SEEDS = 8
+NUM_SEEDS_ASIDE = 30  # at N = 100 and 300, on the tasks set aside
+
+
+def main() -> int:
+    """Compute what is missing, then print and write the tables."""
+    options = _options()
+    tasks = chosen_tasks(options.tasks, quick=options.quick)
+    units = all_units(tasks, quick=options.quick, peers=options.peers)
+    if not options.report:
+        _compute(options.cache, units, workers=options.workers)
+    if options.compute_only:
+        return 0
+    from quality_parts.report import report
+
+    return report(options.cache, tasks, quick=options.quick, out=options.out or options.cache)
+
+
+def chosen_tasks(names: list[str] | None, *, quick: bool) -> list[Task]:
+    """The tasks by name; those of --quick, or all.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    known = {task.name: task for task in all_tasks()}
+    wanted = names or (list(QUICK) if quick else list(known))
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"unknown task {unknown[0]!r}; allowed: {', '.join(known)}")
+    return [known[name] for name in wanted]
+
+
+def all_units(tasks: list[Task], *, quick: bool, peers: list[str]) -> list[Unit]:
+    """All units in the order in which they are worth having: what every number needs first, what narrows it last."""
+    seeds = 5 if quick else NUM_SEEDS
+    waves: list[list[Unit]] = [
+        [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in TRUTH_SEEDS],
+        [Unit(t.name, "range", s, n) for t in tasks for n in ITERATIONS for s in range(1, seeds + 1)],
+        [
+            Unit(t.name, "peer", s, n, p)
+            for p, n in _peer_lengths(peers)
+            for t in tasks
+            for s in range(1, seeds + 1)
+        ],
+        [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in ORACLE_SEEDS],
+    ]
+    if not quick:
+        more = range(NUM_SEEDS + 1, NUM_SEEDS_ASIDE + 1)
+        aside = [t for t in tasks if t.group == "aside"]
+        waves.append([Unit(t.name, "range", s, n) for n in ITERATIONS[:2] for t in aside for s in more])
+    return [unit for wave in waves for unit in wave]
+
+
+def _peer_lengths(peers: list[str]) -> list[tuple[str, int]]:
+    if not peers:
+        return []
+    from quality_parts.peers import available
+
+    return [(peer, n) for peer in available(peers) for n in ITERATIONS]
+
+
+def _compute(cache: Path, units: list[Unit], *, workers: int) -> None:
+    start = time.monotonic()
+    done = steps = 0
+    total = sum(unit.steps for unit in units)
+    for unit, seconds in compute_all(cache, units, workers=workers):
+        done += 1
+        steps += unit.steps
+        if seconds:
+            elapsed = time.monotonic() - start
+            print(
+                f"{done}/{len(units)} units, {steps / total:.0%} of the steps, {elapsed:.0f} s: "
+                f"{unit.task} {unit.kind} {unit.peer} N={unit.num_iter} seed={unit.seed} in {seconds:.1f} s",
+                flush=True,
+            )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="four tasks, five seeds")
+    parser.add_argument("--report", action="store_true", help="compute nothing, read the cache only")
+    parser.add_argument("--compute-only", action="store_true", help="fill the cache, print no table")
+    parser.add_argument("--tasks", nargs="+", help="only these tasks")
+    parser.add_argument("--peers", nargs="*", default=[], help="only these peers; none unless named")
+    parser.add_argument("--workers", type=int, default=2, help="processes side by side, one thread each")
+    parser.add_argument("--cache", type=Path, default=Path("outputs/quality"), help="where numbers are kept")
+    parser.add_argument("--out", type=Path, help="where table.md and table.json go; the cache by default")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
