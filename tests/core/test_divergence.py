@@ -121,6 +121,7 @@ def test_the_rule_can_be_switched_off() -> None:
 
 def test_a_higher_threshold_stops_later() -> None:
     """diverge_th counts descents above the start."""
+    assert StopRule().diverge_th == 2.0
     ends = [first_stop(losses(0, num_iter=1000), StopRule(th)) for th in (0.5, 2.0, 20.0)]
     indices = [end[0] for end in ends if end is not None]
     assert len(indices) == 3

@@ -74,6 +74,20 @@ def test_noise_alone_is_flat(num_iter: int, reading: Reading) -> None:
     assert found.count(Outcome.FLAT) >= 59
 
 
+def test_the_line_of_a_flat_curve_runs_through_the_middle_of_its_noise() -> None:
+    """The cap cuts explosions, not the upper half of the noise."""
+    middles = [
+        float(np.mean(find_landmarks(make_curve(constant(2.3), noise=0.1, seed=seed), Reading()).line.loss))
+        for seed in range(20)
+    ]
+    assert np.mean(middles) == pytest.approx(2.3, abs=0.005)
+
+
+def test_a_descent_to_the_last_point_is_seen_as_well_as_any() -> None:
+    """Of 40 curves that never climb, whose noise is 0.6 of their descent, 300 iterations see all."""
+    assert flat_rate(300, 0.6, depth=1.0) == 0
+
+
 def test_a_descent_of_ten_noises_is_never_flat() -> None:
     """A run of 100 iterations sees it."""
     assert flat_rate(100, 0.1, depth=1.0) == 0

@@ -107,7 +107,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     judged_start = float(np.median(judged.loss[first : first + num_start]))
     lowest = _lowest(judged.loss[:last], first + num_start)
     judged_descent = judged_start - float(judged.loss[lowest])
-    error = noise * _judged_error(curve.num_iter, min(lowest, loss.size - 1 - lowest))
+    error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
     limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
     num_end = round(END_SHARE * (last - first))
     climbs = _broke_off(curve) or float(np.median(loss[-num_end:])) > judged_start + limit
@@ -199,14 +199,6 @@ def _broke_off(curve: Curve) -> bool:
 
 def _judged_span(num_iter: int) -> float:
     return max(_LEAST_JUDGED_SPAN, JUDGED_SHARE * num_iter)
-
-
-def _judged_error(num_iter: int, points_to_end: int) -> float:
-    """Standard error of the judged descent over the noise of a single loss."""
-    span = _judged_span(num_iter)
-    # The window is cut at the ends, and the line swings there
-    near_end = 2.0 if points_to_end < span / 4 else 1.0
-    return float(near_end * (2 * variance_share(span)) ** 0.5)
 
 
 def _error_share(curve: Curve, reading: Reading, span_factor: float) -> float:
