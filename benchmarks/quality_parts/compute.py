@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +55,7 @@ class Unit:
         return self.num_iter * (len(GRID) if self.kind == "truth" else 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _definition(task: str) -> dict[str, Any]:
     from quality_parts.tasks import all_tasks
 
@@ -131,10 +131,9 @@ def train_one_cycle(task: Any, seed: int, max_lr: float, *, steps: int) -> float
 
     The momentum cycles where the optimizer has one, as the plan that people paste does it.
     """
+    from quality_parts.tasks import Batches, build, load, loss_fn, validation_loss
     from steadylr.core.onecycle import plan
     from steadylr.run.randomness import Streams, seed_noise
-
-    from quality_parts.tasks import Batches, build, load, loss_fn, validation_loss
 
     model, optimizer = build(task, seed, lr=max_lr)
     seed_noise(Streams.same(seed))
@@ -157,11 +156,10 @@ def train_one_cycle(task: Any, seed: int, max_lr: float, *, steps: int) -> float
 
 
 def _range(unit: Unit) -> dict[str, Any]:
+    from quality_parts.tasks import Batches, build, loss_fn
     from steadylr.core.ramp import Ramp
     from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
-
-    from quality_parts.tasks import Batches, build, loss_fn
 
     task = _task(unit.task)
     model, optimizer = build(task, unit.seed, lr=START_LR)

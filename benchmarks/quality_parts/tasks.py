@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -189,7 +189,7 @@ DATA: dict[str, Callable[[], Samples]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> Samples:
     """A data set by name, loaded once in a process."""
     return DATA[name]()
