@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.checks import BadInput, check_keys
 from steadylr.app.config_folder import config_folder
 from steadylr.app.schema import Consensus, OneCycle, Smoother
 from steadylr.app.session import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from steadylr.app import members as source
 
 
 @dataclass
@@ -81,13 +87,14 @@ def aggregate(cfg: DictConfig) -> int:
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, AggregateConfig)
     sweeps, runs, curves = (_paths(getattr(config, key), key) for key in ("sweep", "runs", "curves"))
+    sweeps = [_sweep_folder(sweep) for sweep in sweeps]
     values = _values(config.values)
     if not (sweeps or runs or curves or values):
         raise BadInput(
             "nothing to aggregate: give 'sweep=outputs/sweeps/<name>', 'runs=[folder,...]', 'curves=[a.csv,...]' "
             "or 'values=[6.16e-2,1.79e-2]'"
         )
-    reread = source.Reread(**{k: getattr(v, "value", v) for k, v in vars(config.finder).items()})
+    reread = _reread(config.finder)
     found = source.joined(
         [
             *(source.from_sweep(sweep, reread=reread, named=len(sweeps) > 1) for sweep in sweeps),
@@ -97,17 +104,72 @@ def aggregate(cfg: DictConfig) -> int:
         ]
     )
     only_a_sweep = len(sweeps) == 1 and not (runs or curves or values or reread.given)
-    folder = (
-        sweeps[0]
-        if only_a_sweep
-        else Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    if config.out is not None and not config.out.strip():
+        raise BadInput("out must name a folder; got nothing")
+    out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
+    consensus, onecycle = _as_recorded(config, found, HydraConfig.get().overrides.task)
+    return conclude(found, out, consensus=consensus, onecycle=onecycle)
+
+
+def _new_folder() -> Path:
+    return Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+
+
+def _sweep_folder(given: Path) -> Path:
+    """The folder of a sweep; its name alone will do."""
+    named = Path("outputs/sweeps") / given
+    return named if not given.is_dir() and len(given.parts) == 1 and named.is_dir() else given
+
+
+def _reread(given: Reading) -> source.Reread:
+    """The analysis settings of the command line, checked before anything is read."""
+    from steadylr.app.members import Reread
+    from steadylr.core.rules import RULES
+    from steadylr.core.settings import Reading as CheckedReading
+
+    values = {name: getattr(value, "value", value) for name, value in vars(given).items()}
+    reread = Reread(**values)
+    if reread.rule is not None and reread.rule not in RULES:
+        raise BadInput(f"finder.rule={reread.rule} is not known; allowed: {', '.join(sorted(RULES))}")
+    try:
+        CheckedReading(**{name: value for name, value in reread.given.items() if name != "rule"})
+    except ValueError as error:
+        raise BadInput(f"finder.{error}") from None
+    return reread
+
+
+def _as_recorded(
+    config: AggregateConfig, found: source.Members, overrides: Sequence[str]
+) -> tuple[Consensus, OneCycle]:
+    """How the answer is made: as the latest job was told, but for what the command line says.
+
+    So aggregating a sweep again without further words gives the same answer again.
+    """
+    records = [member.record for member in found.members if member.record is not None]
+    if not records:
+        return config.consensus, config.onecycle
+    keys = [text.lstrip("+").partition("=")[0] for text in overrides]
+    latest = records[-1].config
+    return (
+        _merged(config.consensus, "consensus", latest, keys),
+        _merged(config.onecycle, "onecycle", latest, keys),
     )
-    return conclude(
-        found,
-        Path(config.out) if config.out else folder,
-        consensus=config.consensus,
-        onecycle=config.onecycle,
-    )
+
+
+Part = TypeVar("Part", Consensus, OneCycle)
+
+
+def _merged(asked: Part, name: str, recorded: Mapping[str, Any], keys: Sequence[str]) -> Part:
+    """One part of a recorded config, with the values that the command line gives."""
+    if name in keys:  # a whole group
+        return asked
+    said = {key.partition(".")[2] for key in keys if key.startswith(f"{name}.")}
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(type(asked)), recorded.get(name) or {})
+    except OmegaConfBaseException:  # another version wrote it
+        return asked
+    part = cast(Part, OmegaConf.to_object(merged))
+    return replace(part, **{key: getattr(asked, key) for key in said})
 
 
 def _paths(given: Any, key: str) -> list[Path]:

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.config_folder import config_folder, group_options, groups
 from steadylr.app.schema import Config, Finder
+from steadylr.run.environment import probe_device
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -179,11 +180,69 @@ def _override_problems(override: Override, folders: _Folders, schema: type) -> I
         yield problem
     elif key == "sweep_name" and not override.is_delete():
         yield from _sweep_name_override_problems(override)
+    else:
+        yield from _type_problems(override, schema)
+
+
+def _type_problems(override: Override, schema: type) -> Iterator[str]:
+    """What is wrong with the types of the values that an override gives to a key, each value of a sweep alone."""
+    key = override.key_or_group
+    hint = _hint_of(key, schema)
+    if hint in (_FREE, Any) or any(part.isdecimal() for part in key.split(".")):
+        return
+    config = OmegaConf.structured(schema)
+    for value in _given_values(override):
+        if "${" in str(value):
+            continue
+        try:
+            OmegaConf.update(config, key, value, force_add=True)
+            OmegaConf.to_container(config)
+        except OmegaConfBaseException:
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            yield f"{key} must be {_type_words(hint)}; got {shown}"
+
+
+def _given_values(override: Override) -> list[Any]:
+    """The values that an override gives to its key; none where only Hydra can tell."""
+    from hydra.core.override_parser.types import ValueType
+
+    if override.is_delete():
+        return []
+    if override.value_type == ValueType.ELEMENT:
+        return [override.value()]
+    if override.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+        return [getattr(value, "text", value) for value in override.sweep_iterator()]
+    return []
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def _type_words(hint: Any) -> str:
+    """A type as one would say it."""
+    kind = _without_none(hint)
+    end = " or null" if kind is not hint else ""
+    if kind in _WORDS:
+        return _WORDS[kind] + end
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"one of {', '.join(str(member.value) for member in kind)}{end}"
+    if get_origin(kind) is list:
+        element = get_args(kind)[0]
+        if isinstance(element, type) and is_dataclass(element):
+            return f"a list of mappings with {', '.join(_hints(element))}{end}"
+        return f"a list of {_PLURALS[element]}{end}"
+    if isinstance(kind, type) and is_dataclass(kind):
+        return f"a mapping with {', '.join(_hints(kind))}{end}"
+    return f"a mapping{end}"
 
 
 def _option_problems(override: Override, folders: Sequence[Path]) -> Iterator[str]:
     group = override.key_or_group
     options = sorted(group_options(group, folders))
+    if override.value_type is None or override.value() is None:
+        yield f"{group}=null: a group needs one of its options; allowed: {', '.join(options)}"
+        return
     for option in _given_options(override):
         if any((folder / group / f"{option}.yaml").is_file() for folder in folders):
             continue
@@ -285,6 +344,15 @@ def _all_keys(schema: type) -> tuple[str, ...]:
                 yield from below(hint, f"{prefix}{name}.")
 
     return tuple(below(schema, ""))
+
+
+def _hint_of(key: str, schema: type) -> Any:
+    """The type of a key that a schema has; _FREE where anything goes."""
+    hint: Any = schema
+    for part in key.split("."):
+        inner = _without_none(hint)
+        hint = _hints(inner)[part] if isinstance(inner, type) and is_dataclass(inner) else _inside(hint, part)
+    return hint
 
 
 def _key_problem(key: str, schema: type, *, groups: Sequence[str] = ()) -> str | None:
@@ -410,13 +478,21 @@ def _missing(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The allowed values of a number: from low to high, an end left out where it is open."""
+    """The allowed values of a number: from low to high, an end left out where it is open.
+
+    Args:
+        low, high: the ends.
+        open_low, open_high: whether an end is left out.
+        note: what the words of the range are followed by, in brackets.
+        said: the range in other words.
+    """
 
     low: float
     high: float = math.inf
     open_low: bool = False
     open_high: bool = True
     note: str = ""
+    said: str = ""
 
     def holds(self, value: float) -> bool:
         """Whether a value is allowed; NaN never is."""
@@ -425,6 +501,8 @@ class Range:
 
     def words(self) -> str:
         """The range as one would say it."""
+        if self.said:
+            return self.said
         note = f" ({self.note})" if self.note else ""
         if self.high == math.inf:
             return f"{'above' if self.open_low else 'at least'} {self.low:g}{note}"
@@ -432,7 +510,7 @@ class Range:
         return f"in {ends}{note}"
 
 
-_SEED = Range(0, 2**63, note="below 2**63")
+_SEED = Range(0, 2**63, said="from 0 to 2**63 - 1")
 _COUNT = Range(1)
 _POSITIVE = Range(0, open_low=True)
 _NOT_NEGATIVE = Range(0)
@@ -443,6 +521,7 @@ RANGES: dict[str, Range] = {
     "seeds.order": _SEED,
     "seeds.augment": _SEED,
     "seeds.noise": _SEED,
+    "model.min_image_size": _COUNT,
     "data.image_size": _COUNT,
     "data.batch_size": _COUNT,
     "data.workers": Range(0, note="0: none besides the training itself, null: as suits the machine"),
@@ -450,7 +529,9 @@ RANGES: dict[str, Range] = {
     "loss.label_smoothing": Range(0, 1),
     "finder.start_lr": _POSITIVE,
     "finder.end_lr": _POSITIVE,
-    "finder.num_iter": Range(2, note="the two ends of the ramp"),
+    "finder.num_iter": Range(
+        2, 1e7, open_high=False, said="from 2 (the two ends of the ramp) to ten million"
+    ),
     "finder.diverge_th": Range(0, open_low=True, note="null switches the stop rule off"),
     "finder.accumulation_steps": _COUNT,
     "finder.val_every": Range(0, note="0: never"),
@@ -476,7 +557,8 @@ def _value_problems(config: Config) -> list[str]:
     problems = []
     for key, allowed in RANGES.items():
         value = _value(config, key)
-        if value is not None and not allowed.holds(value):
+        follows = key.startswith("seeds.") and value == config.seed  # then the seed itself is named
+        if value is not None and not follows and not allowed.holds(value):
             problems.append(f"{key} must be {allowed.words()}; got {value}")
     for check in (_data_problems, _optimizer_problems, _loss_problems, _finder_problems, _device_problems):
         problems += check(config)
@@ -485,8 +567,7 @@ def _value_problems(config: Config) -> list[str]:
         problems.append(problem)
     if not config.store.dir.strip():
         problems.append("store.dir must name a folder; got nothing: give one, or store.enabled=false")
-    # a wrong seed shows again in every stream that follows it
-    return list(dict.fromkeys(problems))
+    return problems
 
 
 def _value(config: Config, key: str) -> Any:
@@ -577,10 +658,11 @@ def _device_problems(config: Config) -> Iterator[str]:
     device = config.device
     if device.precision not in PRECISIONS:
         yield f"device.precision must be one of {', '.join(PRECISIONS)}; got {device.precision}"
-    if device.precision == "16-mixed" and device.accelerator == "cpu":
+    if device.precision == "16-mixed" and probe_device(device.accelerator.value) == "cpu":
+        why = "" if device.accelerator == "cpu" else ", which is all that this machine has"
         yield (
-            "device.precision=16-mixed does not work with device.accelerator=cpu: "
-            "use device.precision=bf16-mixed or 32"
+            f"device.precision=16-mixed does not work on a CPU{why}: "
+            "use device.precision=bf16-mixed or device.precision=32"
         )
 
 
@@ -623,7 +705,7 @@ def training_config(config: Config) -> dict[str, Any]:
     data, finder, device = config.data, config.finder, config.device
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
-        "model": asdict(config.model),
+        "model": _some(config.model, ("name", "weights", "freeze", "kwargs")),
         "data": _some(data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
         "augmentation": [
             [name, arguments or {}] for name, arguments in config.augmentation.transforms.items()

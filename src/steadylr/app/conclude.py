@@ -12,10 +12,9 @@ from omegaconf import OmegaConf
 from steadylr import __version__
 from steadylr.app import sweep_files as files
 from steadylr.app.checks import BadInput, plain_values
-from steadylr.app.job import job_folders
-from steadylr.app.members import from_sweep
-from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, Session
-from steadylr.app.show import draw_sweep, show_sweep, sweep_answer_text
+from steadylr.app.members import each_seed_once, from_sweep
+from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, Session, next_job_number
+from steadylr.app.show import draw_kind, show_sweep, sweep_answer_text
 from steadylr.app.sweep import SweepAnswer, answer_sweep
 from steadylr.store.files import write_atomic
 
@@ -35,8 +34,10 @@ def conclude_sweep(session: Session, *, interrupted: bool = False) -> int:
             f"sweep_name='{folder.name}' goes on from here",
             file=sys.stderr,
         )
-        if not job_folders(folder):
-            return EXIT_FAILED
+    if next_job_number(folder) == 0:
+        if not interrupted:
+            print(f"{folder} holds no jobs", file=sys.stderr)
+        return EXIT_FAILED
     try:
         return conclude(
             from_sweep(folder),
@@ -58,6 +59,7 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
         BadInput: an LR that is no number above 0.
     """
     settings = {"consensus": plain_values(asdict(consensus)), "onecycle": plain_values(asdict(onecycle))}
+    found = each_seed_once(found)
     digest = files.inputs_digest(found, settings, __version__)
     answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
     code = exit_code(answer)
@@ -65,13 +67,16 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
         print((folder / files.ANSWER_FILE).read_text(encoding="utf-8"), end="")
         return code
     folder.mkdir(parents=True, exist_ok=True)
+    files.remove_stale(folder, files.written_files(answer))
     files.write_runs(folder, found)
     files.write_curves(folder, found.members)
-    draw_sweep(folder, answer)
-    if len(answer.kinds) == 1 and answer.kinds[0].plan is not None:
-        files.write_plan(folder, answer.kinds[0])
+    for number, kind in enumerate(answer.kinds, start=1):
+        names = files.kind_files(number, kinds=len(answer.kinds))
+        draw_kind(kind, summary=folder / names.summary_figure, plan=folder / names.plan_figure)
+        if kind.plan is not None:
+            files.write_plan(folder / names.plan, kind)
     write_atomic(folder / files.ANSWER_FILE, sweep_answer_text(answer, folder))
-    files.write_summary(folder, answer, digest=digest)
+    files.write_summary(folder, answer, digest=digest, settings=settings)
     show_sweep(answer, folder)
     return code
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -69,8 +69,20 @@ class TrainingFailed(RuntimeError):
 
 
 def explained(error: BaseException) -> bool:
-    """Whether the message of an error says all that its reader needs: those of our own making do."""
-    return isinstance(error, ValueError) or type(error).__module__.partition(".")[0] == "steadylr"
+    """Whether the message of an error says all that its reader needs: those of our own making do.
+
+    A ValueError is of our making when it was raised here, not in a library that we called.
+    """
+    if not isinstance(error, ValueError):
+        return _is_ours(type(error).__module__)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or _is_ours(str(trace.tb_frame.f_globals.get("__name__", "")))
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "steadylr"
 
 
 def as_failure(error: Exception) -> TrainingFailed:
@@ -208,10 +220,12 @@ def do_job(cfg: DictConfig) -> None:
         code = job.run(cfg)
     except KeyboardInterrupt:
         job.leave("interrupted", "interrupted before the run ended")
+        if single:
+            print(f"Interrupted: {folder} holds no answer", file=sys.stderr)
         raise
     except Exception as error:
         failure = as_failure(error)
-        (log.debug if single else log.error)("%s", failure.message)
+        (log.info if single else log.error)("%s", failure.message)
         if failure.details:
             log.info("%s", failure.details)
         job.leave("failed", failure.message, failure.details)
@@ -233,10 +247,12 @@ class _Job:
     overrides: list[str]
     launcher: str
     key: str = ""
+    config: dict[str, Any] | None = None
 
     def run(self, cfg: DictConfig) -> int:
         """Obtain the run, read it, write everything; give the exit code."""
         config = check_config(cfg)
+        self.config = plain_values(asdict(config))
         training = describe_training(config, threads=threads_for(config, workers=self._workers(config)))
         self.key = job_key(config, training)
         if config.dry_run:
@@ -267,6 +283,7 @@ class _Job:
                 status=status,
                 job_key=self.key,
                 overrides=self.overrides,
+                config=self.config,
                 error=error or None,
                 traceback=details or None,
             ),

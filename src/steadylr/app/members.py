@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from steadylr.app.analysis import has_momentum
 from steadylr.app.checks import BadInput
@@ -18,7 +22,9 @@ from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
 from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.records import RECORD_FILE, RunRecord, read_record, read_status
+from steadylr.store.records import RECORD_FILE, STATUS_FILE, RunRecord, read_record, read_status
+
+IntArray = npt.NDArray[np.int64]
 
 VALUE_RULE = "given"
 """The rule's name of a number that somebody brought along: no curve, no rule."""
@@ -38,6 +44,7 @@ class Member:
         rule: the headline rule.
         findings: codes of the diagnosis.
         curve: the curve that the rules read; None for a number without a curve.
+        steps: the optimizer step of each point of the curve; None where the points are the steps.
         record: the job's record, where there is one.
         lr_ratios: of the parameter groups, each group's LR over the ramp's.
         momentum: whether the optimizer has a momentum that OneCycle can cycle; True if unknown.
@@ -55,11 +62,17 @@ class Member:
     record: RunRecord | None = None
     lr_ratios: tuple[float, ...] = (1.0,)
     momentum: bool = True
+    steps: IntArray | None = None
 
     @property
     def headline(self) -> Suggestion:
         """The suggestion that counts."""
         return self.suggestions[self.rule]
+
+    @property
+    def kind_key(self) -> str:
+        """The kind as text: equal for members of one kind."""
+        return repr(sorted(self.kind.items(), key=lambda item: item[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,27 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         )
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    return _latest(joined(gathered))
+    return _latest(joined(_not_made_good(jobs, gathered)))
+
+
+def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Members]:
+    """All jobs but those that did not end well and that a later job of the sweep has made good.
+
+    Our launcher does such a job again in its own folder; other launchers take a new one.
+    """
+    good_keys: set[str] = set()
+    good_overrides: set[tuple[str, ...]] = set()
+    kept = []
+    for folder, found in zip(reversed(jobs), reversed(gathered), strict=True):
+        for member in found.members:
+            good_keys.add(member.record.job_key if member.record else "")
+            good_overrides.add(member.overrides)
+        made_good = not found.members and (
+            key_of(folder) in good_keys or overrides_of(folder) in good_overrides
+        )
+        if not made_good:
+            kept.append(found)
+    return kept[::-1]
 
 
 def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
@@ -137,6 +170,8 @@ def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
     for folder in given:
         if not folder.is_dir():
             raise BadInput(f"runs: {folder} is no folder; give folders such as outputs/runs/<time>")
+        if not (folder / STATUS_FILE).is_file() and job_folders(folder):
+            raise BadInput(f"runs: {folder} is the folder of a sweep; give it as 'sweep={folder}'")
     return joined([from_job(folder, reread=reread, label=folder.name) for folder in given])
 
 
@@ -148,7 +183,10 @@ def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Members:
     for file in files:
         try:
             curve = load_csv_curve(file)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            problems.append(f"{file}: can't be read ({error.strerror or error})")
+            continue
+        except ValueError as error:
             problems.append(str(error))
             continue
         members.append(_read(Member(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), reading))
@@ -169,28 +207,53 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
     """Read one job's folder, which people call `label`."""
     try:
         status = read_status(folder)
-    except FileNotFoundError:
-        return Members(
-            problems=(f"{folder}: no status.json, so the job never ended; run the same command again",)
-        )
-    except (DamagedFile, NewerSchema) as error:
-        return Members(problems=(str(error),))
-    if status.status in ("failed", "interrupted"):
-        reason = status.error or status.status
-        return Members(failed=(FailedJob(label, tuple(status.overrides), status.status, reason),))
-    try:
+        if status.status in ("failed", "interrupted"):
+            reason = status.error or status.status
+            return Members(failed=(FailedJob(label, tuple(status.overrides), status.status, reason),))
         record = read_record(folder)
         curves = load_run_curves(folder / CURVE_FILE)
-    except (FileNotFoundError, DamagedFile, NewerSchema) as error:
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        return Members(problems=(f"{folder}: no {name}, so the job never ended; run the same command again",))
+    except OSError as error:
+        return Members(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
+    except (DamagedFile, NewerSchema) as error:
         return Members(problems=(str(error),))
     if curves.read.digest() != record.run["curve_digest"]:
         return Members(problems=(f"{folder / CURVE_FILE}: is not the curve that {RECORD_FILE} describes",))
-    return Members((_member(label, record, curves, reread),))
+    try:
+        return Members((_member(label, record, curves, reread),))
+    except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
+        problem = f"its config can't be used here ({type(error).__name__}: {error})"
+        return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
+
+
+def key_of(folder: Path) -> str:
+    """The key of the job in a folder, from its status or else its record; empty where neither says it."""
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return read_status(folder).job_key
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return read_record(folder).job_key
+    return ""
+
+
+def overrides_of(folder: Path) -> tuple[str, ...] | None:
+    """The overrides of the job in a folder, from its status or else what Hydra kept; None where neither says."""
+    import yaml
+
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return tuple(read_status(folder).overrides)
+    try:
+        kept = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return tuple(str(override) for override in kept) if isinstance(kept, list) else None
 
 
 def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:
     finder = record.config["finder"]
     setting = {name: finder[name] for name in Reread.__slots__}
+    Reading(**{name: value for name, value in setting.items() if name != "rule"})
     member = Member(
         label=label,
         run=record.run["curve_digest"],
@@ -204,6 +267,9 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         record=record,
         lr_ratios=curves.lr_ratios,
         momentum=has_momentum(Optimizer(**record.config["optimizer"])),
+        steps=None
+        if curves.validation is None
+        else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
     )
     if not reread.given:
         return member
@@ -238,15 +304,49 @@ def _latest(found: Members) -> Members:
     return replace(found, members=tuple(by_key.values()))
 
 
+def each_seed_once(found: Members) -> Members:
+    """Take readings of one kind with equal seeds as readings of one run, the latest where they differ.
+
+    A training on other threads or another machine has other last digits, but it is no independent run: with
+    both, n would count one draw of the seeds twice.
+    """
+    latest: dict[Hashable, str] = {}
+    readings: dict[Hashable, str] = {}
+    for member in found.members:
+        drawn = _drawn(member)
+        latest[drawn] = member.run
+        readings[drawn, _setting_key(member)] = member.run
+    members = [
+        replace(member, run=latest[_drawn(member)])
+        for member in found.members
+        if readings[_drawn(member), _setting_key(member)] == member.run
+    ]
+    return replace(found, members=tuple(members))
+
+
+def _drawn(member: Member) -> Hashable:
+    """Equal for two runs of one kind that drew the same: those streams count that something draws from."""
+    if member.record is None:
+        return member.run
+    used = {name: use["seed"] for name, use in member.record.seeds.items() if use["used"]}
+    return member.kind_key, *sorted(used.items())
+
+
+def _setting_key(member: Member) -> Hashable:
+    return repr(sorted(member.setting.items()))
+
+
 def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal for the suggestions of two runs to be averaged: what is trained, by dotted key.
 
-    Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went.
+    Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
+    of images counts, as nothing else says which images they are.
     """
     parts = {name: config[name] for name in ("model", "data", "augmentation", "optimizer", "loss")}
     parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
     parts["device"] = {"precision": config["device"]["precision"]}
-    return {key: value for key, value in _flat(parts).items() if key not in HOW_NOT_WHAT}
+    left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
+    return {key: value for key, value in _flat(parts).items() if key not in left_out}
 
 
 READING_KEYS = frozenset(Reread.__slots__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from steadylr.app.job import job_folders
-from steadylr.app.members import from_job
+from steadylr.app.members import from_job, key_of, overrides_of
 from steadylr.app.session import next_job_number
 from steadylr.store.curve_store import LOCK_OPTIONS
-from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.records import JobStatus, read_record, read_status, write_status
+from steadylr.store.records import JobStatus, write_status
 
 NOT_ENDED = "has not ended: it was stopped, or another process is still at it; run the same command again"
 """What the status of a reserved job says until the job writes its own."""
@@ -93,28 +92,6 @@ def _known(sweep: Path) -> tuple[dict[str, Place], dict[tuple[str, ...], Place]]
         elif (overrides := overrides_of(folder)) is not None:
             by_overrides[overrides] = place
     return by_key, by_overrides
-
-
-def key_of(folder: Path) -> str:
-    """The key of the job in a folder, from its status or else its record; empty where neither says it."""
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return read_status(folder).job_key
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return read_record(folder).job_key
-    return ""
-
-
-def overrides_of(folder: Path) -> tuple[str, ...] | None:
-    """The overrides of the job in a folder, from its status or else what Hydra kept; None where neither says."""
-    import yaml
-
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return tuple(read_status(folder).overrides)
-    try:
-        kept = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    return tuple(str(override) for override in kept) if isinstance(kept, list) else None
 
 
 @contextmanager

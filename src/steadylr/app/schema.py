@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from omegaconf import II, MISSING
+from omegaconf import II, MISSING, OmegaConf
 
 
 class Choice(str, Enum):
@@ -74,6 +74,7 @@ class Model:
     """The network that is trained."""
 
     name: str = MISSING
+    min_image_size: int = 1
     weights: str | None = None
     freeze: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -216,7 +217,8 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra as base_config. Calling it again changes nothing."""
+    """Make the schema known to Hydra as base_config, and max to OmegaConf. Calling it again changes nothing."""
     from hydra.core.config_store import ConfigStore
 
+    OmegaConf.register_new_resolver("steadylr.larger", max, replace=True)
     ConfigStore.instance().store(name="base_config", node=Config)

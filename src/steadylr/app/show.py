@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steadylr.present.numbers import format_lr
 from steadylr.present.terminal import (
     FailedRow,
     KindView,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from steadylr.app.members import Member
     from steadylr.app.schema import Config
     from steadylr.app.sweep import KindAnswer, SweepAnswer
+    from steadylr.core.suggestion import Suggestion
     from steadylr.present.figures import SummaryInfo
 
 SEVERAL_RUNS = "-m 'seed=range(0,5)'"
@@ -39,24 +41,33 @@ def run_title(config: Config) -> str:
 
 def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> None:
     """Print the answer of a single run."""
-    notes = list(run.curves.meta["notes"])
-    if run.from_store:
-        notes.append(
-            "This run came from the store: nothing was trained, and one run says nothing about the spread. "
-            f"For independent runs add {SEVERAL_RUNS}"
-        )
-    else:
-        notes.append(f"One run says nothing about the spread. For several add {SEVERAL_RUNS}")
+    headline = answer.headline
+    lr = "no answer" if headline.lr is None else f"LR {format_lr(headline.lr)}"
     view = RunView(
-        title=run_title(config),
+        title=f"{run_title(config)}: {lr}",
         rule=answer.rule,
-        suggestions=tuple(answer.suggestions.values()),
-        findings=answer.findings,
+        suggestions=_told_apart(answer),
+        findings=tuple(finding for finding in answer.findings if finding.text not in headline.reason),
         plan=answer.plan,
         folder=str(_shown(folder)),
-        notes=tuple(notes),
+        notes=(*run.curves.meta["notes"], *_spread_note(run, answer)),
     )
     print_run(answer_console(), view)
+
+
+def _told_apart(answer: Answer) -> tuple[Suggestion, ...]:
+    """The suggestions of all rules; the headline alone when none has an answer, all for one reason."""
+    suggestions = tuple(answer.suggestions.values())
+    alike = len({suggestion.reason for suggestion in suggestions}) == 1
+    return (answer.headline,) if alike and answer.headline.lr is None else suggestions
+
+
+def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
+    """Where an LR came from, and how one learns how far it can be trusted."""
+    if run.from_store:
+        yield "This run came from the store: nothing was trained (store.enabled=false would)."
+    if answer.headline.lr is not None:
+        yield f"One run says nothing about the spread. For several independent ones add {SEVERAL_RUNS}"
 
 
 def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
@@ -114,7 +125,7 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
 def _kind_view(kind: KindAnswer) -> KindView:
     return KindView(
         title=kind_title(kind),
-        runs=tuple(_run_row(kind, run, name) for run, name in kind.runs.items()),
+        runs=tuple(_run_row(kind, run, members) for run, members in by_run(kind).items()),
         consensus=kind.consensus,
         verdict=kind.verdict,
         plan=kind.plan,
@@ -123,15 +134,24 @@ def _kind_view(kind: KindAnswer) -> KindView:
 
 def kind_title(kind: KindAnswer) -> str:
     """Which model and data, and what sets this kind of run apart from others in the sweep."""
-    record = kind.members[0].record
-    if record is None:
+    records = [member.record for member in kind.members if member.record is not None]
+    if not records:
         return kind.title or "Suggestions from elsewhere"
-    title = f"{record.config['model']['name']} on {record.config['data']['name']}"
+    trained = (f"{record.config['model']['name']} on {record.config['data']['name']}" for record in records)
+    title = " and ".join(dict.fromkeys(trained))  # several where they are averaged all the same
     return f"{title} ({kind.title})" if kind.title else title
 
 
-def _run_row(kind: KindAnswer, run: str, name: str) -> RunRow:
-    members = [member for member in kind.members if member.run == run]
+def by_run(kind: KindAnswer) -> dict[str, list[Member]]:
+    """The members of each run, the runs in the order in which they are listed."""
+    found: dict[str, list[Member]] = {run: [] for run in kind.runs}
+    for member in kind.members:
+        found[member.run].append(member)
+    return found
+
+
+def _run_row(kind: KindAnswer, run: str, members: Sequence[Member]) -> RunRow:
+    name = kind.runs[run]
     lr = kind.consensus.run_lrs[run]
     remarks = sorted({code.replace("_", " ") for member in members for code in member.findings})
     if name in kind.odd:
@@ -154,16 +174,13 @@ def _lr_in_group(members: Sequence[Member], label: object) -> float | None:
     return None
 
 
-def draw_sweep(folder: Path, answer: SweepAnswer) -> None:
-    """Draw the summary and the plan of each kind of run; several kinds are numbered from 1."""
+def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path) -> None:
+    """Draw the summary of one kind of run, and the plan where there is one."""
     from steadylr.present.figures import plan_figure, plan_info, save_figure, summary_figure
 
-    for number, kind in enumerate(answer.kinds, start=1):
-        suffix = f"-{number}" if len(answer.kinds) > 1 else ""
-        save_figure(summary_figure(summary_of(kind)), folder / f"summary{suffix}.png")
-        if kind.plan is not None:
-            info = plan_info(kind.plan, subtitle=kind_title(kind))
-            save_figure(plan_figure(info), folder / f"plan{suffix}.png")
+    save_figure(summary_figure(summary_of(kind)), summary)
+    if kind.plan is not None:
+        save_figure(plan_figure(plan_info(kind.plan, subtitle=kind_title(kind))), plan)
 
 
 def summary_of(kind: KindAnswer) -> SummaryInfo:
@@ -175,7 +192,7 @@ def summary_of(kind: KindAnswer) -> SummaryInfo:
     from steadylr.present.numbers import setting_label
 
     found = kind.consensus
-    members = {run: [member for member in kind.members if member.run == run] for run in kind.runs}
+    members = by_run(kind)
     nothing = frozen_array([])
     runs = []
     for run, name in kind.runs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ def _by_kind(members: Sequence[Member]) -> dict[str, list[Member]]:
     """Members by what they train, in the order in which the kinds come."""
     kinds: dict[str, list[Member]] = {}
     for member in members:
-        kinds.setdefault(repr(sorted(member.kind.items(), key=lambda item: item[0])), []).append(member)
+        kinds.setdefault(member.kind_key, []).append(member)
     return kinds
 
 
@@ -121,17 +122,25 @@ def _answer_kind(
             odd_runs=tuple(odd),
         ),
         odd=odd,
-        plan=None
-        if head.lr is None
-        else plan_of(
+        plan=_plan(found, members, onecycle),
+    )
+
+
+def _plan(found: SweepConsensus, members: Sequence[Member], onecycle: OneCycle) -> Plan | None:
+    head = found.headline
+    if head.lr is None:
+        return None
+    try:
+        return plan_of(
             onecycle,
             head.lr,
             low=head.low,
             high=head.high,
             momentum=all(member.momentum for member in members),
             lr_ratios=_lr_ratios(members),
-        ),
-    )
+        )
+    except ValueError as error:
+        raise BadInput(f"onecycle: {error}") from None
 
 
 def _run_names(members: Sequence[Member]) -> dict[str, str]:
@@ -142,8 +151,19 @@ def _run_names(members: Sequence[Member]) -> dict[str, str]:
     seeds = [_seeds(member) for member in firsts.values()]
     names = [_seed_name(own, seeds) for own in seeds]
     if len(set(names)) < len(names) or "" in names:
-        names = [member.label for member in firsts.values()]
+        names = _unique([member.label for member in firsts.values()])
     return dict(zip(firsts, names, strict=True))
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, numbered where one comes more than once: two folders may have the same name."""
+    seen = Counter(names)
+    turn: Counter[str] = Counter()
+    found = []
+    for name in names:
+        turn[name] += 1
+        found.append(f"{name} ({turn[name]})" if seen[name] > 1 else name)
+    return found
 
 
 def _seeds(member: Member) -> dict[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steadylr.app.checks import training_config
+from steadylr.app.checks import BadInput, training_config
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
@@ -96,6 +97,25 @@ def threads_for(config: Config, *, workers: int) -> int:
     if config.device.threads is not None:
         return config.device.threads
     return max(1, cpu_cores() // workers)
+
+
+@contextmanager
+def _too_small_batches(config: Config) -> Iterator[None]:
+    """Within this context, BatchNorm's refusal of a batch of one value per channel is explained."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        data = config.data
+        last = (
+            "" if data.drop_last else ", or data.drop_last=true, since an epoch's last batch may be smaller"
+        )
+        raise BadInput(
+            f"data.batch_size={data.batch_size} gives a batch of one image, in which BatchNorm has nothing to "
+            f"average with model.name={config.model.name} and data.image_size={data.image_size}: "
+            f"raise data.batch_size to 2 or more{last}"
+        ) from error
 
 
 def train(
@@ -188,7 +208,10 @@ def train(
                 batch_size=data_config.batch_size,
                 channels_last=device.channels_last,
             )
-        with memory_errors(batch_size=data_config.batch_size, accumulation_steps=finder.accumulation_steps):
+        with (
+            memory_errors(batch_size=data_config.batch_size, accumulation_steps=finder.accumulation_steps),
+            _too_small_batches(config),
+        ):
             model, optimizer = place(fabric, device, model, optimizer)
             seed_noise(streams)
             ready = time.perf_counter()
