@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from quality_parts.compute import ORACLE_SEEDS, TRUTH_SEEDS, Unit, compute_all
+from quality_parts.report import PEER_NAMES, report
 from quality_parts.tasks import QUICK, Task, all_tasks
 
 ITERATIONS = (100, 300, 1000)
@@ -46,9 +47,15 @@ def main() -> int:
         _compute(options.cache, units, workers=options.workers)
     if options.compute_only:
         return 0
-    from quality_parts.report import report
-
-    return report(options.cache, tasks, quick=options.quick, out=options.out or options.cache)
+    return report(
+        options.cache,
+        tasks,
+        out=options.out or options.cache,
+        seeds=NUM_SEEDS,
+        seeds_aside=NUM_SEEDS_ASIDE,
+        iterations=ITERATIONS,
+        candidates=options.candidates,
+    )
 
 
 def chosen_tasks(names: list[str] | None, *, quick: bool) -> list[Task]:
@@ -117,10 +124,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="compute nothing, read the cache only")
     parser.add_argument("--compute-only", action="store_true", help="fill the cache, print no table")
     parser.add_argument("--tasks", nargs="+", help="only these tasks")
-    parser.add_argument("--peers", nargs="*", default=[], help="only these peers; none unless named")
+    parser.add_argument("--peers", nargs="*", default=list(PEER_NAMES), help="only these peers")
+    parser.add_argument(
+        "--candidates",
+        nargs="*",
+        default=[],
+        choices=["tuning", "aside"],
+        help="judge the experimental rules too, on these tasks",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes side by side, one thread each")
     parser.add_argument("--cache", type=Path, default=Path("outputs/quality"), help="where numbers are kept")
-    parser.add_argument("--out", type=Path, help="where table.md and table.json go; the cache by default")
+    parser.add_argument("--out", type=Path, help="where quality.md and quality.json go; the cache by default")
     return parser.parse_args()
 
 

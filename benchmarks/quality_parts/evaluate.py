@@ -51,8 +51,9 @@ class Regret:
         descent = first - best
         if not (math.isfinite(descent) and descent > 0):
             raise ValueError(f"no LR of the grid is better than the first: {first} and {best}")
-        cut = np.minimum(finite, best + CAP * descent)
-        return cls(np.log10(GRID), (cut.mean(axis=0) - best) / descent)
+        mean = np.minimum(finite, best + CAP * descent).mean(axis=0)
+        best = float(mean.min())  # lower, where only some seeds diverged at an LR that is best for the others
+        return cls(np.log10(GRID), (mean - best) / (float(mean[0]) - best))
 
     def at(self, lrs: FloatArray) -> FloatArray:
         """The regret at each LR, any shape."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import math
+import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,16 +63,16 @@ def peer_version(name: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    import contextlib
-    import io
-
+    os.environ["TQDM_DISABLE"] = "1"
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
 
 
 def _torch_lr_finder(task: Task, seed: int, num_iter: int) -> Lrs:
-    """range_test(end_lr=10, num_iter) and the LR that plot(suggest_lr=True) returns; None where it prints that it failed."""
+    """range_test(end_lr=10) and what plot(suggest_lr=True) returns; None where it prints that it failed."""
     from matplotlib.figure import Figure
     from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
@@ -82,8 +87,6 @@ def _torch_lr_finder(task: Task, seed: int, num_iter: int) -> Lrs:
 
 def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
     """Learner.lr_find with all four of its rules, in a folder of its own, as it saves the weights to a file."""
-    import tempfile
-
     from fastai.callback.schedule import minimum, slide, steep, valley  # also gives Learner its lr_find
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
@@ -110,8 +113,6 @@ def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
 
 def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
     """Tuner.lr_find at its defaults (1e-8 to 1) and its suggestion()."""
-    import tempfile
-
     import lightning
 
     class Module(lightning.LightningModule):
