@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from quality_parts.compute import ORACLE_SEEDS, TRUTH_SEEDS, Unit, compute_all
+from quality_parts.peers import available
 from quality_parts.report import PEER_NAMES, report
 from quality_parts.tasks import QUICK, Task, all_tasks
 
@@ -77,28 +78,27 @@ def all_units(tasks: list[Task], *, quick: bool, peers: list[str]) -> list[Unit]
     seeds = 5 if quick else NUM_SEEDS
     tasks = sorted(tasks, key=lambda task: task.steps * COST.get(task.name, 5.0))
     units = [unit for task in tasks for unit in _needed(task, seeds)]
-    for peer, n in _peer_lengths(peers):
-        units += [Unit(t.name, "peer", seed, n, peer) for t in tasks for seed in range(1, seeds + 1)]
-    units += [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in ORACLE_SEEDS]
-    if not quick:
-        more = range(NUM_SEEDS + 1, NUM_SEEDS_ASIDE + 1)
-        aside = [task for task in tasks if task.group == "aside"]
-        units += [Unit(t.name, "range", s, n) for t in aside for n in ITERATIONS[:2] for s in more]
+    asked = available(peers) if peers else []
+    for n in ITERATIONS:
+        units += [
+            Unit(t.name, "peer", s, n, peer) for t in tasks for peer in asked for s in range(1, seeds + 1)
+        ]
+        if n == ITERATIONS[0]:  # the peers' own default
+            units += [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in ORACLE_SEEDS]
+            units += [] if quick else _more_seeds(tasks)
     return units
+
+
+def _more_seeds(tasks: list[Task]) -> list[Unit]:
+    more = range(NUM_SEEDS + 1, NUM_SEEDS_ASIDE + 1)
+    aside = [task for task in tasks if task.group == "aside"]
+    return [Unit(t.name, "range", s, n) for t in aside for n in ITERATIONS[:2] for s in more]
 
 
 def _needed(task: Task, seeds: int) -> list[Unit]:
     """Without these a task is not in the table."""
     truths = [Unit(task.name, "truth", seed, task.steps) for seed in TRUTH_SEEDS]
     return truths + [Unit(task.name, "range", s, n) for n in ITERATIONS for s in range(1, seeds + 1)]
-
-
-def _peer_lengths(peers: list[str]) -> list[tuple[str, int]]:
-    if not peers:
-        return []
-    from quality_parts.peers import available
-
-    return [(peer, n) for peer in available(peers) for n in ITERATIONS]
 
 
 def _compute(cache: Path, units: list[Unit], *, workers: int) -> None:

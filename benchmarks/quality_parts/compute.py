@@ -239,6 +239,12 @@ def compute_all(folder: Path, units: list[Unit], *, workers: int) -> Iterator[tu
         futures = {pool.submit(compute, folder, unit): unit for unit in missing}
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                unit = futures[future]
+                try:
+                    seconds = future.result()
+                except Exception as error:  # one unit's trouble must not cost the others
+                    print(f"{unit} failed, the next run tries it again: {type(error).__name__}: {error}")
+                    continue
+                yield unit, seconds
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

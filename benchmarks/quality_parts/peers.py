@@ -27,10 +27,24 @@ START_LR = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package, and a function (task, seed, num_iter) that gives its suggestions."""
+    """A package, its rows in the table, and a function (task, seed, num_iter) that gives its suggestions."""
 
     package: str
-    suggest: Callable[[Task, int, int], Lrs]
+    rows: tuple[str, ...]
+    function: Callable[[Task, int, int], Lrs]
+
+    def suggest(self, task: Task, seed: int, num_iter: int) -> Lrs:
+        """Its suggestions; a peer that raises gives no answer."""
+        try:
+            with _quiet():
+                return self.function(task, seed, num_iter)
+        except ImportError:
+            raise
+        except Exception as error:
+            print(
+                f"{self.package} on {task.name}, N={num_iter}, seed={seed}: {type(error).__name__}: {error}"
+            )
+            return dict.fromkeys(self.rows)
 
 
 def available(names: Sequence[str]) -> list[str]:
@@ -77,12 +91,14 @@ def _torch_lr_finder(task: Task, seed: int, num_iter: int) -> Lrs:
     from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
     model, optimizer = build(task, seed, lr=START_LR)
-    with _quiet():
-        finder = LRFinder(model, optimizer, loss_fn, device="cpu")
-        finder.range_test(TrainDataLoaderIter(Batches(task, seed)), end_lr=10, num_iter=num_iter)
-        answer = finder.plot(ax=Figure().add_subplot(), suggest_lr=True)
+    finder = LRFinder(model, optimizer, loss_fn, device="cpu")
+    finder.range_test(TrainDataLoaderIter(Batches(task, seed)), end_lr=10, num_iter=num_iter)
+    answer = finder.plot(ax=Figure().add_subplot(), suggest_lr=True)
     lr = answer[1] if isinstance(answer, tuple) else None
     return {"torch-lr-finder": _number(lr)}
+
+
+_FASTAI = ("minimum", "steep", "valley", "slide")
 
 
 def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
@@ -94,7 +110,7 @@ def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
 
     loader = _Loader(task, seed)
     rules = (minimum, steep, valley, slide)
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         model, _ = build(task, seed, lr=START_LR)
         learner = Learner(
             DataLoaders(loader, loader, device="cpu"),
@@ -103,12 +119,9 @@ def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
             opt_func=lambda _groups, lr, **_: OptimWrapper(opt=_optimizer_over(task, model, lr)),
             path=folder,
         )
-        try:
-            with learner.no_bar(), learner.no_logging():
-                found = learner.lr_find(num_it=num_iter, show_plot=False, suggest_funcs=rules)
-        except (IndexError, ValueError):
-            return {f"fastai {rule.__name__}": None for rule in rules}
-    return {f"fastai {rule.__name__}": _number(getattr(found, rule.__name__)) for rule in rules}
+        with learner.no_bar(), learner.no_logging():
+            found = learner.lr_find(num_it=num_iter, show_plot=False, suggest_funcs=rules)
+    return {f"fastai {rule}": _number(getattr(found, rule)) for rule in _FASTAI}
 
 
 def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
@@ -127,7 +140,7 @@ def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
         def configure_optimizers(self) -> Any:
             return _optimizer_over(task, self.model, self.lr)
 
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             accelerator="cpu",
             devices=1,
@@ -152,22 +165,17 @@ def _ignite(task: Task, seed: int, num_iter: int) -> Lrs:
     model, optimizer = build(task, seed, lr=START_LR)
     trainer = create_supervised_trainer(model, optimizer, loss_fn)
     finder = FastaiLRFinder()
-    with _quiet():
-        states = {"model": model, "optimizer": optimizer}
-        with finder.attach(trainer, to_save=states, num_iter=num_iter) as finding:
-            finding.run(_Loader(task, seed), max_epochs=math.ceil(num_iter / len(Batches(task, seed))) + 1)
-        try:
-            lr = finder.lr_suggestion()
-        except RuntimeError:
-            lr = None
-    return {"ignite": _number(lr)}
+    states = {"model": model, "optimizer": optimizer}
+    with finder.attach(trainer, to_save=states, num_iter=num_iter) as finding:
+        finding.run(_Loader(task, seed), max_epochs=math.ceil(num_iter / len(Batches(task, seed))) + 1)
+    return {"ignite": _number(finder.lr_suggestion())}
 
 
 PEERS: dict[str, Peer] = {
-    "torch-lr-finder": Peer("torch-lr-finder", _torch_lr_finder),
-    "fastai": Peer("fastai", _fastai),
-    "lightning": Peer("lightning", _lightning),
-    "ignite": Peer("pytorch-ignite", _ignite),
+    "torch-lr-finder": Peer("torch-lr-finder", ("torch-lr-finder",), _torch_lr_finder),
+    "fastai": Peer("fastai", tuple(f"fastai {rule}" for rule in _FASTAI), _fastai),
+    "lightning": Peer("lightning", ("lightning",), _lightning),
+    "ignite": Peer("pytorch-ignite", ("ignite",), _ignite),
 }
 
 
