@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from steadylr.core.suggestion import Suggestion
+
 ROOT = Path(__file__).resolve().parent.parent
 FIND_LR = (sys.executable, str(ROOT / "src" / "find_lr.py"))
 AGGREGATE = (sys.executable, str(ROOT / "src" / "aggregate.py"))
@@ -360,7 +362,7 @@ def aggregated(folder: Path, sweep_folder: str) -> tuple[float, float]:
 
 
 def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
-    """A finished sweep over seeds: one real job, copied with other noise on its losses."""
+    """A finished sweep over seeds: one real job, copied with its LRs moved and other noise on its losses."""
     import numpy as np
 
     from steadylr.core.curve import Curve
@@ -374,7 +376,8 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
     rng = np.random.default_rng(0)
     for seed in range(count):
         loss = run.curve.loss + rng.normal(0, 0.01, len(run.curve))
-        curve = Curve(run.curve.lr, loss, run.curve.num_iter, run.curve.stop)
+        factor = float(np.exp(rng.normal(0, 0.3)))
+        curve = Curve(run.curve.lr * factor, loss, run.curve.num_iter, run.curve.stop)
         key = f"{seed:064x}"
         facts = {**record.run, "key": key, "curve_digest": curve.digest()}
         seeds = {name: {**use, "seed": seed} for name, use in record.seeds.items()}
@@ -386,9 +389,15 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
             "overrides": [f"seed={seed}"],
         }
         target = sweep_folder / str(seed)
-        save_run_curves(target / "curve.npz", RunCurves(curve, None, run.group_lrs, run.meta))
+        save_run_curves(target / "curve.npz", RunCurves(curve, None, run.group_lrs * factor, run.meta))
         write_record(target, replace(record, job_key=key, **changes))
         write_status(target, replace(status, job_key=key, overrides=[f"seed={seed}"]))
+
+
+def moved(found: Suggestion, factor: float) -> Suggestion:
+    """A suggestion with all its LRs times a factor."""
+    lr, low, high = (None if lr is None else lr * factor for lr in (found.lr, found.low, found.high))
+    return replace(found, lr=lr, low=low, high=high)
 
 
 @contextmanager
