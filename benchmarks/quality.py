@@ -18,6 +18,13 @@ from pathlib import Path
 from quality_parts.compute import ORACLE_SEEDS, TRUTH_SEEDS, Unit, compute_all
 from quality_parts.peers import available
 from quality_parts.report import PEER_NAMES, report
+from quality_parts.studies import (
+    draw_settings,
+    length_lines,
+    length_units,
+    settings_lines,
+    settings_study,
+)
 from quality_parts.tasks import QUICK, Task, all_tasks
 
 ITERATIONS = (100, 300, 1000)
@@ -43,11 +50,16 @@ def main() -> int:
     """Compute what is missing, then print and write the tables."""
     options = _options()
     tasks = chosen_tasks(options.tasks, quick=options.quick)
-    units = all_units(tasks, quick=options.quick, peers=options.peers)
+    if options.study == "length":
+        units = length_units({name: steps_of(name) for name in options.tasks or QUICK})
+    else:
+        units = all_units(tasks, quick=options.quick, peers=options.peers)
     if not options.report:
         _compute(options.cache, units, workers=options.workers)
     if options.compute_only:
         return 0
+    if options.study:
+        return _study(options)
     return report(
         options.cache,
         tasks,
@@ -101,6 +113,25 @@ def _needed(task: Task, seeds: int) -> list[Unit]:
     return truths + [Unit(task.name, "range", s, n) for n in ITERATIONS for s in range(1, seeds + 1)]
 
 
+def steps_of(task: str) -> int:
+    """The steps of a task's trainings."""
+    return chosen_tasks([task], quick=False)[0].steps
+
+
+def _study(options: argparse.Namespace) -> int:
+    """One of the studies beside the table, on the tuning tasks."""
+    if options.study == "length":
+        print(
+            "\n".join(length_lines(options.cache, {name: steps_of(name) for name in options.tasks or QUICK}))
+        )
+        return 0
+    tuning = {t.name: t.steps for t in all_tasks() if t.group == "tuning"}
+    rows = settings_study(options.cache, tuning, range(1, NUM_SEEDS + 1), ITERATIONS)
+    print("\n".join(settings_lines(rows)))
+    draw_settings(rows, (options.out or options.cache) / "reading-settings.png")
+    return 0
+
+
 def _compute(cache: Path, units: list[Unit], *, workers: int) -> None:
     start = time.monotonic()
     steps = 0
@@ -122,6 +153,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="four tasks, five seeds")
     parser.add_argument("--report", action="store_true", help="compute nothing, read the cache only")
+    parser.add_argument(
+        "--study",
+        choices=["settings", "length"],
+        help="instead of the table: what the reading settings do, or how truths move with the training's length",
+    )
     parser.add_argument("--compute-only", action="store_true", help="fill the cache, print no table")
     parser.add_argument("--tasks", nargs="+", help="only these tasks")
     parser.add_argument("--peers", nargs="*", default=list(PEER_NAMES), help="only these peers")

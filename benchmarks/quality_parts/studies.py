@@ -1,0 +1,145 @@
+"""Two studies beside the table: what the reading settings do, and how truths move with the length of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quality_parts.compute import TRUTH_SEEDS, Unit, read_truth
+from quality_parts.evaluate import CLOSE, Regret, answers_of, read_curves, read_truths
+from steadylr.core.rules import DEFAULT_RULE, suggest
+from steadylr.core.settings import Reading
+
+SETTINGS: dict[str, tuple[float, ...]] = {
+    "smooth_f": (0.0, 0.02, 0.05, 0.1, 0.15, 0.25),
+    "skip_start": (0, 2, 5, 10, 15, 20),
+    "skip_end": (0, 2, 5, 10, 15, 20),
+}
+LENGTH_FACTORS = (0.25, 4.0)
+
+
+def settings_study(
+    folder: Path, tasks: Mapping[str, int], seeds: Sequence[int], iterations: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Answer, spread and regret of the default rule while one setting changes and the others keep their defaults.
+
+    Returns:
+        One row per setting, value and N: `shift` is the median over tasks of the geometric mean answer over that at
+        the default; `spread` the median of max / min over seeds; `close` and `regret` are means over tasks.
+    """
+    truths = read_truths(folder, tasks)
+    rows = []
+    for num_iter in iterations:
+        curves = {name: read_curves(folder, name, num_iter, seeds) for name in truths}
+        curves = {name: found for name, found in curves.items() if found}
+        if not curves:
+            continue
+        usual = _centres(answers_of("default", lambda c: suggest(c).lr, curves, num_iter).lrs)
+        for setting, values in SETTINGS.items():
+            for value in values:
+                kind = float if setting == "smooth_f" else int
+                reading = replace(Reading(), **{setting: kind(value)})
+                lrs = answers_of(setting, lambda c, r=reading: suggest(c, reading=r).lr, curves, num_iter).lrs
+                rows.append(
+                    {"setting": setting, "value": value, "num_iter": num_iter, "tasks": len(curves)}
+                    | _summary(lrs, usual, truths)
+                )
+    return rows
+
+
+def _summary(
+    lrs: Mapping[str, np.ndarray], usual: Mapping[str, float], truths: Mapping[str, Regret]
+) -> dict[str, float]:
+    regrets = [truths[name].at(values) for name, values in lrs.items()]
+    known = [values[np.isfinite(values)] for values in lrs.values()]
+    spreads = [float(values.max() / values.min()) for values in known if values.size > 1]
+    shifts = [10.0 ** (centre - usual[name]) for name, centre in _centres(lrs).items()]
+    return {
+        "shift": float(np.nanmedian(shifts)),
+        "spread": float(np.median(spreads)),
+        "close": float(np.mean([np.mean(values <= CLOSE) for values in regrets])),
+        "regret": float(np.mean([np.mean(values) for values in regrets])),
+        "missing": float(np.mean([np.mean(~np.isfinite(values)) for values in lrs.values()])),
+    }
+
+
+def _centres(lrs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {
+        name: float(np.mean(np.log10(values[np.isfinite(values)]))) if np.isfinite(values).any() else np.nan
+        for name, values in lrs.items()
+    }
+
+
+def draw_settings(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Close answers and spread against each setting, one line per N, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    axes = figure.subplots(2, len(SETTINGS), sharey="row")
+    labels = {"close": "close answers", "spread": "spread over seeds (max / min)"}
+    for column, setting in enumerate(SETTINGS):
+        for row, (key, label) in enumerate(labels.items()):
+            ax = axes[row][column]
+            for num_iter in sorted({r["num_iter"] for r in rows}):
+                chosen = [r for r in rows if r["setting"] == setting and r["num_iter"] == num_iter]
+                ax.plot(
+                    [r["value"] for r in chosen],
+                    [r[key] for r in chosen],
+                    marker="o",
+                    label=f"{num_iter} iterations",
+                )
+            default = getattr(Reading(), setting)
+            ax.axvline(default, color="0.6", linewidth=1, linestyle=":")
+            ax.set_xlabel(f"{setting} (default {default})" if row else "")
+            ax.set_ylabel(label if column == 0 else "")
+            if key == "close":
+                ax.set_ylim(0, 1.03)
+            else:
+                ax.set_yscale("log")
+    axes[0][0].legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def settings_lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The study as a markdown table."""
+    yield f"Rule {DEFAULT_RULE}; one setting changes, the others keep their defaults."
+    yield ""
+    yield "| setting | value | N | tasks | answer over that at the default | spread | close | mean regret | no answer |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        yield (
+            f"| {row['setting']} | {row['value']:g} | {row['num_iter']} | {row['tasks']} | {row['shift']:.2f} "
+            f"| {row['spread']:.2f} | {row['close']:.0%} | {row['regret']:.1%} | {row['missing']:.0%} |"
+        )
+
+
+# ---- the training's length
+
+
+def length_units(tasks: Mapping[str, int]) -> list[Unit]:
+    """Truths of shorter and longer trainings (name -> usual steps)."""
+    return [
+        Unit(name, "truth", seed, round(steps * factor))
+        for name, steps in tasks.items()
+        for factor in LENGTH_FACTORS
+        for seed in TRUTH_SEEDS
+    ]
+
+
+def length_lines(folder: Path, tasks: Mapping[str, int]) -> Iterable[str]:
+    """Where the good LRs lie after shorter and longer trainings, as a markdown table."""
+    yield "| task | steps | best LR | regret at most 1% | at most 5% |"
+    yield "|---|---|---|---|---|"
+    for name, steps in tasks.items():
+        for factor in sorted((1.0, *LENGTH_FACTORS)):
+            losses = read_truth(folder, name, round(steps * factor), TRUTH_SEEDS)
+            if losses is None:
+                continue
+            truth = Regret.of(losses)
+            close, hit = ("{:.1e} to {:.1e}".format(*truth.good_range(limit)) for limit in (CLOSE, 5 * CLOSE))
+            yield f"| {name} | {round(steps * factor)} | {truth.best_lr:.1e} | {close} | {hit} |"
