@@ -89,15 +89,14 @@ def all_units(tasks: list[Task], *, quick: bool, peers: list[str]) -> list[Unit]
     """All units in the order in which they are worth having: what every number needs first, cheap tasks first."""
     seeds = 5 if quick else NUM_SEEDS
     tasks = sorted(tasks, key=lambda task: task.steps * COST.get(task.name, 5.0))
-    units = [unit for task in tasks for unit in _needed(task, seeds)]
     asked = available(peers) if peers else []
-    for n in ITERATIONS:
+    units = [unit for task in tasks for unit in _needed(task, seeds, asked)]
+    units += [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in ORACLE_SEEDS]
+    units += [] if quick else _more_seeds(tasks)
+    for n in () if quick else ITERATIONS[1:]:
         units += [
             Unit(t.name, "peer", s, n, peer) for t in tasks for peer in asked for s in range(1, seeds + 1)
         ]
-        if n == ITERATIONS[0]:  # the peers' own default
-            units += [Unit(t.name, "truth", seed, t.steps) for t in tasks for seed in ORACLE_SEEDS]
-            units += [] if quick else _more_seeds(tasks)
     return units
 
 
@@ -107,10 +106,14 @@ def _more_seeds(tasks: list[Task]) -> list[Unit]:
     return [Unit(t.name, "range", s, n) for t in aside for n in ITERATIONS[:2] for s in more]
 
 
-def _needed(task: Task, seeds: int) -> list[Unit]:
-    """Without these a task is not in the table."""
+def _needed(task: Task, seeds: int, peers: list[str]) -> list[Unit]:
+    """Without these a task is not in the table; the peers' own default is 100 iterations."""
+    numbers = range(1, seeds + 1)
     truths = [Unit(task.name, "truth", seed, task.steps) for seed in TRUTH_SEEDS]
-    return truths + [Unit(task.name, "range", s, n) for n in ITERATIONS for s in range(1, seeds + 1)]
+    ranges = [Unit(task.name, "range", seed, n) for n in ITERATIONS for seed in numbers]
+    return (
+        truths + ranges + [Unit(task.name, "peer", s, ITERATIONS[0], peer) for peer in peers for s in numbers]
+    )
 
 
 def steps_of(task: str) -> int:
