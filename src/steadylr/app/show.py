@@ -67,7 +67,7 @@ def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
     if run.from_store:
         yield "This run came from the store: nothing was trained (store.enabled=false would)."
     if answer.headline.lr is not None:
-        yield f"One run says nothing about the spread. For several independent ones add {SEVERAL_RUNS}"
+        yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
 
 
 def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from steadylr.app.session import EXIT_FAILED, EXIT_OK
+from steadylr.present.numbers import count
 from steadylr.store.curve_store import STORED_AS, CurveStore, EntryInfo, StoreError
 from steadylr.store.files import DamagedFile, NewerSchema
 
@@ -26,16 +27,35 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="store.py", description="Look at the store of finished trainings, or clear it."
+        description="Look at the store of finished trainings, or clear it: the next sweep then trains afresh."
     )
     parser.add_argument(
         "action", nargs="?", choices=("size", "list", "clear"), default="size", help="default: size"
     )
-    parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="store.dir (default: %(default)s)")
     parser.add_argument(
-        "--older-than-days", type=float, help="clear: only what was stored longer ago than this"
+        "--dir", type=_folder, default=DEFAULT_FOLDER, help="store.dir (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--older-than-days",
+        type=_age,
+        metavar="DAYS",
+        help="clear: only what was stored longer ago than this",
     )
     return parser
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _age(text: str) -> timedelta:
+    try:
+        days = timedelta(days=float(text))
+    except (ValueError, OverflowError):
+        days = timedelta(days=-1)
+    if days < timedelta(0):
+        raise argparse.ArgumentTypeError(f"must be a number of days, at least 0; got {text}")
+    return days
 
 
 def _do(options: argparse.Namespace) -> int:
@@ -44,14 +64,14 @@ def _do(options: argparse.Namespace) -> int:
         return EXIT_FAILED
     store = CurveStore(options.dir, create=False)
     if options.action == "clear":
-        age = None if options.older_than_days is None else timedelta(days=options.older_than_days)
-        print(f"{store.clear(older_than=age)} trainings removed from {options.dir}")
+        removed = store.clear(older_than=options.older_than_days)
+        print(f"{count(removed, 'training')} removed from {options.dir}")
         return EXIT_OK
     entries = store.entries()
     if options.action == "list":
         for entry in entries:
             print(_line(entry))
-    print(f"{len(entries)} trainings, {store.size() / 1e6:.1f} MB in {options.dir}")
+    print(f"{count(len(entries), 'training')}, {store.size() / 1e6:.1f} MB in {options.dir}")
     return EXIT_OK
 
 
