@@ -28,16 +28,41 @@ def ends(
     return low, found.lr_at(found.last - 1 if found.edge is None else found.edge)
 
 
-def grows(exponent: float) -> Callable[[Curve], float | None]:
-    """The bracket times (N / 100)^exponent, at most half of the edge."""
+def steps_per_decade(curve: Curve) -> float:
+    """Steps in which the ramp multiplies the LR by ten."""
+    return (len(curve) - 1) / float(np.log10(curve.lr[-1] / curve.lr[0]))
+
+
+USUAL_STEPS = 12.5
+"""Steps per decade of the usual ramp: 100 iterations from 1e-7 to 10."""
+
+
+def moved(
+    exponent: float, *, share: float = LOW_SHARE, wide: float = WIDE, factor: float = 2.0
+) -> Callable[[Curve], float | None]:
+    """The bracket with a `low` that is moved to where the usual ramp would show it.
+
+        low' = low (k / 12.5)^(2 exponent), with k the steps per decade of the ramp
+        lr = sqrt(low' edge / factor), at most edge / 2
+
+    A longer ramp spends more steps at every LR, so that the same descent is done at lower LRs: were the sum of LRs
+    all that counts, low would fall as 1 / k. On the tuning tasks it falls as k^-0.45 to k^-1.04, -0.73 in the mean
+    (with the span smooth_f; as k^-0.30 to k^-0.93 with three times that), while the edge stays.
+
+    Args:
+        exponent: of k in the answer; 1 / 3 undoes a low that falls as k^(-2 / 3).
+        share: of the descent, reached at low.
+        wide: times smooth_f: the span that finds low.
+        factor: what divides the product.
+    """
 
     def rule(curve: Curve) -> float | None:
-        found = ends(curve)
+        found = ends(curve, share=share, wide=wide)
         if found is None:
             return None
         low, edge = found
-        lr = (low * edge / 2) ** 0.5 * max(1.0, curve.num_iter / 100) ** exponent
-        return min(lr, edge / 2)
+        back = (steps_per_decade(curve) / USUAL_STEPS) ** exponent
+        return min((low * edge / factor) ** 0.5 * back, edge / 2)
 
     return rule
 
@@ -53,6 +78,9 @@ def weighted(weight: float, factor: float) -> Callable[[Curve], float | None]:
 
 
 CANDIDATES: dict[str, Callable[[Curve], float | None]] = {
-    "bracket x (N/100)^0.3": grows(0.3),
+    "bracket moved by k^0.15": moved(0.15),
+    "bracket moved by k^0.3": moved(0.3),
+    "one span, moved by k^(1/3)": moved(1 / 3, wide=1.0, factor=4.0),
+    "80%, span 1.5, moved by k^0.4": moved(0.4, share=0.8, wide=1.5, factor=2.8),
     "low^0.33 (edge/3)^0.67": weighted(1 / 3, 3.0),
 }
