@@ -20,10 +20,13 @@ from quality_parts.peers import available
 from quality_parts.report import PEER_NAMES, report
 from quality_parts.studies import (
     draw_settings,
+    draw_uncertainty,
     length_lines,
     length_units,
     settings_lines,
     settings_study,
+    uncertainty_lines,
+    uncertainty_study,
 )
 from quality_parts.tasks import QUICK, Task, all_tasks
 
@@ -122,16 +125,23 @@ def steps_of(task: str) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    """One of the studies beside the table, on the tuning tasks."""
+    """One of the studies beside the table: settings on the tuning tasks, uncertainty on those set aside."""
     if options.study == "length":
         print(
             "\n".join(length_lines(options.cache, {name: steps_of(name) for name in options.tasks or QUICK}))
         )
         return 0
+    out = options.out or options.cache
+    if options.study == "uncertainty":
+        aside = {t.name: t.steps for t in all_tasks() if t.group == "aside"}
+        deviations = uncertainty_study(options.cache, aside, range(1, NUM_SEEDS_ASIDE + 1), ITERATIONS)
+        print("\n".join(uncertainty_lines(deviations)))
+        draw_uncertainty(deviations, out / "reliability.png")
+        return 0
     tuning = {t.name: t.steps for t in all_tasks() if t.group == "tuning"}
     rows = settings_study(options.cache, tuning, range(1, NUM_SEEDS + 1), ITERATIONS)
     print("\n".join(settings_lines(rows)))
-    draw_settings(rows, (options.out or options.cache) / "reading-settings.png")
+    draw_settings(rows, out / "reading-settings.png")
     return 0
 
 
@@ -158,8 +168,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="compute nothing, read the cache only")
     parser.add_argument(
         "--study",
-        choices=["settings", "length"],
-        help="instead of the table: what the reading settings do, or how truths move with the training's length",
+        choices=["settings", "uncertainty", "length"],
+        help="instead of the table: what the reading settings do, how sure a curve is, how truths move with length",
     )
     parser.add_argument("--compute-only", action="store_true", help="fill the cache, print no table")
     parser.add_argument("--tasks", nargs="+", help="only these tasks")

@@ -62,7 +62,7 @@ def moved(
             return None
         low, edge = found
         back = (steps_per_decade(curve) / USUAL_STEPS) ** exponent
-        return min((low * edge / factor) ** 0.5 * back, edge / 2)
+        return float(min((low * edge / factor) ** 0.5 * back, edge / 2))
 
     return rule
 
@@ -84,3 +84,42 @@ CANDIDATES: dict[str, Callable[[Curve], float | None]] = {
     "80%, span 1.5, moved by k^0.4": moved(0.4, share=0.8, wide=1.5, factor=2.8),
     "low^0.33 (edge/3)^0.67": weighted(1 / 3, 3.0),
 }
+
+
+BEST = "one span, moved by k^(1/3)"
+"""The candidate that was chosen on the tuning tasks, before those set aside were looked at."""
+
+INFLATION = 2.0
+"""Deviations between seeds over those of the bootstrap, root mean square, on the tuning tasks."""
+
+
+def uncertainty(
+    curve: Curve,
+    rule: Callable[[Curve], float | None],
+    *,
+    rng: np.random.Generator,
+    draws: int = 40,
+    reading: Reading = READING,
+) -> float | None:
+    """How far the answer of one curve may lie from that of other seeds: a standard deviation of log10(lr).
+
+    A wild bootstrap: the residuals about the smoothed line, each with a random sign, are put back on the line, and
+    the rule reads it again. Signs know nothing of what other weights and another order would have changed, hence
+    the factor INFLATION. None where fewer than half of the draws have an answer.
+
+    Reference: C. F. J. Wu, "Jackknife, bootstrap and other resampling methods in regression analysis" (1986).
+    """
+    found = find_landmarks(curve, reading)
+    if found.outcome is not Outcome.FOUND:
+        return None
+    size = len(found.line)
+    line = found.line.loss
+    cap = float(line.max())
+    residuals = np.minimum(curve.loss[:size], cap) - line
+    answers = []
+    for signs in rng.choice((-1.0, 1.0), size=(draws, size)):
+        again = Curve(curve.lr[:size], line + signs * residuals, curve.num_iter, curve.stop)
+        lr = rule(again)
+        if lr is not None:
+            answers.append(np.log10(lr))
+    return INFLATION * float(np.std(answers, ddof=1)) if len(answers) >= draws / 2 else None

@@ -127,6 +127,7 @@ def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
 def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
     """Tuner.lr_find at its defaults (1e-8 to 1) and its suggestion()."""
     import lightning
+    from lightning.pytorch.tuner.tuning import Tuner
 
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
@@ -151,7 +152,7 @@ def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
             enable_model_summary=False,
             default_root_dir=folder,
         )
-        finder = lightning.pytorch.tuner.Tuner(trainer).lr_find(
+        finder = Tuner(trainer).lr_find(
             Module(), train_dataloaders=_Loader(task, seed), num_training=num_iter
         )
         return {"lightning": _number(None if finder is None else finder.suggestion())}

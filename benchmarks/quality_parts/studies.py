@@ -1,4 +1,4 @@
-"""Two studies beside the table: what the reading settings do, and how truths move with the length of a training."""
+"""Studies beside the table: the reading settings, how sure a single curve is, and the length of the training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from quality_parts.candidates import BEST, CANDIDATES, uncertainty
 from quality_parts.compute import TRUTH_SEEDS, Unit, read_truth
-from quality_parts.evaluate import CLOSE, Regret, answers_of, read_curves, read_truths
+from quality_parts.evaluate import CLOSE, Regret, RuleFunction, answers_of, read_curves, read_truths
 from steadylr.core.rules import DEFAULT_RULE, suggest
 from steadylr.core.settings import Reading
 
@@ -41,14 +42,18 @@ def settings_study(
         usual = _centres(answers_of("default", lambda c: suggest(c).lr, curves, num_iter).lrs)
         for setting, values in SETTINGS.items():
             for value in values:
-                kind = float if setting == "smooth_f" else int
-                reading = replace(Reading(), **{setting: kind(value)})
-                lrs = answers_of(setting, lambda c, r=reading: suggest(c, reading=r).lr, curves, num_iter).lrs
+                lrs = answers_of(setting, _reader(setting, value), curves, num_iter).lrs
                 rows.append(
                     {"setting": setting, "value": value, "num_iter": num_iter, "tasks": len(curves)}
                     | _summary(lrs, usual, truths)
                 )
     return rows
+
+
+def _reader(setting: str, value: float) -> RuleFunction:
+    changed: dict[str, Any] = {setting: value if setting == "smooth_f" else int(value)}
+    reading = replace(Reading(), **changed)
+    return lambda curve: suggest(curve, reading=reading).lr
 
 
 def _summary(
@@ -116,6 +121,72 @@ def settings_lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
             f"| {row['setting']} | {row['value']:g} | {row['num_iter']} | {row['tasks']} | {row['shift']:.2f} "
             f"| {row['spread']:.2f} | {row['close']:.0%} | {row['regret']:.1%} | {row['missing']:.0%} |"
         )
+
+
+# ---- how sure a single curve is
+
+
+def uncertainty_study(
+    folder: Path, tasks: Mapping[str, int], seeds: Sequence[int], iterations: Sequence[int]
+) -> list[dict[str, Any]]:
+    """For each run the predicted standard deviation, and how far its answer lies from the mean of all seeds.
+
+    Both in log10(lr), for the candidate BEST. Deviations are scaled by sqrt(n / (n - 1)), as the mean is made of the
+    same n answers.
+    """
+    rng = np.random.default_rng(0)
+    rule = CANDIDATES[BEST]
+    rows = []
+    for num_iter in iterations:
+        for name in tasks:
+            curves = read_curves(folder, name, num_iter, seeds)
+            pairs = [(rule(curve), uncertainty(curve, rule, rng=rng)) for curve in curves]
+            known = [(np.log10(lr), sd) for lr, sd in pairs if lr is not None and sd is not None]
+            if len(known) < 3:
+                continue
+            logs, sds = np.array(known).T
+            away = (logs - logs.mean()) * (len(logs) / (len(logs) - 1)) ** 0.5
+            rows += [
+                {"task": name, "num_iter": num_iter, "predicted": float(sd), "away": float(distance)}
+                for sd, distance in zip(sds, away, strict=True)
+            ]
+    return rows
+
+
+def uncertainty_lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """How often answers lie within one and two predicted standard deviations, as a markdown table."""
+    yield "| N | tasks, runs | within 1 (68%) | within 2 (95%) | root mean square of deviation / predicted |"
+    yield "|---|---|---|---|---|"
+    for num_iter in sorted({row["num_iter"] for row in rows}):
+        chosen = [row for row in rows if row["num_iter"] == num_iter]
+        z = np.abs([row["away"] / max(row["predicted"], 1e-6) for row in chosen])
+        tasks = len({row["task"] for row in chosen})
+        yield (
+            f"| {num_iter} | {tasks}, {len(chosen)} | {np.mean(z <= 1):.0%} | {np.mean(z <= 2):.0%} "
+            f"| {np.sqrt(np.mean(z**2)):.2f} |"
+        )
+
+
+def draw_uncertainty(rows: Sequence[Mapping[str, Any]], path: Path, *, bins: int = 6) -> None:
+    """Reliability: in bins of equal size, the predicted standard deviation against the one that was seen."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 4.8), layout="constrained")
+    ax = figure.subplots()
+    for num_iter in sorted({row["num_iter"] for row in rows}):
+        chosen = sorted((r for r in rows if r["num_iter"] == num_iter), key=lambda r: float(r["predicted"]))
+        parts = [part for part in np.array_split(np.arange(len(chosen)), bins) if part.size]
+        predicted = [np.sqrt(np.mean([chosen[i]["predicted"] ** 2 for i in part])) for part in parts]
+        seen = [np.sqrt(np.mean([chosen[i]["away"] ** 2 for i in part])) for part in parts]
+        ax.plot(predicted, seen, marker="o", label=f"{num_iter} iterations, {len(chosen)} runs")
+    ax.axline((0.05, 0.05), (0.5, 0.5), color="0.6", linestyle=":", linewidth=1)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("predicted standard deviation of log10 LR")
+    ax.set_ylabel("seen between seeds")
+    ax.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 # ---- the training's length

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from steadylr.run.data import STATISTICS, ArrayImages, load_data
+from steadylr.run.data import STATISTICS, ArrayImages, ImageSource, load_data
 from steadylr.run.models import SmallResNet, SmallViT, build_mlp
 from steadylr.run.optimizers import build_optimizer
 from steadylr.run.randomness import Streams, drawing_init
@@ -116,11 +116,13 @@ def _fashion14() -> Samples:
     """Fashion-MNIST, the embedded 5,000 and 1,000, each 2 x 2 pixels averaged."""
     data = load_data("fashion_mnist_mini")
     (mean,), (std,) = STATISTICS["fashion_mnist_mini"]
-    parts = []
-    for source in (data.train, data.validation):
+
+    def small(source: ImageSource) -> Tensor:
         assert isinstance(source, ArrayImages)
-        parts += [(F.avg_pool2d(source.pixels.float() / 255, 2) - mean) / std, source.targets]
-    return Samples("image", *parts, data.num_classes)
+        return (F.avg_pool2d(source.pixels.float() / 255, 2) - mean) / std
+
+    x, x_val = small(data.train), small(data.validation)
+    return Samples("image", x, data.train.targets, x_val, data.validation.targets, data.num_classes)
 
 
 def _split(size: int, num_val: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+from quality_parts import candidates
 from quality_parts import compute as units
 from quality_parts.compute import GRID, Unit
 from quality_parts.evaluate import CAP, Answers, Regret, answers_of, combine, score
+from steadylr.core.curve import Curve
 
 pytest.importorskip("sklearn")
 
@@ -191,8 +193,6 @@ def test_one_cycle_learns_and_diverges() -> None:
 
 def test_rules_without_an_answer_give_nan() -> None:
     """A rule that answers None counts as no answer."""
-    from steadylr.core.curve import Curve
-
     curve = Curve(np.array([1e-3, 1e-2]), np.array([1.0, 0.5]), 2)
     answers = answers_of("none", lambda _: None, {"task": [curve]}, 2)
     assert np.isnan(answers.lrs["task"]).all()
@@ -214,3 +214,93 @@ def test_quick_is_small() -> None:
     full = quality.all_units(quality.chosen_tasks(None, quick=False), quick=False, peers=[])
     assert sum(unit.steps for unit in quick) < 0.4 * sum(unit.steps for unit in full)
     assert {unit.kind for unit in quick} == {"truth", "range"}
+
+
+def bowl(num_iter: int, *, noise: float = 0.0, seed: int = 0) -> Curve:
+    """A loss that falls around 1e-3, is lowest from 1e-2 on and climbs at 1."""
+    lr = np.logspace(-7, 1, num_iter)
+    x = np.log10(lr)
+    loss = 2 - 1.5 / (1 + np.exp(-4 * (x + 3))) + 4 / (1 + np.exp(-8 * (x - 0.2)))
+    return Curve(lr, loss + noise * np.random.default_rng(seed).normal(size=num_iter), num_iter)
+
+
+def test_steps_per_decade_of_the_usual_ramp() -> None:
+    """A hundred points over eight decades are 12.4 steps per decade."""
+    assert candidates.steps_per_decade(bowl(100)) == pytest.approx(99 / 8)
+
+
+def test_moved_answers_grow_with_the_steps_per_decade() -> None:
+    """On one and the same shape the moved rule answers k^exponent times the unmoved one, and stays below edge / 2."""
+    still, moves = candidates.moved(0.0), candidates.moved(1 / 3)
+    for num_iter in (100, 300, 1000):
+        curve = bowl(num_iter)
+        one, other = still(curve), moves(curve)
+        found = candidates.ends(curve)
+        assert one is not None
+        assert other is not None
+        assert found is not None
+        expected = one * (candidates.steps_per_decade(curve) / 12.5) ** (1 / 3)
+        assert other == pytest.approx(min(expected, found[1] / 2))
+
+
+def test_candidates_have_no_answer_on_a_flat_curve() -> None:
+    """Where there is no descent no candidate answers, and there is no uncertainty either."""
+    noise = np.random.default_rng(0).normal(size=200)
+    curve = Curve(np.logspace(-7, 1, 200), 1 + 0.01 * noise, 200)
+    assert [rule(curve) for rule in candidates.CANDIDATES.values()] == [None] * len(candidates.CANDIDATES)
+    rule = candidates.CANDIDATES[candidates.BEST]
+    assert candidates.uncertainty(curve, rule, rng=np.random.default_rng(0)) is None
+
+
+def test_uncertainty_grows_with_the_noise() -> None:
+    """Five times the noise gives a larger predicted deviation; the same generator gives the same one."""
+    rule = candidates.CANDIDATES[candidates.BEST]
+    low, again, high = (
+        candidates.uncertainty(bowl(300, noise=noise), rule, rng=np.random.default_rng(1))
+        for noise in (0.02, 0.02, 0.1)
+    )
+    assert low is not None
+    assert high is not None
+    assert low == again
+    assert high > low
+
+
+def test_report_and_studies_of_a_tiny_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From invented numbers in the cache come the tables and the pictures."""
+    from quality_parts import studies
+    from quality_parts.report import report
+    from quality_parts.tasks import all_tasks
+
+    task = next(t for t in all_tasks() if t.name == "diabetes-mlp-adamw")
+    for seed in (*units.TRUTH_SEEDS, *units.ORACLE_SEEDS):
+        path = units.path_of(tmp_path, Unit(task.name, "truth", seed, task.steps))
+        units.save(path, {"lr": np.array(GRID), "loss": valley(12)[0]})
+    for seed in range(1, 6):
+        curve = bowl(100, noise=0.02, seed=seed)
+        path = units.path_of(tmp_path, Unit(task.name, "range", seed, 100))
+        arrays = {"lr": curve.lr, "loss": curve.loss, "num_iter": 100, "stop": curve.stop.value}
+        units.save(path, {key: np.array(value) for key, value in arrays.items()})
+    assert report(tmp_path, [task], out=tmp_path, seeds=5, seeds_aside=5, iterations=[100]) == 0
+    text = capsys.readouterr().out
+    assert "| bracket | 100 | 1, 5 |" in text
+    assert "| oracle | - | 1, 3 | 0% | 100% [100%, 100%] | 100%" in text
+    assert (tmp_path / "quality.md").read_text() == text
+    steps = {task.name: task.steps}
+    rows = studies.settings_study(tmp_path, steps, range(1, 6), [100])
+    same = next(row for row in rows if (row["setting"], row["value"]) == ("smooth_f", 0.05))
+    assert same["shift"] == 1
+    studies.draw_settings(rows, tmp_path / "settings.png")
+    deviations = studies.uncertainty_study(tmp_path, steps, range(1, 6), [100])
+    assert len(deviations) == 5
+    studies.draw_uncertainty(deviations, tmp_path / "reliability.png", bins=2)
+    assert (tmp_path / "reliability.png").stat().st_size > 1000
+
+
+def test_report_without_numbers_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an empty cache there is no table, and the exit code is 1."""
+    from quality_parts.report import report
+    from quality_parts.tasks import all_tasks
+
+    result = report(tmp_path, all_tasks()[4:5], out=tmp_path, seeds=1, seeds_aside=1, iterations=[100])
+    assert result == 1
+    assert "no task has its truth yet" in capsys.readouterr().out
