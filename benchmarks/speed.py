@@ -359,7 +359,12 @@ def aggregated(folder: Path, sweep_folder: str) -> tuple[float, float]:
     start = time.perf_counter()
     with (folder / "aggregate.log").open("w+") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         process.returncode = os.waitstatus_to_exitcode(status)
         took = time.perf_counter() - start
         if process.returncode not in (0, NO_ANSWER):
