@@ -2,7 +2,8 @@
 
 Workers import this module too, as they are started like the program itself. The environment says what goes
 wrong: seeds that raise (RAISE), kill their process (DIE), give a flat curve (FLAT) or wait until a file is
-there (WAIT_FOR); every training that ends adds a line to the file TRAINED.
+there (WAIT, WAIT_FOR). PLAIN=1 leaves out the figures of the jobs, which take most of the time. Every
+training that ends adds a line to the file TRAINED.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ def fake_train(config: Any, training: Any, *, report: Any = None, gpu: Any = Non
 
 job.train = fake_train  # type: ignore[assignment]
 sys.modules["steadylr.run.range_test"] = types.ModuleType("range_test")  # what workers import to warm up
+
+if os.environ.get("PLAIN"):
+
+    def no_figure(path: Path, *args: Any, **kwargs: Any) -> None:
+        path.write_bytes(b"")
+
+    job.draw_run = no_figure
 
 if os.environ.get("BREAK_SUMMARY"):
     import steadylr.app.conclude as conclude

@@ -148,7 +148,14 @@ def test_every_job_leaves_what_a_single_run_leaves(finished: Sweeps) -> None:
     assert statuses(folder) == {str(k): "finished" for k in range(6)}
     for k in range(6):
         names = {path.name for path in (folder / str(k)).iterdir()}
-        assert names >= {"config.yaml", "curve.npz", "record.json", "lr_finder.png", "status.json", "find_lr.log"}
+        assert names >= {
+            "config.yaml",
+            "curve.npz",
+            "record.json",
+            "lr_finder.png",
+            "status.json",
+            "find_lr.log",
+        }
 
 
 def test_the_printed_answer_is_kept_word_for_word(finished: Sweeps) -> None:
@@ -208,7 +215,10 @@ def test_aggregating_again_gives_the_same_summary(finished: Sweeps) -> None:
     (folder / "summary.json").unlink()
     program = Path(__file__).parents[2] / "src" / "aggregate.py"
     subprocess.run(
-        [sys.executable, str(program), f"sweep={folder}"], cwd=finished.folder, check=True, capture_output=True
+        [sys.executable, str(program), f"sweep={folder}"],
+        cwd=finished.folder,
+        check=True,
+        capture_output=True,
     )
     assert summary_of(folder) == before
 
@@ -303,7 +313,9 @@ def test_a_job_that_raises_fails_alone(sweeps: Sweeps) -> None:
 def test_bad_values_are_refused_before_anything_is_trained(sweeps: Sweeps) -> None:
     """Each problem once, with the jobs that have it, by what sets them apart."""
     _, err = sweeps.run("seed=1,2", "finder.smooth_f=0.05,1.5", "sweep_name=x", code=1)
-    assert err.startswith("jobs `seed=1 finder.smooth_f=1.5`, `seed=2 finder.smooth_f=1.5`: finder.smooth_f must")
+    assert err.startswith(
+        "jobs `seed=1 finder.smooth_f=1.5`, `seed=2 finder.smooth_f=1.5`: finder.smooth_f must"
+    )
     assert list(sweeps.folder.iterdir()) == []
 
 
@@ -366,7 +378,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_to_the_same_summary(tmp_path: Path
     for round_ in range(20):
         sweeps = Sweeps(tmp_path / str(round_))
         sweeps.folder.mkdir()
-        process = sweeps.start(*SEEDS, "sweep_name=x")
+        process = sweeps.start(*SEEDS, "sweep_name=x", PLAIN="1")
         # Moments are spread over what a sweep does: so many files are there, and then a little later.
         files = rng.randrange(0, 75)
         pause = rng.uniform(0, 0.1)
@@ -377,7 +389,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_to_the_same_summary(tmp_path: Path
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         stored = sweeps.entries()
-        sweeps.run(*SEEDS, "sweep_name=x")
+        sweeps.run(*SEEDS, "sweep_name=x", PLAIN="1")
         assert summary_of(sweeps.sweep()) == undisturbed
         assert {name: sweeps.entries()[name] for name in stored} == stored
         assert len(sweeps.entries()) == 3

@@ -149,7 +149,7 @@ def _run_names(members: Sequence[Member]) -> dict[str, str]:
     for member in members:
         firsts.setdefault(member.run, member)
     seeds = [_seeds(member) for member in firsts.values()]
-    names = [_seed_name(own, seeds) for own in seeds]
+    names = _seed_names(seeds)
     if len(set(names)) < len(names) or "" in names:
         names = _unique([member.label for member in firsts.values()])
     return dict(zip(firsts, names, strict=True))
@@ -170,12 +170,13 @@ def _seeds(member: Member) -> dict[str, int]:
     return {} if member.record is None else {name: use["seed"] for name, use in member.record.seeds.items()}
 
 
-def _seed_name(own: Mapping[str, int], all_seeds: Sequence[Mapping[str, int]]) -> str:
+def _seed_names(runs: Sequence[Mapping[str, int]]) -> list[str]:
     """Such as "seed 1" where all streams have one seed; else the streams whose seeds differ between runs."""
-    if all(len(set(seeds.values())) == 1 for seeds in all_seeds):
-        return f"seed {next(iter(own.values()))}"
-    differing = [name for name in own if len({seeds.get(name) for seeds in all_seeds}) > 1]
-    return ", ".join(f"{name} {own[name]}" for name in differing)
+    if all(len(set(seeds.values())) == 1 for seeds in runs):
+        return [f"seed {next(iter(seeds.values()))}" for seeds in runs]
+    streams = dict.fromkeys(stream for seeds in runs for stream in seeds)
+    differing = [stream for stream in streams if len({seeds.get(stream) for seeds in runs}) > 1]
+    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in runs]
 
 
 def _observation(member: Member) -> Observation:
