@@ -71,10 +71,12 @@ class TrainingFailed(RuntimeError):
 def explained(error: BaseException) -> bool:
     """Whether the message of an error says all that its reader needs: those of our own making do.
 
-    A ValueError is of our making when it was raised here, not in a library that we called.
+    A plain ValueError is of our making when it was raised here, not in a library that we called.
     """
+    if _is_ours(type(error).__module__):
+        return True
     if not isinstance(error, ValueError):
-        return _is_ours(type(error).__module__)
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
