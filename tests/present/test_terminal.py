@@ -292,10 +292,23 @@ def test_a_sweep_without_a_terminal_has_a_line_per_run(monkeypatch: pytest.Monke
         progress.run_done(failed=True)
         progress.run_done()
     assert file.getvalue().splitlines() == [
+        "0 of 3 runs done, 2 running, about 1 min left",
         "run seed=1 done (1 of 3), about 1 min left",
         "run failed (2 of 3), about 30 s left",
         "run done (3 of 3)",
     ]
+
+
+def test_the_time_left_is_told_as_soon_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal in a line of its own, once; the time that processes take to start is not counted."""
+    clock = [0.0]
+    monkeypatch.setattr(terminal.time, "perf_counter", lambda: clock[0])
+    file = io.StringIO()
+    with SweepProgress(3, 3000, console=Console(file=file, force_terminal=False)) as progress:
+        for second, steps in ((10.0, 0), (20.0, 30), (21.0, 60), (22.0, 190), (23.0, 240)):
+            clock[0] = second
+            progress.update(steps=steps, running=2)
+    assert file.getvalue().splitlines() == ["0 of 3 runs done, 2 running, about 35 s left"]
 
 
 def test_a_sweep_on_a_terminal_has_one_display() -> None:

@@ -42,6 +42,7 @@ StepReport = Callable[[int, float, "float | None"], None]
 MOST_RUNS = 10  # a table of more runs says less than their extremes
 MOST_FAILED = 20
 REFRESH_SECONDS = 0.15
+LEAST_SHARE = 0.05  # of all steps, before the time left is told in a line of its own
 _TEXT_WIDTH = 100  # longer lines read badly
 
 _LEVEL_COLOURS = {"tight": "green", "very normal": "green", "normal": "yellow", "too few runs": "yellow"}
@@ -538,7 +539,8 @@ class _RunBar:
 class SweepProgress:
     """One display for a whole sweep: done, running, failed, time left.
 
-    On a terminal a bar on standard error; elsewhere one line there for each run that ends. Use as a context.
+    On a terminal a bar on standard error; elsewhere one line there as soon as the time left can be told, and one
+    for each run that ends. Use as a context.
 
     Args:
         total_runs: runs to train.
@@ -561,6 +563,8 @@ class SweepProgress:
         self._jobs = "" if total_jobs is None else f" ({count(total_jobs, 'job')})"
         self._steps = self._done = self._failed = self._running = 0
         self._started = time.perf_counter()
+        self._share_at_start = 0.0
+        self._stepping = self._told = False
         self._due = 0.0
         self._progress: Progress | None = None
         if self._console.is_terminal and total_runs:
@@ -597,9 +601,22 @@ class SweepProgress:
         self._steps = self._steps if steps is None else steps
         self._running = self._running if running is None else running
         now = time.perf_counter()
+        if self._steps and not self._stepping:
+            self._stepping = True
+            if self._share() < LEAST_SHARE:  # until now processes were started, which says nothing on speed
+                self._started, self._share_at_start = now, self._share()
+        self._tell_early()
         if now >= self._due:
             self._due = now + REFRESH_SECONDS
             self._draw()
+
+    def _tell_early(self) -> None:
+        """One line where there is no terminal, as soon as the time left can be told."""
+        if self._progress is not None or self._told or not self._stepping:
+            return
+        if self._share() - self._share_at_start >= LEAST_SHARE and self._done + self._failed == 0:
+            self._told = True
+            self._console.print(Text(self.text()), soft_wrap=True)
 
     def run_done(self, label: str = "", *, failed: bool = False) -> None:
         """Tell that a run has ended."""
@@ -632,9 +649,10 @@ class SweepProgress:
 
     def _left_text(self) -> str:
         share = self._share()
-        if not 0 < share < 1:
+        seen = share - self._share_at_start
+        if not (seen > 0 and share < 1):
             return ""
-        left = (time.perf_counter() - self._started) * (1 - share) / share
+        left = (time.perf_counter() - self._started) * (1 - share) / seen
         return f", about {format_duration(left)} left"
 
     def _draw(self) -> None:
