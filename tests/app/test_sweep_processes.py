@@ -276,6 +276,21 @@ def test_what_was_damaged_is_done_again_in_its_place(sweeps: Sweeps) -> None:
     assert sweeps.trained() == [1, 1, 2, 2, 3, 3]
 
 
+def test_a_sweep_that_trains_is_served_again_without_torch(tmp_path: Path) -> None:
+    """The program itself, with a real model: the second time it imports no torch, and says the same."""
+    program = Path(__file__).parents[2] / "src" / "find_lr.py"
+    command = [str(program), *COMMON, "seed=1,2", "finder.smooth_f=0.05,0.15", "sweep_name=x"]
+    kept = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True, "timeout": DEADLINE}
+    first = subprocess.run([sys.executable, *command], **kept)  # type: ignore[call-overload]
+    again = subprocess.run([sys.executable, "-X", "importtime", *command], **kept)  # type: ignore[call-overload]
+    assert first.stdout.startswith("4 jobs, 2 trainings, 2 workers\n")
+    assert again.stdout.startswith("4 jobs, 0 trainings (4 jobs already finished)\n")
+    assert again.stdout.partition("\n")[2] == first.stdout.partition("\n")[2]
+    imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not {"torch", "torchvision"} & imported
+
+
 # ---- what goes wrong
 
 
