@@ -243,3 +243,15 @@ def test_every_code_has_been_seen() -> None:
         "minimum_at_edge",
         "noisy",
     }
+
+
+def test_advice_on_a_validation_curve_counts_training_steps() -> None:
+    """A curve with a point every 10 steps is advised ten times as many iterations as one with a point each step."""
+    curve = make_curve(typical, num_iter=100, noise=0.6)
+    numbers = [
+        advised(
+            next(f for f in diagnose(curve, steps_per_point=steps) if f.code is Code.NOISY), "finder.num_iter"
+        )
+        for steps in (1, 10)
+    ]
+    assert numbers[1] == pytest.approx(10 * numbers[0], abs=100)

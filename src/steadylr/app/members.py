@@ -350,7 +350,9 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 READING_KEYS = frozenset(Reread.__slots__)
-HOW_NOT_WHAT = frozenset({"data.root", "data.download", "data.workers", "data.pin_memory"})
+HOW_NOT_WHAT = frozenset(
+    {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
+)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -257,7 +257,7 @@ def _build_own(
 ) -> tuple[nn.Module, tuple[str, ...]]:
     build, sized = _OWN[name]
     check_kwargs(
-        kwargs, keyword_names(build, without={"num_classes", "in_channels", "image_size"}), key="model"
+        kwargs, keyword_names(build, without={"num_classes", "in_channels", "image_size"}), key="model.kwargs"
     )
     sizes = (image_size,) if sized else ()
     try:
@@ -292,7 +292,7 @@ def _build_from_zoo(
     taken = keyword_names(_model_class(name))
     filled = {"block", "layers", "inverted_residual_setting", "block_setting", "features", "cfg"}
     allowed = (taken | {"dropout"} if "mobilenet" in name else taken) - _SET_HERE - filled
-    check_kwargs(kwargs, allowed, key="model")
+    check_kwargs(kwargs, allowed, key="model.kwargs")
     arguments = dict(kwargs)
     published = weights is not None and _is_published(name, weights)
     if "image_size" in taken:
@@ -385,7 +385,9 @@ def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
 def _load_file(model: nn.Module, name: str, path: Path) -> tuple[str, ...]:
     key = f"model.weights={str(path)!r}"
     if not path.is_file():
-        published = [] if name in _OWN else ["DEFAULT", *_zoo().get_model_weights(name).__members__]
+        published = (
+            [] if name in _OWN else [*dict.fromkeys(["DEFAULT", *_zoo().get_model_weights(name).__members__])]
+        )
         also = f", nor one of torchvision's for {name} ({', '.join(published)})" if published else ""
         raise ValueError(f"{key} is not a file{also}")
     state = _read_state(path, key)

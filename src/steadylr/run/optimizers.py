@@ -65,7 +65,7 @@ def build_optimizer(
         )
     chosen = classes[name.lower()]
     allowed = keyword_names(chosen, without={"params", "lr", "weight_decay"})
-    check_kwargs(kwargs or {}, allowed, key="optimizer")
+    check_kwargs(kwargs or {}, allowed, key="optimizer.kwargs")
     _check_number("lr", lr, above_zero=True)
     _check_number("weight_decay", weight_decay)
     decays = "weight_decay" in keyword_names(chosen)
