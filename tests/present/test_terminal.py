@@ -305,10 +305,10 @@ def test_the_time_left_is_told_as_soon_as_it_can_be(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(terminal.time, "perf_counter", lambda: clock[0])
     file = io.StringIO()
     with SweepProgress(3, 3000, console=Console(file=file, force_terminal=False)) as progress:
-        for second, steps in ((10.0, 0), (20.0, 30), (21.0, 60), (22.0, 190), (23.0, 240)):
+        for second, steps in ((10.0, 0), (20.0, 30), (21.0, 60), (22.0, 190), (23.0, 400), (24.0, 500)):
             clock[0] = second
             progress.update(steps=steps, running=2)
-    assert file.getvalue().splitlines() == ["0 of 3 runs done, 2 running, about 35 s left"]
+    assert file.getvalue().splitlines() == ["0 of 3 runs done, 2 running, about 15 s left"]
 
 
 def test_a_sweep_on_a_terminal_has_one_display() -> None:

@@ -42,7 +42,10 @@ StepReport = Callable[[int, float, "float | None"], None]
 MOST_RUNS = 10  # a table of more runs says less than their extremes
 MOST_FAILED = 20
 REFRESH_SECONDS = 0.15
-LEAST_SHARE = 0.05  # of all steps, before the time left is told in a line of its own
+FIRST_SHARE = (
+    0.02  # of all steps, before which time says nothing on speed: processes start, first steps are slow
+)
+LEAST_SHARE = 0.1  # of all steps after that, before the time left is told in a line of its own
 _TEXT_WIDTH = 100  # longer lines read badly
 
 _LEVEL_COLOURS = {"tight": "green", "very normal": "green", "normal": "yellow", "too few runs": "yellow"}
@@ -601,9 +604,9 @@ class SweepProgress:
         self._steps = self._steps if steps is None else steps
         self._running = self._running if running is None else running
         now = time.perf_counter()
-        if self._steps and not self._stepping:
+        if not self._stepping and self._share() >= FIRST_SHARE:
             self._stepping = True
-            if self._share() < LEAST_SHARE:  # until now processes were started, which says nothing on speed
+            if self._share() < LEAST_SHARE:
                 self._started, self._share_at_start = now, self._share()
         self._tell_early()
         if now >= self._due:
