@@ -292,7 +292,6 @@ def test_a_sweep_without_a_terminal_has_a_line_per_run(monkeypatch: pytest.Monke
         progress.run_done(failed=True)
         progress.run_done()
     assert file.getvalue().splitlines() == [
-        "0 of 3 runs done, 2 running, about 1 min left",
         "run seed=1 done (1 of 3), about 1 min left",
         "run failed (2 of 3), about 30 s left",
         "run done (3 of 3)",

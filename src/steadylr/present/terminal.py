@@ -606,7 +606,7 @@ class SweepProgress:
         now = time.perf_counter()
         if not self._stepping and self._share() >= FIRST_SHARE:
             self._stepping = True
-            if self._share() < LEAST_SHARE:
+            if self._share() < LEAST_SHARE:  # else runs are so short that their ends tell enough
                 self._started, self._share_at_start = now, self._share()
         self._tell_early()
         if now >= self._due:
@@ -615,7 +615,7 @@ class SweepProgress:
 
     def _tell_early(self) -> None:
         """One line where there is no terminal, as soon as the time left can be told."""
-        if self._progress is not None or self._told or not self._stepping:
+        if self._progress is not None or self._told or not self._share_at_start:
             return
         if self._share() - self._share_at_start >= LEAST_SHARE and self._done + self._failed == 0:
             self._told = True
