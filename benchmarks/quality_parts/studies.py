@@ -104,7 +104,7 @@ def draw_settings(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             if key == "close":
                 ax.set_ylim(0, 1.03)
             else:
-                ax.set_yscale("log")
+                ax.set_ylim(bottom=1)
     axes[0][0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -179,9 +179,9 @@ def draw_uncertainty(rows: Sequence[Mapping[str, Any]], path: Path, *, bins: int
         predicted = [np.sqrt(np.mean([chosen[i]["predicted"] ** 2 for i in part])) for part in parts]
         seen = [np.sqrt(np.mean([chosen[i]["away"] ** 2 for i in part])) for part in parts]
         ax.plot(predicted, seen, marker="o", label=f"{num_iter} iterations, {len(chosen)} runs")
-    ax.axline((0.05, 0.05), (0.5, 0.5), color="0.6", linestyle=":", linewidth=1)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.axline((0, 0), slope=1, color="0.6", linestyle=":", linewidth=1)
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
     ax.set_xlabel("predicted standard deviation of log10 LR")
     ax.set_ylabel("seen between seeds")
     ax.legend(frameon=False)
