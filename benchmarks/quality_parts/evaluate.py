@@ -133,7 +133,8 @@ def score(
     lrs = {name: answers.lrs[name] for name in names}
     combined = {name: combine(lrs[name], together, rng) for name in names}
     regrets = {name: truths[name].at(combined[name]) for name in names}
-    spreads = [_spread(lrs[name]) for name in names]
+    spreads = np.array([_spread(lrs[name]) for name in names])
+    known = spreads[np.isfinite(spreads)]
     means = np.array([_summary(regrets[name]) for name in names])
     draws = np.array(
         [
@@ -156,8 +157,8 @@ def score(
         close=float(close),
         regret=float(regret),
         worst=max(float(values.max()) for values in regrets.values()),
-        spread=float(np.median(spreads)),
-        max_spread=float(np.max(spreads)),
+        spread=float(np.median(known)) if known.size else math.nan,
+        max_spread=float(np.max(known)) if known.size else math.nan,
         interval={key: (float(low[i]), float(high[i])) for i, key in enumerate(("hits", "close", "regret"))},
     )
 
@@ -242,14 +243,16 @@ def answers_of(
     return Answers(rule, num_iter, lrs)
 
 
-def oracle_answers(folder: Path, tasks: Mapping[str, int]) -> Answers:
-    """What a grid search over the same LRs chooses, each time with one of the independent truth seeds."""
-    lrs = {}
+def oracle_answers(folder: Path, tasks: Mapping[str, int]) -> list[Answers]:
+    """What a grid search over the same LRs chooses with independent seeds: with each one of them, and with all."""
+    one, three = {}, {}
     for name, steps in tasks.items():
         losses = read_truth(folder, name, steps, ORACLE_SEEDS)
         if losses is not None:
-            lrs[name] = np.array([GRID[int(np.argmin(row))] for row in losses])
-    return Answers("oracle", 0, lrs)
+            one[name] = np.array([GRID[int(np.argmin(row))] for row in losses])
+            three[name] = np.array([Regret.of(losses).best_lr])
+    number = len(ORACLE_SEEDS)
+    return [Answers("oracle, 1 seed", 0, one), Answers(f"oracle, {number} seeds", 0, three)]
 
 
 def peer_answers(

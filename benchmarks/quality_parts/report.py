@@ -93,7 +93,7 @@ def group_scores(
         all_answers += [answers_of(rule, function, curves, num_iter) for rule, function in functions.items()]
         for peer in PEER_NAMES:
             all_answers += peer_answers(folder, peer, num_iter, list(members), seeds)
-    all_answers.append(oracle_answers(folder, members))
+    all_answers += oracle_answers(folder, members)
     return [
         score(answers, truths, together=together, rng=rng)
         for answers in all_answers
@@ -123,7 +123,7 @@ def _document(
         "Regret of an LR: (loss there - best loss) / (loss at 1e-5 - best loss), in validation loss after a OneCycle "
         "training with that peak. Hit: at most 5%. Close: at most 1%. Worst: the worst run of all. Spread: max / min "
         "over seeds, median over tasks. No answer counts as regret 100%. In brackets: 95% bootstrap interval over "
-        "tasks and seeds. Oracle: the best LR of the grid by one independent training seed."
+        "tasks and seeds. Oracle: the best LR of the grid by independent training seeds, one or all three."
     )
     yield ""
     yield f"torch {version('torch')}, Python {platform.python_version()}, {platform.machine()}, CPU."

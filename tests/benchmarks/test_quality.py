@@ -283,7 +283,8 @@ def test_report_and_studies_of_a_tiny_cache(tmp_path: Path, capsys: pytest.Captu
     assert report(tmp_path, [task], out=tmp_path, seeds=5, seeds_aside=5, iterations=[100]) == 0
     text = capsys.readouterr().out
     assert "| bracket | 100 | 1, 5 |" in text
-    assert "| oracle | - | 1, 3 | 0% | 100% [100%, 100%] | 100%" in text
+    assert "| oracle, 1 seed | - | 1, 3 | 0% | 100% [100%, 100%] | 100%" in text
+    assert "| oracle, 3 seeds | - | 1, 1 | 0% | 100% [100%, 100%] | 100%" in text
     assert (tmp_path / "quality.md").read_text() == text
     steps = {task.name: task.steps}
     rows = studies.settings_study(tmp_path, steps, range(1, 6), [100])
