@@ -94,10 +94,11 @@ def group_scores(
         for peer in PEER_NAMES:
             all_answers += peer_answers(folder, peer, num_iter, list(members), seeds)
     all_answers += oracle_answers(folder, members)
+    # a mean over some of the tasks compares with nothing
+    all_answers = [answers for answers in all_answers if set(answers.lrs) == set(members)]
     return [
         score(answers, truths, together=together, rng=rng)
         for answers in all_answers
-        if answers.lrs
         for together in (1, 3, 5)
         if min(len(lrs) for lrs in answers.lrs.values()) >= together and (answers.num_iter or together == 1)
     ]
@@ -123,7 +124,8 @@ def _document(
         "Regret of an LR: (loss there - best loss) / (loss at 1e-5 - best loss), in validation loss after a OneCycle "
         "training with that peak. Hit: at most 5%. Close: at most 1%. Worst: the worst run of all. Spread: max / min "
         "over seeds, median over tasks. No answer counts as regret 100%. In brackets: 95% bootstrap interval over "
-        "tasks and seeds. Oracle: the best LR of the grid by independent training seeds, one or all three."
+        "tasks and seeds. Rows that lack a task are left out. "
+        "Oracle: the best LR of the grid by independent training seeds, one or all three."
     )
     yield ""
     yield f"torch {version('torch')}, Python {platform.python_version()}, {platform.machine()}, CPU."
