@@ -128,7 +128,12 @@ def test_every_classifier_of_torchvision_is_named() -> None:
     [
         ("resnet81", {}, UnknownModelError, r"model\.name='resnet81' is not known; did you mean resnet18"),
         ("Small-ResNet", {}, UnknownModelError, "did you mean small_resnet"),
-        ("mlp", {"kwargs": {"hiden": [3]}}, ValueError, r"model\.hiden is not known; did you mean hidden"),
+        (
+            "mlp",
+            {"kwargs": {"hiden": [3]}},
+            ValueError,
+            r"model\.kwargs\.hiden is not known; did you mean hidden",
+        ),
         ("mlp", {"kwargs": {"hidden": [0]}}, ValueError, "hidden must be layer widths of at least 1"),
         ("mlp", {"kwargs": {"dropout": 2.0}}, ValueError, "model.name=mlp refuses"),
         ("small_vit", {"kwargs": {"heads": 5}}, ValueError, "heads must divide dim=64; got 5"),
@@ -138,9 +143,9 @@ def test_every_classifier_of_torchvision_is_named() -> None:
             "resnet18",
             {"kwargs": {"zero_init": True}},
             ValueError,
-            r"model\.zero_init is not known; did you mean zero_init_res",
+            r"model\.kwargs\.zero_init is not known; did you mean zero_init_res",
         ),
-        ("resnet18", {"kwargs": {"num_classes": 3}}, ValueError, r"model\.num_classes is not known"),
+        ("resnet18", {"kwargs": {"num_classes": 3}}, ValueError, r"model\.kwargs\.num_classes is not known"),
         ("alexnet", {}, ValueError, r"model\.name=alexnet can't take images of data\.image_size=28"),
         ("vit_b_16", {}, ValueError, r"vit_b_16 can't be built with data\.image_size=28 .*indivisible"),
         (

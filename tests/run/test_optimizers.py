@@ -68,7 +68,11 @@ def test_frozen_parameters_are_left_out() -> None:
     [
         ("sdg", {}, r"optimizer\.name='sdg' is not known; did you mean sgd"),
         ("lbfgs", {}, r"optimizer\.name='lbfgs' is not known"),
-        ("sgd", {"kwargs": {"momentun": 0.9}}, r"optimizer\.momentun is not known; did you mean momentum"),
+        (
+            "sgd",
+            {"kwargs": {"momentun": 0.9}},
+            r"optimizer\.kwargs\.momentun is not known; did you mean momentum",
+        ),
         ("sgd", {"kwargs": {"nesterov": True}}, "optimizer.name=sgd refuses"),
         ("sgd", {"lr": 0.0}, r"optimizer\.lr must be finite and above 0; got 0.0"),
         ("sgd", {"weight_decay": -1.0}, r"optimizer\.weight_decay must be finite and at least 0"),
