@@ -20,13 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.app.config_folder import config_folder, group_options, groups
 from steadylr.app.schema import Config, Finder
 from steadylr.run.environment import probe_device
+from steadylr.run.names import did_you_mean
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
-
-MIN_POINTS = 10
-"""Points that must be left of a whole curve after the skips."""
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 MAX_NAME_LENGTH = 100
@@ -582,9 +580,7 @@ def _data_problems(config: Config) -> Iterator[str]:
 
     data = config.data
     if data.name not in DATASETS:
-        near = difflib.get_close_matches(data.name, DATASETS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(DATASETS)}"
-        yield f"data.name={data.name} is not known; {hint}"
+        yield f"data.name={data.name} is not known; {did_you_mean(data.name, DATASETS, count=1)}"
     elif data.name != "fashion_mnist_mini" and not (data.root or "").strip():
         yield f"data.root is needed for data.name={data.name}: give data.root=/path/to/images"
     if not data.mean or len(data.mean) != len(data.std):
@@ -628,12 +624,12 @@ def _finder_problems(config: Config) -> Iterator[str]:
         yield from _too_few_points(finder)
     rules = _rule_names()
     if finder.rule not in rules:
-        near = difflib.get_close_matches(finder.rule, rules, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(rules)}"
-        yield f"finder.rule={finder.rule} is not known; {hint}"
+        yield f"finder.rule={finder.rule} is not known; {did_you_mean(finder.rule, rules, count=1)}"
 
 
 def _too_few_points(finder: Finder) -> Iterator[str]:
+    from steadylr.core.landmarks import MIN_POINTS  # numpy comes with it
+
     points = math.ceil(finder.num_iter / max(1, finder.val_every))
     left = points - finder.skip_start - finder.skip_end
     if left >= MIN_POINTS:
