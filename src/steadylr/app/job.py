@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from steadylr.app.schema import Config
-    from steadylr.app.training import StepReport
+    from steadylr.present.terminal import StepReport
 
 log = logging.getLogger("steadylr")
 

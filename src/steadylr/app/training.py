@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -17,15 +17,13 @@ from steadylr.run.names import STREAMS
 
 if TYPE_CHECKING:
     from steadylr.app.schema import Config
+    from steadylr.present.terminal import StepReport
     from steadylr.store.curve_file import RunCurves
 
 ENGINE_VERSION = 1
 """Raised whenever the engine would draw other numbers or take other steps from the same config."""
 
 KEYED_PACKAGES = ("torch", "torchvision")
-
-StepReport = Callable[[int, float, "float | None"], None]
-"""(step, lr, newest loss or None): what a training tells while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
