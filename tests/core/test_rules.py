@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,40 +40,65 @@ def test_the_registry_holds_the_seven_rules() -> None:
     assert list(suggest_all(BY_HAND)) == list(RULES)
 
 
+def moved(low: float, num_iter: int) -> float:
+    """A low that was read off a ramp of 8 decades, where the default ramp of 1000 iterations would show it."""
+    return low * ((num_iter - 1) / 8 / 125) ** (2 / 3)
+
+
 def test_bracket_on_a_curve_read_by_hand() -> None:
-    """From 1 to 0 between 1e-4 and 1e-2: 90% at 10^-2.2. From 0 at 1 by 10 a decade: half at 10^0.05. Half of that."""
+    """From 1 to 0 between 1e-4 and 1e-2: 90% at 10^-2.2. From 0 at 1 by 10 a decade: 75% at 10^0.075."""
     found = suggest(BY_HAND, "bracket", reading=RAW)
-    assert found.low == within_a_step(10**-2.2)
-    assert found.high == within_a_step(10**0.05 / 2)
-    assert found.lr == within_a_step((10**-2.2 * 10**0.05 / 2) ** 0.5)
+    low, high = moved(10**-2.2, len(BY_HAND)), 10**0.075 / 4
+    assert found.low == within_a_step(low)
+    assert found.high == within_a_step(high)
+    assert found.lr == within_a_step(low ** (1 / 3) * high ** (2 / 3))
 
 
 def test_bracket_uses_the_last_lr_where_nothing_climbs() -> None:
     """edge is the end of the ramp then."""
     found = suggest(make_curve(sigmoid(steepest=1e-3, width=0.2)), "bracket", reading=RAW)
-    assert found.high == pytest.approx(5.0)
+    assert found.high == pytest.approx(10 / 4)
 
 
-def test_bracket_swaps_its_ends_where_the_edge_follows_at_once() -> None:
-    """low stays below high; the LR between them is what it was."""
-    curve = make_curve(lambda x: np.interp(x, [-7, -2, -1, -0.9], [1, 1, 0, 10]), num_iter=801)
+def test_bracket_keeps_low_below_high_where_the_edge_follows_at_once() -> None:
+    """low is high then, and so is the LR: never more than a quarter of the edge."""
+    curve = make_curve(lambda x: np.interp(x, [-7, -2, -1, -0.9], [1, 1, 0, 10]), num_iter=2001)
     found = suggest(curve, "bracket", reading=RAW)
-    assert found.low == within_a_step(10**-0.995 / 2)
-    assert found.high == within_a_step(10**-1.1)
+    assert found.high == within_a_step(10**-0.9925 / 4)
+    assert found.low == found.lr == found.high
 
 
-def test_bracket_finds_low_with_three_times_the_span() -> None:
-    """The span of low is 3 smooth_f, that of the edge is smooth_f."""
+@pytest.mark.parametrize("num_iter", [200, 500, 5000])
+def test_bracket_does_not_move_with_a_ramp_that_shows_the_descent_at_lower_lrs(num_iter: int) -> None:
+    """Where low falls as (steps per decade)^(-2/3), as it does on trainings, any ramp gives the same LR."""
+    shift = 2 / 3 * np.log10(1000 / num_iter)
+    curve = make_curve(
+        lambda x: np.interp(x, [-7, -4 + shift, -2 + shift, 0.0, 1.0], [1, 1, 0, 0, 10]), num_iter=num_iter
+    )
+    usual = suggest(make_curve(trapezium, num_iter=1000), "bracket", reading=RAW)
+    assert suggest(curve, "bracket", reading=RAW).lr == pytest.approx(usual.lr, rel=0.02 + 20 / num_iter)
+
+
+def test_bracket_counts_the_steps_between_the_points_of_a_validation_curve() -> None:
+    """A point every 10 steps of a ramp of 10 times the iterations: low is moved as on the whole ramp."""
+    points = make_curve(trapezium, num_iter=200)
+    sparse = suggest(replace(points, steps_per_point=10), "bracket", reading=RAW)
+    each = suggest(points, "bracket", reading=RAW)
+    assert sparse.low is not None
+    assert each.low is not None
+    assert sparse.low / each.low == pytest.approx(10 ** (2 / 3))
+
+
+def test_bracket_reads_both_ends_off_a_line_with_three_times_the_span() -> None:
+    """The same as reading with three times smooth_f by hand."""
     reading = Reading(smooth_f=0.1, skip_start=0, skip_end=0)
     found = suggest(BY_HAND, "bracket", reading=reading)
-    wide = suggest(BY_HAND, "bracket", reading=Reading(smooth_f=0.3, skip_start=0, skip_end=0))
-    line = find_landmarks(BY_HAND, Reading(smooth_f=0.3, skip_start=0, skip_end=0))
-    level = line.start - 0.9 * line.descent
-    assert found.low == pytest.approx(line.lr_at(int(np.argmax(line.line.loss <= level))))
-    assert found.low != wide.low
-    narrow = find_landmarks(BY_HAND, reading)
-    assert narrow.edge is not None
-    assert found.high == pytest.approx(narrow.lr_at(narrow.edge) / 2)
+    wide = Reading(smooth_f=0.3, skip_start=0, skip_end=0)
+    line = find_landmarks(BY_HAND, wide, climb=0.75)
+    reached = line.lr_at(int(np.argmax(line.line.loss <= line.start - 0.9 * line.descent)))
+    assert line.edge is not None
+    assert found.low == pytest.approx(moved(reached, len(BY_HAND)))
+    assert found.high == pytest.approx(line.lr_at(line.edge) / 4)
 
 
 @pytest.mark.parametrize(

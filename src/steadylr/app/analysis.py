@@ -104,5 +104,5 @@ def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0
             momentum=has_momentum(config.optimizer),
             lr_ratios=lr_ratios,
         )
-    findings = diagnose(curve, reading, steps_per_point=max(1, config.finder.val_every))
+    findings = diagnose(curve, reading)
     return Answer(reading, config.finder.rule, suggestions, findings, planned)

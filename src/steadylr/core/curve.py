@@ -37,15 +37,18 @@ class Curve:
         num_iter: points that the ramp was planned to have, at least n: a run that stopped early has fewer.
             Spans of smoothing are shares of this number, so that stopping early changes no span.
         stop: why the run ended.
+        steps_per_point: optimizer steps from one point to the next, at least 1; more for a validation curve.
 
     Raises:
-        ValueError: arrays of other shapes, an LR that is not positive or does not rise, num_iter below n.
+        ValueError: arrays of other shapes, an LR that is not positive or does not rise, num_iter below n,
+            steps_per_point below 1.
     """
 
     lr: FloatArray
     loss: FloatArray
     num_iter: int
     stop: Stop = Stop.COMPLETED
+    steps_per_point: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr", frozen_array(self.lr))
@@ -69,6 +72,8 @@ class Curve:
             raise ValueError(
                 f"num_iter must be at least the {self.lr.size} points given; got {self.num_iter}"
             )
+        if self.steps_per_point < 1:
+            raise ValueError(f"steps_per_point must be at least 1; got {self.steps_per_point}")
 
     def __len__(self) -> int:
         return int(self.lr.size)

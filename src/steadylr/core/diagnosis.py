@@ -48,9 +48,7 @@ _NO_DESCENT = {
 }
 
 
-def diagnose(
-    curve: Curve, reading: Reading | None = None, *, steps_per_point: int = 1
-) -> tuple[Finding, ...]:
+def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...]:
     """Say what is wrong with a curve; nothing for one that reads well.
 
     - no descent: too short, flat, not finite or climbing from the start; then nothing else is said.
@@ -62,13 +60,12 @@ def diagnose(
     Args:
         curve: the raw curve.
         reading: smoothing and skips; Reading() by default.
-        steps_per_point: training steps between two points, above 1 for a validation curve: the advice is in steps.
     """
     settings = Reading() if reading is None else reading
     found = find_landmarks(curve, settings)
     if found.outcome is not Outcome.FOUND:
         return (Finding(_NO_DESCENT[found.outcome], *why_nothing(found)),)
-    findings = (_at_edge(found), _never_diverged(found), _noisy(curve, settings, found, steps_per_point))
+    findings = (_at_edge(found), _never_diverged(found), _noisy(curve, settings, found))
     return tuple(finding for finding in findings if finding is not None)
 
 
@@ -94,14 +91,12 @@ def _never_diverged(found: Landmarks) -> Finding | None:
     return Finding(Code.NEVER_DIVERGED, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
 
 
-def _noisy(curve: Curve, reading: Reading, found: Landmarks, steps_per_point: int) -> Finding | None:
+def _noisy(curve: Curve, reading: Reading, found: Landmarks) -> Finding | None:
     share = found.error / found.judged_descent
     if share <= NOISE_SHARE:
         return None
     text = f"the noise of the losses makes the line uncertain by {share:.0%} of its descent"
-    ways = [
-        f"raise {' or '.join([*_more_points(curve, reading, share, steps_per_point), 'data.batch_size'])}"
-    ]
+    ways = [f"raise {' or '.join([*_more_points(curve, reading, share), 'data.batch_size'])}"]
     # Of a single loss's variance, how much a point of the line may keep
     enough = (NOISE_SHARE * found.judged_descent / found.noise) ** 2 / MARGIN
     smooth_f = _smooth_f_for(curve, reading, enough)
@@ -112,12 +107,12 @@ def _noisy(curve: Curve, reading: Reading, found: Landmarks, steps_per_point: in
     return Finding(Code.NOISY, text, ", or ".join(ways))
 
 
-def _more_points(curve: Curve, reading: Reading, share: float, steps_per_point: int) -> list[str]:
+def _more_points(curve: Curve, reading: Reading, share: float) -> list[str]:
     """More iterations, where a point of the line sees more losses then; their error falls with the square root."""
     sees_one = variance_share(reading.smooth_f * curve.num_iter) == 1
     if reading.smoother == "ema" or sees_one:
         return []
-    num_iter = steps_per_point * curve.num_iter * MARGIN * (share / NOISE_SHARE) ** 2
+    num_iter = curve.steps_per_point * curve.num_iter * MARGIN * (share / NOISE_SHARE) ** 2
     return [f"finder.num_iter to {math.ceil(num_iter / 10) * 10}"]
 
 

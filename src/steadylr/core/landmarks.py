@@ -21,7 +21,7 @@ END_SHARE = 0.1  # of the points, whose median tells whether the loss ended abov
 CAP = 0.5  # in descents above the start: higher losses count as this high, so that none drowns the smoothing
 CAP_NOISE = 3.0  # in noises above the start, at least: a cap within the noise would pull the line down
 CLIMB = 0.5  # share of the descent that the loss has to climb back for the edge
-NOISE_LIMIT = 5.0  # standard errors that a descent or a climb must measure to be one
+NOISE_LIMIT = 4.5  # standard errors that a descent or a climb must measure: pure noise does in 1 of 100 runs
 # Of num_iter: the span at which a descent is judged. It is fixed, so that a curve is flat or not however it is read
 JUDGED_SHARE = 0.15
 _SECOND_DIFFERENCE = 0.6745 * 6**0.5  # median |y - 2y' + y''| of independent normals, in standard deviations
@@ -45,8 +45,8 @@ class Landmarks:
         minimum: index of the lowest point after them: a minimum within the start would make a descent of a
             climb.
         edge: index of the first point after the minimum at which the line has climbed back over half of the
-            descent, or the last point read where that happens later or the run stopped before; None where it
-            never does.
+            descent (or the share that was asked for), or the last point read where that happens later or the run
+            stopped before; None where it never does.
         noise: standard deviation of a single loss about the line.
         error: standard error of a point of the line.
         judged_descent: how far the line falls at the fixed span by which the outcome is judged.
@@ -77,7 +77,9 @@ class Landmarks:
 
 
 @lru_cache(maxsize=16)  # every rule and the diagnosis ask for the same two lines
-def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) -> Landmarks:
+def find_landmarks(
+    curve: Curve, reading: Reading, *, span_factor: float = 1.0, climb: float = CLIMB
+) -> Landmarks:
     """Find what stands out on a curve.
 
     The losses are capped at start + 0.5 (start - min) before they are smoothed, so that a divergence does not
@@ -85,7 +87,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
     its own start. All of it is differences: shifting or scaling the losses moves nothing.
 
     Whether there is a descent does not depend on the smoothing settings: at the fixed span of 0.15 num_iter it
-    measures more than 5 standard errors of the difference between two points of that line (and more than a
+    measures more than 4.5 standard errors of the difference between two points of that line (and more than a
     float32 resolves). A curve without one diverged at the start if it climbs as much within a factor of 100 of its
     first LR, and is flat otherwise.
 
@@ -93,6 +95,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
         curve: the raw curve.
         reading: smoothing and skips.
         span_factor: multiplies the span of the smoothing.
+        climb: share of the descent that the line has to climb back for the edge, in (0, 1].
     """
     lr, loss = finite_part(curve)
     log10_lr = np.log10(lr)
@@ -128,7 +131,7 @@ def find_landmarks(curve: Curve, reading: Reading, *, span_factor: float = 1.0) 
         start,
         num_start,
         minimum,
-        _edge(curve, line.loss[:last], start, minimum),
+        _edge(curve, line.loss[:last], start, minimum, climb),
         noise,
         noise * _error_share(curve, reading, span_factor),
         judged_descent,
@@ -165,14 +168,14 @@ def _cap_and_noise(
     return start + max(CAP * (start - float(line[minimum])), CAP_NOISE * noise), noise
 
 
-def _edge(curve: Curve, line: FloatArray, start: float, minimum: int) -> int | None:
+def _edge(curve: Curve, line: FloatArray, start: float, minimum: int, climb: float) -> int | None:
     """Where the line climbs back; line ends with the last point that is read."""
-    half_way = start - CLIMB * (start - float(line[minimum]))
-    climbed = np.flatnonzero(line[minimum:] > half_way)
+    level = start - (1 - climb) * (start - float(line[minimum]))
+    climbed = np.flatnonzero(line[minimum:] > level)
     if climbed.size:
         return minimum + int(climbed[0])
     later = curve.loss[line.size :]
-    climbs_later = _broke_off(curve) or (later.size > 0 and float(np.median(later)) > half_way)
+    climbs_later = _broke_off(curve) or (later.size > 0 and float(np.median(later)) > level)
     return line.size - 1 if climbs_later else None
 
 

@@ -6,7 +6,6 @@ where there is nothing to read.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -74,38 +73,46 @@ def suggest_all(curve: Curve, *, reading: Reading | None = None) -> dict[str, Su
     return {rule: suggest(curve, rule, reading=reading) for rule in RULES}
 
 
-LOW_SHARE = 0.9  # of the descent, reached at `low`
-WIDE = 3.0  # times smooth_f: the span that finds `low`
-EDGE_FACTOR = 2.0  # Smith 2015: the best LR is usually within a factor of two of the largest that converges
+# The constants of bracket, chosen on the tuning tasks of benchmarks/quality.py
+LOW_SHARE = 0.9  # of the descent, reached at low
+CLIMB_SHARE = 0.75  # of the descent, climbed back at edge
+WIDE = 3.0  # times smooth_f: the span of the line on which both are found
+USUAL_STEPS = 125.0  # steps per decade of LR of the default ramp: 1000 from 1e-7 to 10
+DRIFT = 2 / 3  # low falls as (steps per decade)^(-2 / 3)
+EDGE_FACTOR = 4.0
+HIGH_WEIGHT = 2 / 3  # of log high in log lr
 _SLIDE_POINTS = 15
 _SLIDE_THRESHOLD = 0.005
 
 
 def bracket(curve: Curve, reading: Reading) -> Suggestion:
-    """Between where the descent is nearly done and where the loss climbs again.
+    """Between where the descent is done and where the loss has climbed again, nearer to the latter.
 
-        low  = first LR at which 90% of the descent from start to minimum is reached (span 3 smooth_f)
-        edge = first LR after the minimum at which the loss has climbed back over half of the descent (span
-               smooth_f), or the last LR
-        high = edge / 2,  lr = sqrt(low * high)
+        low  = first LR at which 90% of the descent from start to minimum is reached, times (k / 125)^(2/3)
+        edge = first LR after the minimum at which the loss has climbed back over 75% of the descent, or the last LR
+        high = edge / 4,  lr = low^(1/3) high^(2/3)
 
-    low and high change places where the edge follows within a factor of two; lr stays between them.
+    Both are read off a line of span 3 smooth_f. k is the number of steps in which the ramp multiplies the LR by ten,
+    where low was found: a ramp with more steps a decade has done the same descent at lower LRs, though the LRs that
+    are good for a training are the same. The factor moves low to where the default ramp would show it, with 125
+    steps a decade. low is at most high.
 
-    Reference: this project; the factor of two is L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
+    Reference: this project. That the best LR lies a small factor below the largest that converges: L. N. Smith,
+    https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
-    found = find_landmarks(curve, reading)
-    wide = find_landmarks(curve, reading, span_factor=WIDE)
+    found = find_landmarks(curve, reading, span_factor=WIDE, climb=CLIMB_SHARE)
     nothing = nothing_to_read("bracket", found)
     if nothing is not None:
         return nothing
-    reached = wide.line.loss[wide.first : wide.last] <= wide.start - LOW_SHARE * wide.descent
-    low = wide.lr_at(wide.first + int(np.argmax(reached)))
+    reached = found.line.loss[found.first : found.last] <= found.start - LOW_SHARE * found.descent
+    index = found.first + int(np.argmax(reached))
     edge = found.lr_at(found.last - 1 if found.edge is None else found.edge)
     high = edge / EDGE_FACTOR
-    low, high = min(low, high), max(low, high)
+    low = min(high, found.lr_at(index) * (_steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
     where = "the last LR" if found.edge is None else "the climb"
-    reason = f"between 90% of the descent and half of {where}"
-    return Suggestion("bracket", Outcome.FOUND, reason, lr=math.sqrt(low * high), low=low, high=high)
+    reason = f"between {LOW_SHARE:.0%} of the descent and a quarter of {where}"
+    lr = low ** (1 - HIGH_WEIGHT) * high**HIGH_WEIGHT
+    return Suggestion("bracket", Outcome.FOUND, reason, lr=min(max(lr, low), high), low=low, high=high)
 
 
 def steepest(curve: Curve, reading: Reading) -> Suggestion:
@@ -232,6 +239,13 @@ def why_nothing(found: Landmarks) -> tuple[str, str]:
         "the loss never fell beyond its noise",
         f"raise finder.end_lr by a factor of 10 or more, and {learns}",
     )
+
+
+def _steps_per_decade(curve: Curve, index: int) -> float:
+    """Optimizer steps in which the ramp multiplies the LR by ten, at a point of the curve."""
+    before, after = max(0, index - 1), min(len(curve) - 1, index + 1)
+    decades = float(np.log10(curve.lr[after] / curve.lr[before]))
+    return (after - before) * curve.steps_per_point / decades
 
 
 def _found(rule: str, lr: float, reason: str) -> Suggestion:

@@ -130,7 +130,7 @@ def range_test(
     lrs = ramp.lrs()[: len(losses)]
     return RangeTest(
         curve=Curve(lrs, np.asarray(losses), ramp.num_iter, stop),
-        validation=_validation_curve(points, lrs, _points_planned(ramp.num_iter, val_every), stop),
+        validation=_validation_curve(points, lrs, ramp.num_iter, val_every, stop),
         group_lrs=frozen_array(lrs[:, None] * np.asarray(ratios)),
         seconds=seconds,
         noise_used=noise_used,
@@ -364,14 +364,17 @@ def _points_planned(num_iter: int, val_every: int) -> int:
     return math.ceil(num_iter / val_every) if val_every else 0
 
 
-def _validation_curve(points: _Points, lrs: FloatArray, num_iter: int, stop: Stop) -> Curve | None:
+def _validation_curve(
+    points: _Points, lrs: FloatArray, num_iter: int, val_every: int, stop: Stop
+) -> Curve | None:
     """The points before the step at which the run stopped: how late that was noticed leaves no trace."""
     last = len(lrs) - (0 if stop is Stop.COMPLETED else 1)
     kept = [(step, float(loss)) for step, loss in points if step < last]
     if not kept:
         return None
     steps, losses = zip(*kept, strict=True)
-    return Curve(lrs[list(steps)], np.asarray(losses), num_iter, stop)
+    planned = _points_planned(num_iter, val_every)
+    return Curve(lrs[list(steps)], np.asarray(losses), planned, stop, steps_per_point=val_every)
 
 
 # ---- reading losses without waiting for the device

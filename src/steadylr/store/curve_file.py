@@ -7,7 +7,7 @@ import io
 import math
 import os
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,9 @@ def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
     curve = _curve(members, "", header)
     held_out = None if validation is None else _curve(members, "validation_", validation)
     group_lrs = members.floats("group_lrs")
+    if held_out is not None and len(held_out) > 1:
+        first, second = np.searchsorted(curve.lr, held_out.lr[:2]).tolist()
+        held_out = replace(held_out, steps_per_point=max(1, second - first))
     try:
         return RunCurves(curve, held_out, group_lrs, _field(path, header, "meta", dict))
     except ValueError as error:
