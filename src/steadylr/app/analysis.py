@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from steadylr.core.certainty import log10_std
 from steadylr.core.diagnosis import Finding, diagnose
 from steadylr.core.onecycle import Plan, plan
-from steadylr.core.rules import suggest_all
+from steadylr.core.rules import DEFAULT_RULE, suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
 
@@ -93,6 +94,9 @@ def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0
     """Read one curve with every rule; the plan follows from the rule that the config picked."""
     reading = reading_of(config.finder)
     suggestions = suggest_all(curve, reading=reading)
+    suggestions[DEFAULT_RULE] = replace(
+        suggestions[DEFAULT_RULE], log10_std=log10_std(curve, reading=reading)
+    )
     headline = suggestions[config.finder.rule]
     planned = None
     if headline.lr is not None:

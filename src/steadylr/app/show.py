@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steadylr.core.certainty import factor_95
 from steadylr.present.numbers import format_lr
 from steadylr.present.terminal import (
     FailedRow,
@@ -66,8 +67,16 @@ def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
     """Where an LR came from, and how one learns how far it can be trusted."""
     if run.from_store:
         yield "This run came from the store: nothing was trained (store.enabled=false would)."
-    if answer.headline.lr is not None:
+    if answer.headline.lr is None:
+        return
+    std = answer.headline.log10_std
+    if std is None:
         yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
+    else:
+        yield (
+            f"By this one curve the mean over seeds lies within a factor of {factor_95(std):.2g} (19 of 20 runs); "
+            f"to see it add {SEVERAL_RUNS}"
+        )
 
 
 def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:

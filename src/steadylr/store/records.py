@@ -313,7 +313,7 @@ class _Fields:
         return f"{self._where}.{name}" if self._where else name
 
 
-_SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high")
+_SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high", "log10_std")
 
 
 def _versioned(source: str | os.PathLike[str], content: object, names: Iterable[str]) -> _Fields:
@@ -369,14 +369,14 @@ def _suggestion(rule: str, found: _Fields) -> Suggestion:
     outcome = found.text("outcome")
     if outcome not in {known.value for known in Outcome}:
         found.refuse("outcome", f"must be one of {[known.value for known in Outcome]}")
-    lr, low, high = (found.optional(name, found.positive) for name in ("lr", "low", "high"))
+    lr, low, high, std = (found.optional(name, found.positive) for name in _SUGGESTION_FIELDS[2:])
     if (lr is not None) != (outcome == Outcome.FOUND.value):
         found.refuse("lr", f"must be a number with the outcome {Outcome.FOUND.value!r} and null with others")
     if low is not None and (lr is None or low > lr):
         found.refuse("low", f"must not be above the lr {lr!r}")
     if high is not None and (lr is None or high < lr):
         found.refuse("high", f"must not be below the lr {lr!r}")
-    return Suggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high)
+    return Suggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high, std)
 
 
 def _suggestion_json(found: Suggestion) -> dict[str, Any]:
