@@ -19,12 +19,22 @@ from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
 from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
+from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
 from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.records import RECORD_FILE, STATUS_FILE, RunRecord, read_record, read_status
+from steadylr.store.records import (
+    RECORD_FILE,
+    STATUS_FILE,
+    RunRecord,
+    read_record,
+    read_status,
+    read_stopping,
+)
 
 IntArray = npt.NDArray[np.int64]
+Seeds = tuple[tuple[str, int], ...]
+"""The seeds of a run, by stream, in the order of the streams' names."""
 
 VALUE_RULE = "given"
 """The rule's name of a number that somebody brought along: no curve, no rule."""
@@ -72,26 +82,46 @@ class Member:
     @property
     def kind_key(self) -> str:
         """The kind as text: equal for members of one kind."""
-        return repr(sorted(self.kind.items(), key=lambda item: item[0]))
+        return kind_text(self.kind)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds of the run; empty where there is no record."""
+        return () if self.record is None else seeds_of(self.record.config)
 
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A job that left no suggestion because it failed."""
+    """A job that left no suggestion because it failed.
+
+    Args:
+        label: what people call it.
+        overrides: the job's command line.
+        status: "failed" or "interrupted".
+        reason: what went wrong.
+        kind_key: of the run, as Member.kind_key; empty where it ended before that was known.
+        seeds: of the run, by stream; empty likewise.
+    """
 
     label: str
     overrides: tuple[str, ...]
     status: str
     reason: str
+    kind_key: str = ""
+    seeds: Seeds = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """All that takes part, all that failed, and the files that could not be read."""
+    """All that takes part, all that failed, the files that could not be read, and what decided how many runs there are.
+
+    stopping is None where the number of runs was settled beforehand.
+    """
 
     members: tuple[Member, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     problems: tuple[str, ...] = ()
+    stopping: StoppingRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +167,11 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         )
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    return _latest(joined(_not_made_good(jobs, gathered)))
+    found = _latest(joined(_not_made_good(jobs, gathered)))
+    try:
+        return replace(found, stopping=read_stopping(folder))
+    except (DamagedFile, NewerSchema) as error:
+        return replace(found, problems=(*found.problems, str(error)))
 
 
 def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Members]:
@@ -209,7 +243,8 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
         status = read_status(folder)
         if status.status in ("failed", "interrupted"):
             reason = status.error or status.status
-            return Members(failed=(FailedJob(label, tuple(status.overrides), status.status, reason),))
+            failed = FailedJob(label, tuple(status.overrides), status.status, reason)
+            return Members(failed=(_of_its_kind(failed, status.config),))
         record = read_record(folder)
         curves = load_run_curves(folder / CURVE_FILE)
     except FileNotFoundError as error:
@@ -226,6 +261,15 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
     except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
         problem = f"its config can't be used here ({type(error).__name__}: {error})"
         return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
+
+
+def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
+    """The same job with what its config says of its run; unchanged where there is none, or of another version."""
+    if config is None:
+        return job
+    with suppress(KeyError, TypeError, AttributeError):
+        return replace(job, kind_key=kind_text(kind_of(config)), seeds=seeds_of(config))
+    return job
 
 
 def key_of(folder: Path) -> str:
@@ -279,11 +323,12 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
 
 
 def joined(parts: Sequence[Members]) -> Members:
-    """All parts as one."""
+    """All parts as one; of several stopping rules the first, as all ask for the same interval."""
     return Members(
         tuple(member for part in parts for member in part.members),
         tuple(job for part in parts for job in part.failed),
         tuple(problem for part in parts for problem in part.problems),
+        next((part.stopping for part in parts if part.stopping is not None), None),
     )
 
 
@@ -347,6 +392,23 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     parts["device"] = {"precision": config["device"]["precision"]}
     left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
     return {key: value for key, value in _flat(parts).items() if key not in left_out}
+
+
+def kind_text(kind: Mapping[str, Any]) -> str:
+    """A kind as text: equal for runs of one kind."""
+    return repr(sorted(kind.items(), key=lambda item: item[0]))
+
+
+def seeds_of(config: Mapping[str, Any]) -> Seeds:
+    """The seeds that a config gives to the random streams."""
+    return tuple(sorted((str(name), int(seed)) for name, seed in config["seeds"].items()))
+
+
+def lost_runs(found: Members, kind_key: str) -> int:
+    """How many runs of a kind failed, so that no job has an answer of theirs."""
+    answered = {member.seeds for member in found.members if member.kind_key == kind_key}
+    failed = {job.seeds for job in found.failed if job.kind_key == kind_key and job.status == "failed"}
+    return len(failed - answered)
 
 
 READING_KEYS = frozenset(Reread.__slots__)

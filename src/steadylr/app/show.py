@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.core.certainty import factor_95
+from steadylr.core.stopping import State
 from steadylr.present.numbers import format_lr
 from steadylr.present.terminal import (
     FailedRow,
@@ -122,6 +123,7 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
             f"These runs train {len(answer.kinds)} different things, so their LRs are not averaged; "
             "consensus.mix=true would"
         )
+    notes += _to_go_on(answer, folder)
     return SweepView(
         kinds=tuple(_kind_view(kind) for kind in answer.kinds),
         failed=tuple(FailedRow(job.label, job.reason, job.overrides) for job in answer.failed),
@@ -131,6 +133,19 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
     )
 
 
+MOST_FURTHER_RUNS = 50  # no command is given for more: the verdict says to find out first why runs differ
+
+
+def _to_go_on(answer: SweepAnswer, folder: Path) -> list[str]:
+    """How to go on where a sweep has run out of runs before it was stable."""
+    gave_up = [k for k in answer.kinds if k.decision is not None and k.decision.state is State.MAX_RUNS]
+    needed = max((kind.consensus.headline.runs_needed or 0 for kind in gave_up), default=0)
+    if not 0 < needed <= MOST_FURTHER_RUNS:
+        return []
+    runs = max(kind.decision.num_runs for kind in gave_up if kind.decision is not None) + needed
+    return [f"To go on: the same command with sweep_name='{folder.name}' hydra.sweeper.max_runs={runs}"]
+
+
 def _kind_view(kind: KindAnswer) -> KindView:
     return KindView(
         title=kind_title(kind),
@@ -138,6 +153,7 @@ def _kind_view(kind: KindAnswer) -> KindView:
         consensus=kind.consensus,
         verdict=kind.verdict,
         plan=kind.plan,
+        stopping="" if kind.decision is None else kind.decision.text,
     )
 
 

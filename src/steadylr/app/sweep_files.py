@@ -59,7 +59,8 @@ def written_files(answer: SweepAnswer) -> list[str]:
 def inputs_digest(found: Members, settings: dict[str, Any], version: str) -> str:
     """Equal when an aggregate would come out the same: what takes part, the settings, the program's version."""
     digest = hashlib.sha256()
-    digest.update(json_text([version, settings], indent=None, sort_keys=True).encode())
+    stopping = None if found.stopping is None else asdict(found.stopping)
+    digest.update(json_text([version, settings, stopping], indent=None, sort_keys=True).encode())
     for member in found.members:
         digest.update(json_text(_facts(member), indent=None, sort_keys=True).encode())
     others = [[asdict(job) for job in found.failed], list(found.problems)]
@@ -118,7 +119,10 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
         "inputs": digest,
         "settings": settings,
         "kinds": [_kind(kind) for kind in answer.kinds],
-        "failed": [asdict(job) for job in answer.failed],
+        "failed": [
+            {name: getattr(job, name) for name in ("label", "overrides", "status", "reason")}
+            for job in answer.failed
+        ],
         "problems": list(answer.problems),
         "files": written_files(answer),
     }
@@ -138,6 +142,9 @@ def _kind(kind: KindAnswer) -> dict[str, Any]:
         "verdict": {**asdict(kind.verdict), "level": kind.verdict.level.value},
         "odd_runs": {name: {"distance": odd.distance, "limit": odd.limit} for name, odd in kind.odd.items()},
         "plan": None if kind.plan is None else kind.plan.as_dict(),
+        "stopping": None
+        if kind.decision is None
+        else {**asdict(kind.decision), "state": kind.decision.state.value},
     }
 
 

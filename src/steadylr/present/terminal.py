@@ -108,6 +108,7 @@ class KindView:
         consensus: over the runs, and in each group.
         verdict: how far it may be trusted.
         plan: the plan, or None without an answer.
+        stopping: whether it is stable, where that decides how many runs there are.
     """
 
     title: str
@@ -115,6 +116,7 @@ class KindView:
     consensus: SweepConsensus
     verdict: Verdict
     plan: Plan | None = None
+    stopping: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,8 @@ def _kind_lines(kind: KindView, console: Console) -> Iterator[_Line]:
     yield from _group_lines(kind.consensus, console)
     yield from _heading("Consensus")
     yield from _consensus_lines(kind.consensus.headline, console)
+    if kind.stopping:
+        yield _Line(f"  {kind.stopping}")
     yield from _heading("Verdict")
     yield _Line(f"  {kind.verdict.summary}", f"bold {_LEVEL_COLOURS.get(kind.verdict.level.value, 'red')}")
     for advice in kind.verdict.advice:
@@ -442,7 +446,8 @@ def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
 
 def _interval_text(found: Consensus) -> str:
     if found.interval is not None:
-        return f"95% interval {format_lr_range(*found.interval)}"
+        looks = ", corrected for looking repeatedly" if found.corrected else ""
+        return f"95% interval {format_lr_range(*found.interval)}{looks}"
     return "no interval below 3 runs"
 
 
