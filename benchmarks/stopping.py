@@ -66,7 +66,8 @@ def sequence(runs: int) -> float:
     """A 95% confidence sequence, valid for every stopping rule: a t test with normal prior N(0, g) on the effect.
 
     The Bayes factor sqrt(1 / (1 + n g)) ((1 + t^2 / v) / (1 + t^2 / (v (1 + n g))))^(n/2), v = n - 1, is a test
-    martingale for scale-invariant data (after Lai 1976 by Wang and Ramdas 2024, arXiv 2310.03722); it is inverted here for t.
+    martingale for scale-invariant data (after Lai 1976 by Wang and Ramdas 2024, arXiv 2310.03722); it is inverted here
+    for t.
     """
     g, v = 2.0, runs - 1
     power = (math.sqrt(1 + runs * g) / 0.05) ** (2 / runs)
