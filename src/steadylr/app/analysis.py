@@ -51,6 +51,8 @@ def has_momentum(optimizer: Optimizer) -> bool:
 
     torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
     """
+    if optimizer._target_ is not None:
+        return False
     if optimizer.name.lower() in ("sgd", "rmsprop"):
         return bool(optimizer.kwargs.get("momentum"))
     return "adam" in optimizer.name.lower()

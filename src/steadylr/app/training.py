@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steadylr.app.checks import BadInput, training_config
+from steadylr.app.own_config import own_code_of
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
@@ -48,6 +49,7 @@ def describe_training(config: Config, *, threads: int) -> Training:
 
     Raises:
         DataError: the data isn't where the config says.
+        OwnCodeError: the user's own code isn't.
     """
     versions = package_versions()
     shape = {
@@ -59,12 +61,16 @@ def describe_training(config: Config, *, threads: int) -> Training:
         "versions": {name: versions.get(name) for name in KEYED_PACKAGES},
         "engine": ENGINE_VERSION,
     }
+    if (own_code := own_code_of(config)) is not None:
+        shape["own_code"] = own_code
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
 
 
 def _fingerprint(config: Config) -> str:
     """What data a config trains on. Data that are to be downloaded are, since before that nothing identifies them."""
     data = config.data
+    if data._target_ is not None:
+        return "own code"  # which is identified with the rest of it
     found = _known_fingerprint(data.name, data.root)
     if not data.download or not found.startswith(NOT_DOWNLOADED):
         return found
