@@ -15,7 +15,9 @@ class Signals(Dataset):
         self.label = torch.randint(0, 3, (size,), generator=generator)
         self.period = 8 + 24 * torch.rand(size, generator=generator)
         phase = torch.arange(length) / self.period[:, None] + torch.rand(size, 1, generator=generator)
-        waves = torch.stack([(2 * math.pi * phase).sin(), (2 * math.pi * phase).sin().sign(), 2 * phase.frac() - 1])
+        waves = torch.stack(
+            [(2 * math.pi * phase).sin(), (2 * math.pi * phase).sin().sign(), 2 * phase.frac() - 1]
+        )
         clean = waves[self.label, torch.arange(size)]
         self.signal = (clean + noise * torch.randn(size, length, generator=generator)).unsqueeze(1)
 
@@ -23,7 +25,9 @@ class Signals(Dataset):
         return len(self.label)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        shift = int(torch.randint(0, self.signal.shape[-1], ()))  # augmentation: drawn from steadylr's augment stream
+        shift = int(
+            torch.randint(0, self.signal.shape[-1], ())
+        )  # augmentation: drawn from steadylr's augment stream
         signal = self.signal[index].roll(shift, dims=-1)
         return {"signal": signal, "period": self.period[index], "label": self.label[index]}
 

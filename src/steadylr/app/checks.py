@@ -18,10 +18,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.config_folder import config_folder, group_options, groups
-from steadylr.app.own_config import is_open, own_problems, with_own_code
+from steadylr.app.own_config import is_open, own_problems, with_own_code, with_stand_ins
 from steadylr.app.schema import OWN_GROUPS, Config, Finder
 from steadylr.run.environment import probe_device
 from steadylr.run.names import did_you_mean
+from steadylr.run.optimizer_facts import optimizer_doubt
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -427,10 +428,11 @@ def check_config(cfg: DictConfig) -> Config:
         BadInput: unknown keys, missing values, wrong types, or values outside their range.
     """
     try:
+        cfg = with_stand_ins(cfg)
         given = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
         given.pop("hydra", None)
         asked = {key for key in OmegaConf.missing_keys(cfg) if key in _all_keys(Config)}
-        asked -= set(with_own_code(given))
+        with_own_code(given)
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
@@ -621,6 +623,14 @@ def _data_problems(config: Config) -> Iterator[str]:
 
 
 def _optimizer_problems(config: Config) -> Iterator[str]:
+    from steadylr.run.optimizer_facts import EXTRA, REFUSED, missing_package
+
+    name = config.optimizer.name
+    if config.optimizer._target_ is None:
+        if name.lower() in REFUSED:
+            yield f"optimizer.name={name} can't be ramped: {REFUSED[name.lower()]}"
+        if (package := missing_package(name)) is not None:
+            yield f"optimizer.name={name} needs {package}: pip install 'steadylr[{EXTRA}]'"
     for position, group in enumerate(config.optimizer.groups):
         key = f"optimizer.groups.{position}"
         if not group.pattern:
@@ -711,6 +721,10 @@ def doubts(config: Config) -> list[str]:
             "model.freeze=true without model.weights freezes random weights: only the last layer learns, "
             "on random features; give model.weights, or leave model.freeze out"
         )
+    optimizer = config.optimizer
+    called = optimizer.name if optimizer._target_ is None else optimizer._target_.rpartition(".")[2]
+    if (doubt := optimizer_doubt(called)) is not None:
+        found.append(doubt)
     return found
 
 

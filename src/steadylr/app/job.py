@@ -92,7 +92,8 @@ def as_failure(error: Exception) -> TrainingFailed:
     if isinstance(error, TrainingFailed):
         return error
     if explained(error):
-        details = traceback.format_exception(error) if getattr(error, "show_traceback", False) else ()
+        in_user_code = getattr(error, "show_traceback", False) and error.__cause__ is not None
+        details = traceback.format_exception(error) if in_user_code else ()
         return TrainingFailed(str(error), "".join(details))
     message = f"{type(error).__name__}: {error}"
     return TrainingFailed(message, "".join(traceback.format_exception(error)))

@@ -342,7 +342,9 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
     of images counts, as nothing else says which images they are.
     """
-    parts = {name: config[name] for name in ("model", "data", "augmentation", "optimizer", "loss")}
+    parts = {
+        name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
+    }
     parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
     parts["device"] = {"precision": config["device"]["precision"]}
     parts["own_code"] = config.get("own_code") or {}
@@ -356,6 +358,13 @@ READING_KEYS = frozenset(Reread.__slots__)
 HOW_NOT_WHAT = frozenset(
     {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
 )
+
+
+def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as its YAML has it: the arguments of the user's own code stand beside its _target_."""
+    if not part.get("_target_"):
+        return dict(part)
+    return {name: value for name, value in part.items() if name != "kwargs"} | dict(part["kwargs"])
 
 
 def _is_unset(key: str, value: Any) -> bool:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
 
 from steadylr.app.schema import OWN_GROUPS, Config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 TARGET = "_target_"
 
@@ -65,19 +70,33 @@ def _read_all(group: str, option: str, folders: Sequence[Path]) -> Iterator[Mapp
             yield found
 
 
-def with_own_code(given: dict[str, Any]) -> list[str]:
+def with_stand_ins(cfg: DictConfig) -> DictConfig:
+    """The config with values for keys that must be given and mean nothing beside a _target_; a copy if it has one.
+
+    What the user's own code is called, unless the config says it, is its import path.
+    """
+    targets = {group: OmegaConf.select(cfg, f"{group}.{TARGET}") for group in OWN_GROUPS}
+    if not any(targets.values()):
+        return cfg
+    filled = cfg.copy()
+    OmegaConf.set_readonly(filled, False)
+    for group, target in targets.items():
+        if target:
+            for name, value in {"name": target, **STAND_INS[group]}.items():
+                if OmegaConf.is_missing(filled[group], name) or name not in filled[group]:
+                    filled[group][name] = value
+    return filled
+
+
+def with_own_code(given: dict[str, Any]) -> None:
     """Bring groups with a _target_ into the form of the schema, in place: its arguments go into kwargs.
 
     Args:
-        given: the whole config as plain values; missing ones are "???".
-
-    Returns:
-        The keys that need not be given, since they mean nothing beside a _target_.
+        given: the whole config as plain values.
     """
-    filled = []
     for group in OWN_GROUPS:
         part = given.get(group)
-        if not isinstance(part, dict) or part.get(TARGET) in (None, ""):
+        if not isinstance(part, dict) or not part.get(TARGET):
             continue
         known = {entry.name for entry in fields(type(getattr(Config(), group)))}
         arguments = dict(part.get("kwargs") or {})
@@ -86,11 +105,6 @@ def with_own_code(given: dict[str, Any]) -> list[str]:
             if name != "_partial_" or group not in ("optimizer", "loss"):  # these two are called later anyway
                 arguments[name] = value
         part["kwargs"] = arguments
-        for name, value in {"name": part[TARGET], **STAND_INS[group]}.items():
-            if part.get(name, "???") == "???":
-                part[name] = value
-            filled.append(f"{group}.{name}")
-    return filled
 
 
 def own_problems(config: Config) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from steadylr.app.own_config import own_code_of
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
+from steadylr.run.optimizer_facts import PACKAGE_OF
 
 if TYPE_CHECKING:
     from steadylr.app.schema import Config
@@ -52,13 +54,15 @@ def describe_training(config: Config, *, threads: int) -> Training:
         OwnCodeError: the user's own code isn't.
     """
     versions = package_versions()
+    package = PACKAGE_OF.get(config.optimizer.name.lower())
     shape = {
         **training_config(config),
         "threads": threads,
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
-        "versions": {name: versions.get(name) for name in KEYED_PACKAGES},
+        "versions": {name: versions.get(name) for name in KEYED_PACKAGES}
+        | ({} if package is None else {package: importlib.metadata.version(package)}),
         "engine": ENGINE_VERSION,
     }
     if (own_code := own_code_of(config)) is not None:

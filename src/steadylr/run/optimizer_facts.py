@@ -61,8 +61,10 @@ _DOUBTS = {
     ),
 }
 
-WITHOUT_MOMENTUM_CYCLE = frozenset({*PACKAGE_OF, "muon", "adafactor"})
-"""Optimizers whose momentum a OneCycle schedule must not cycle, or that mix several kinds of it."""
+NO_MOMENTUM_CYCLE = frozenset(
+    {*PACKAGE_OF, *(name.lower() for name in CLASS_OF.values()), "muon", "muonwithadamw", "adafactor"}
+)
+"""Optimizers whose momentum a OneCycle schedule must not cycle, or that mix several kinds of it; classes too."""
 
 
 def optimizer_doubt(name: str) -> str | None:

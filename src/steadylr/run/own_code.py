@@ -290,7 +290,7 @@ def source_fingerprint(paths: Iterable[str]) -> dict[str, Any]:
             sources[name] = hashlib.sha256(file.read_bytes()).hexdigest()
             if file.suffix == ".py":
                 waiting += _imported(file, name, is_package=spec.submodule_search_locations is not None)
-    digest = hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
+    digest = hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]
     return {"sources": digest, "packages": dict(sorted(packages.items()))}
 
 

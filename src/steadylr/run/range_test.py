@@ -195,7 +195,7 @@ def _step_on_pairs(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor], devi
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise StepError(
                 f"a batch must be a pair (inputs, targets); got {type(batch).__name__}, {described(batch)}: "
-                "give step(model, batch) -> loss for other batches"
+                "give step(model, batch) -> loss for other batches (in a config a loss of your own with as_step: true)"
             )
         inputs, targets = move_data_to_device(batch, device)
         return loss_fn(model(inputs), targets)
