@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -13,20 +14,37 @@ from torch.optim import AdamW, Optimizer
 BETAS = (0.9, 0.999)
 
 
-def muon_takes(model: nn.Module) -> set[int]:
+def muon_takes(model: nn.Module, *, adamw_names: Iterable[str] = ()) -> set[int]:
     """The ids of the parameters that Muon is made for: matrices of a model, less those of embeddings.
 
+    Args:
+        model: the model.
+        adamw_names: patterns (of fnmatch: * and ?) of full parameter names that go to AdamW all the same.
+
+    Raises:
+        ValueError: a pattern that matches no parameter.
+
     Reference: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024),
-    https://kellerjordan.github.io/posts/muon/ (which leaves output layers to AdamW too: name them in a group of
-    `adamw` patterns).
+    https://kellerjordan.github.io/posts/muon/ (which leaves the output layer to AdamW too: name it).
     """
+    patterns = list(adamw_names)
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"optimizer.kwargs.adamw_names: the pattern {pattern!r} matches no parameter")
     embedded = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, nn.Embedding | nn.EmbeddingBag)
         for parameter in module.parameters(recurse=False)
     }
-    return {id(p) for p in model.parameters() if p.ndim == 2 and id(p) not in embedded}
+    return {
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2
+        and id(parameter) not in embedded
+        and not any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 class MuonWithAdamW(Optimizer):
@@ -80,6 +98,9 @@ class MuonWithAdamW(Optimizer):
             if inner is not None:
                 inner.state = self.state
                 inner.param_groups = [group for group in self.param_groups if group["use_muon"] is muon]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_muon": self._muon, "_adamw": self._adamw}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

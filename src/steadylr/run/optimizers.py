@@ -76,7 +76,8 @@ def build_optimizer(
         model: its parameters with requires_grad are trained.
         lr: the LR of a group with multiplier 1, finite and above 0.
         weight_decay: of all groups that set none of their own, finite and at least 0.
-        kwargs: further arguments of the class, such as {"momentum": 0.9}.
+        kwargs: further arguments of the class, such as {"momentum": 0.9}. Of muon also adamw_lr_mult, and
+            adamw_names: patterns of names of matrices that go to AdamW as well.
         groups: (pattern, multiplier, weight decay or None). The pattern (of fnmatch: * and ?) is matched
             against the full parameter names; the first that matches wins. Parameters that none matches form a
             group of their own, the first, with multiplier 1.
@@ -108,7 +109,8 @@ def build_optimizer(
     if chosen is MuonWithAdamW:
         multiple = float(arguments.pop("adamw_lr_mult", 1.0))
         _check_number("kwargs.adamw_lr_mult", multiple, above_zero=True)
-        parts, ratios = split_groups(parts, ratios, matrices=muon_takes(model), adamw_lr_mult=multiple)
+        matrices = muon_takes(model, adamw_names=arguments.pop("adamw_names", ()))
+        parts, ratios = split_groups(parts, ratios, matrices=matrices, adamw_lr_mult=multiple)
     arguments |= {"weight_decay": weight_decay} if decays else {}
     try:
         optimizer = chosen(parts, lr=lr, **arguments)
@@ -128,7 +130,7 @@ def _keywords(chosen: Callable[..., Optimizer]) -> frozenset[str]:
     """What an optimizer takes as keywords; with muon also what torch's Muon does."""
     if chosen is not MuonWithAdamW:
         return keyword_names(chosen)
-    return keyword_names(MuonWithAdamW) | keyword_names(torch.optim.Muon) | {"adamw_lr_mult"}
+    return keyword_names(MuonWithAdamW) | keyword_names(torch.optim.Muon) | {"adamw_lr_mult", "adamw_names"}
 
 
 def set_train_mode(optimizer: Optimizer, *, train: bool) -> None:

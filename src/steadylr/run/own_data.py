@@ -45,7 +45,8 @@ def own_data(value: Any, *, path: str) -> OwnData:
     """
     train, validation = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
     for part in (train, validation):
-        if part is not None and not is_dataset(part) and not isinstance(part, Iterable):
+        absent = part is None and train is not None
+        if not absent and not is_dataset(part) and not isinstance(part, Iterable):
             raise DataError(
                 f"{path} must give a data set, a loader, another iterable of batches, or a pair of these (training, "
                 f"validation); it gave {_named(value)}"
