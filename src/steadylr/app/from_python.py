@@ -26,7 +26,7 @@ from steadylr.core.divergence import StopRule
 from steadylr.core.landmarks import find_landmarks
 from steadylr.core.onecycle import Plan
 from steadylr.core.ramp import Ramp
-from steadylr.core.rules import suggest, suggest_all
+from steadylr.core.rules import DEFAULT_RULE, suggest, suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
 from steadylr.core.verdict import Verdict
@@ -276,7 +276,7 @@ def find_lr(
     stop_rule: StopRule | None = None,
     accumulation_steps: int = 1,
     batch_size: int | None = None,
-    rule: str = "bracket",
+    rule: str = DEFAULT_RULE,
     reading: Reading | None = None,
     choose: Choice = "geometric_mean",
     progress: bool = True,
