@@ -11,6 +11,7 @@ from steadylr.core.onecycle import Plan, plan
 from steadylr.core.rules import DEFAULT_RULE, suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
+from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,8 @@ def has_momentum(optimizer: Optimizer) -> bool:
 
     torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
     """
+    if optimizer._target_ is not None or optimizer.name.lower() in NO_MOMENTUM_CYCLE:
+        return False
     if optimizer.name.lower() in ("sgd", "rmsprop"):
         return bool(optimizer.kwargs.get("momentum"))
     return "adam" in optimizer.name.lower()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from steadylr.app.analysis import has_momentum
 from steadylr.app.checks import BadInput
 from steadylr.app.job import CURVE_FILE, job_folders
-from steadylr.app.schema import Optimizer
+from steadylr.app.schema import OWN_KEYS, Optimizer
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
 from steadylr.core.rules import suggest_all
@@ -387,11 +387,16 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
     of images counts, as nothing else says which images they are.
     """
-    parts = {name: config[name] for name in ("model", "data", "augmentation", "optimizer", "loss")}
+    parts = {
+        name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
+    }
     parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
     parts["device"] = {"precision": config["device"]["precision"]}
+    parts["own_code"] = config.get("own_code") or {}
     left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
-    return {key: value for key, value in _flat(parts).items() if key not in left_out}
+    return {
+        key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
+    }
 
 
 def kind_text(kind: Mapping[str, Any]) -> str:
@@ -415,6 +420,18 @@ READING_KEYS = frozenset(Reread.__slots__)
 HOW_NOT_WHAT = frozenset(
     {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
 )
+
+
+def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as its YAML has it: the arguments of the user's own code stand beside its _target_."""
+    if not part.get("_target_"):
+        return dict(part)
+    return {name: value for name, value in part.items() if name != "kwargs"} | dict(part["kwargs"])
+
+
+def _is_unset(key: str, value: Any) -> bool:
+    """Whether a key is one of the user's own code that has no meaning without it, and has its default."""
+    return not value and (key == "own_code" or key in OWN_KEYS or key.rpartition(".")[2] in OWN_KEYS)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scipy.special import gammaln, stdtrit
 
 from steadylr.core.curve import FloatArray
 from steadylr.core.stopping import EACH_LOOK, StoppingRule
+from steadylr.core.suggestion import Suggestion
 
 Choice = Literal["geometric_mean", "median", "conservative", "aggressive"]
 Setting = str | float | int | bool | None
@@ -173,7 +174,7 @@ class SweepConsensus:
 
 
 def consensus(
-    lrs: Sequence[float],
+    lrs: Sequence[float | Suggestion],
     *,
     choose: Choice = "geometric_mean",
     failures: Mapping[str, int] | None = None,
@@ -183,9 +184,10 @@ def consensus(
     """What the LRs of many runs say together.
 
     Args:
-        lrs: one LR per run, finite and above 0, in any order; none at all is an answer too: no usable run.
+        lrs: one LR per run, finite and above 0, or one suggestion per run, in any order; a suggestion without an LR
+            counts as a failure. None at all is an answer too: no usable run.
         choose: "geometric_mean", "median", "conservative" (the lowest) or "aggressive" (the highest).
-        failures: runs without an LR, counted by outcome.
+        failures: further runs without an LR, counted by outcome.
         rule: what decided how many runs there are; None where that was settled beforehand.
         log10_step: how far apart, in log10, the LRs lie that a run can answer with: the ramp's step. A rule takes
             no spread for smaller than rounding to such steps makes it, log10_step / sqrt(12).
@@ -195,9 +197,15 @@ def consensus(
     """
     if choose not in get_args(Choice):
         raise ValueError(f"choose must be one of {get_args(Choice)}; got {choose!r}")
-    counts = _checked_failures(failures or {})
+    unread = Counter(one.outcome.value for one in lrs if isinstance(one, Suggestion) and one.lr is None)
+    counts = _checked_failures(Counter(_checked_failures(failures or {})) + unread)
+    found = [one.lr if isinstance(one, Suggestion) else one for one in lrs]
     # sorted, so that the order of the runs changes no bit of the answer
-    values = sorted(_checked_lr(lr, f"LR number {i} of {len(lrs)}") for i, lr in enumerate(lrs, start=1))
+    values = sorted(
+        _checked_lr(lr, f"LR number {i} of {len(found)}")
+        for i, (lr, one) in enumerate(zip(found, lrs, strict=True), start=1)
+        if not (lr is None and isinstance(one, Suggestion))
+    )
     confidence = _CONFIDENCE if rule is None else EACH_LOOK
     near_factor = NEAR_FACTOR if rule is None else rule.factor
     corrected = rule is not None

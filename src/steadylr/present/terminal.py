@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from steadylr.present.notebook import in_notebook, notebook_bar
 from steadylr.present.numbers import (
     count,
     format_duration,
@@ -475,18 +476,27 @@ def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
 
 @contextmanager
 def run_progress(
-    num_iter: int, *, shown: bool = True, console: Console | None = None
+    num_iter: int, *, shown: bool = True, label: str = "", console: Console | None = None
 ) -> Iterator[StepReport | None]:
     """A progress bar with loss, LR and iterations per second while one run trains.
 
     Gives what is to be called after each step, or None where nothing is shown: shown is false, or standard
-    error is no terminal. Most calls only note the numbers; the bar is drawn a few times per second.
+    error is neither a terminal nor a notebook's. Most calls only note the numbers; the bar is drawn a few times per
+    second.
 
     Args:
         num_iter: steps of the ramp.
         shown: whether to show anything.
-        console: where; standard error by default.
+        label: what the run is called, shown before the numbers; empty for nothing.
+        console: where; standard error by default, or below the cell of a notebook.
     """
+    if shown and console is None and in_notebook():
+        bar = _RunBar(notebook_bar(num_iter), label)
+        try:
+            yield bar.report
+        finally:
+            bar.draw()
+        return
     console = progress_console() if console is None else console
     if not shown or not console.is_terminal:
         yield None
@@ -497,7 +507,13 @@ def run_progress(
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, auto_refresh=False) as progress:
-        bar = _RunBar(progress, num_iter)
+        task = progress.add_task("", total=num_iter)
+
+        def show(done: int, text: str) -> None:
+            progress.update(task, completed=done, description=text)
+            progress.refresh()
+
+        bar = _RunBar(show, label)
         try:
             yield bar.report
         finally:
@@ -507,11 +523,11 @@ def run_progress(
 class _RunBar:
     """What the bar shows, drawn at most once in REFRESH_SECONDS."""
 
-    __slots__ = ("_done", "_due", "_first", "_loss", "_lr", "_progress", "_started", "_task")
+    __slots__ = ("_done", "_due", "_first", "_label", "_loss", "_lr", "_show", "_started")
 
-    def __init__(self, progress: Progress, num_iter: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=num_iter)
+    def __init__(self, show: Callable[[int, str], None], label: str) -> None:
+        self._show = show
+        self._label = label
         self._done = 0
         self._lr = 0.0
         self._loss: float | None = None
@@ -534,14 +550,15 @@ class _RunBar:
 
     def draw(self, now: float | None = None) -> None:
         """Draw the bar as it stands."""
-        parts = [] if self._loss is None else [f"loss {format_loss(self._loss)}"]
+        parts = [self._label] if self._label else []
+        if self._loss is not None:
+            parts.append(f"loss {format_loss(self._loss)}")
         if self._done:
             parts.append(f"LR {format_lr(self._lr)}")
         if self._started is not None and self._done > self._first:
             seconds = (time.perf_counter() if now is None else now) - self._started
             parts.append(f"{(self._done - self._first) / max(seconds, 1e-9):.0f} it/s")
-        self._progress.update(self._task, completed=self._done, description="  ".join(parts))
-        self._progress.refresh()
+        self._show(self._done, "  ".join(parts))
 
 
 class SweepProgress:

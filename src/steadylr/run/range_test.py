@@ -20,13 +20,12 @@ from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.run.borrowing import borrowed
+from steadylr.run.optimizers import set_train_mode
 from steadylr.run.randomness import GeneratorStates, kept_generators
+from steadylr.run.steps import Step, StepError, check_parameters, described, function_name, watched
 
 ACCELERATOR_READ_LAG = 16
 """Steps after which a loss is read from an accelerator: by then it has long been computed."""
-
-Step = Callable[[Any, Any], Tensor]
-"""(model, batch) -> loss, a tensor of shape ()."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +84,8 @@ def range_test(
         accumulation_steps: batches per optimizer step, at least 1.
         lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the optimizer's
             groups have now, the first group being 1.
-        step: step(model, batch) -> loss, for batches of any other shape. Moves the batch itself if it must.
+        step: step(model, batch) -> loss, for batches of any other shape: dicts, several inputs, several losses. The
+            batch comes on the model's device.
         backward: called with the loss; None: loss.backward(). With Fabric: fabric.backward.
         validate: validate(model) -> loss, called in eval mode without gradients after steps 0, val_every,
             2 val_every, ...; neither modes nor random generators notice.
@@ -99,16 +99,20 @@ def range_test(
     In several processes (torch.distributed) the loss is the mean over all of them, so that all stop together.
 
     Raises:
-        ValueError: a number outside its range, batches that end early or are no pairs, a loss that is not one
-            number, or a first group with LR 0 while lr_ratios is None.
+        ValueError: a number outside its range, batches that end early, an optimizer with none of the model's
+            parameters, or a first group with LR 0 while lr_ratios is None.
+        StepError: batches that are no pairs, a loss that is not one number or has no gradient, or a step, loss or
+            model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
     _check(accumulation_steps, val_every, read_lag)
+    check_parameters(model, optimizer.param_groups)
     ratios = _checked_ratios(optimizer, lr_ratios)
-    take_step = step if step is not None else _default_step(model, loss_fn)
+    take_step = _step(model, loss_fn, step)
     rule = StopRule() if stop_rule is None else stop_rule
     with borrowed(model, optimizer) if restore else nullcontext():
         if not model.training:
             model.train()
+        set_train_mode(optimizer, train=True)
         before = GeneratorStates.now()
         start = time.perf_counter()
         losses, stop, points = _train(
@@ -121,7 +125,7 @@ def range_test(
             ratios=ratios,
             accumulation_steps=accumulation_steps,
             backward=torch.Tensor.backward if backward is None else backward,
-            validation=_Validation(model, validate, val_every),
+            validation=_Validation(model, optimizer, validate, val_every),
             on_step=on_step,
             read_lag=read_lag,
         )
@@ -167,22 +171,36 @@ def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> 
     return ratios
 
 
-def _default_step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None) -> Step:
-    if loss_fn is None:
-        raise ValueError("give loss_fn, or step(model, batch) -> loss")
-    first = next(model.parameters(), None)
-    device = torch.device("cpu") if first is None else first.device
+def _step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step: Step | None) -> Step:
+    """What is called with the model and each batch; batches are moved to the model's device."""
+    device = next(model.parameters()).device
+    if step is None:
+        if loss_fn is None:
+            raise ValueError("give loss_fn, or step(model, batch) -> loss")
+        return _step_on_pairs(model, loss_fn, device)
+    name = f"step {function_name(step)}"
+    if device.type == "cpu":
+        return watched(step, name=name, expected="step(model, batch)")
+    return watched(
+        lambda model, batch: step(model, move_data_to_device(batch, device)),
+        name=name,
+        expected="step(model, batch)",
+    )
+
+
+def _step_on_pairs(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor], device: torch.device) -> Step:
+    name = f"loss_fn {function_name(loss_fn)} with model {type(model).__name__}"
 
     def take_step(model: Any, batch: Any) -> Tensor:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise ValueError(
-                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}: "
-                "give step(model, batch) -> loss for other batches"
+            raise StepError(
+                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}, {described(batch)}: "
+                "give step(model, batch) -> loss for other batches (in a config a loss of your own with as_step: true)"
             )
         inputs, targets = move_data_to_device(batch, device)
         return loss_fn(model(inputs), targets)
 
-    return take_step
+    return watched(take_step, name=name, expected="loss_fn(model(inputs), targets)")
 
 
 def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
@@ -226,6 +244,7 @@ class _Validation:
     """Measures the validation loss every so often, and leaves no trace of it."""
 
     model: nn.Module
+    optimizer: Optimizer
     validate: Callable[[nn.Module], float | Tensor] | None
     every: int
 
@@ -234,8 +253,10 @@ class _Validation:
 
     def measure(self) -> float | Tensor:
         assert self.validate is not None
+        set_train_mode(self.optimizer, train=False)
         with _eval_mode(self.model), kept_generators(), torch.no_grad():
             loss = self.validate(self.model)
+        set_train_mode(self.optimizer, train=True)
         return loss.detach() if isinstance(loss, Tensor) else float(loss)
 
 
@@ -317,22 +338,16 @@ def _accumulate(
     """Leave the mean gradient over the batches on the parameters; give the mean loss, detached."""
     optimizer.zero_grad(set_to_none=True)
     if accumulation_steps == 1:
-        loss = _one_number(take_step(model, next(batches)))
+        loss = take_step(model, next(batches))
         backward(loss)
         return _over_processes(loss.detach())
     total: Tensor | None = None
     for _ in range(accumulation_steps):
-        loss = _one_number(take_step(model, next(batches)))
+        loss = take_step(model, next(batches))
         backward(loss / accumulation_steps)
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None
     return _over_processes(total / accumulation_steps)
-
-
-def _one_number(loss: Tensor) -> Tensor:
-    if loss.numel() != 1:
-        raise ValueError(f"the loss must be one number; got a tensor of shape {tuple(loss.shape)}")
-    return loss
 
 
 def _over_processes(loss: Tensor) -> Tensor:
