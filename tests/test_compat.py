@@ -369,6 +369,19 @@ def test_the_curve_holds_the_raw_losses_for_everything_else_here() -> None:
     assert steadylr.suggest(finder.curve).reason
 
 
+@pytest.mark.parametrize(("smooth_f", "wanted"), [(0.2, 1.5e-2), (0.05, 3.1e-2), (0.02, 4.5e-2)])
+def test_the_lag_of_the_smoothing_moves_its_suggestion_and_not_ours(smooth_f: float, wanted: float) -> None:
+    """A noise-free descent that is steepest at 1e-2, as docs/migrating.md has it."""
+    x = np.linspace(-7, 1, 100)
+    finder = finder_of(criterion=Losses((2 - 1 / (1 + np.exp(-(x + 2) / 0.25))).tolist()))
+    finder.range_test(loader(), start_lr=1e-7, end_lr=10, smooth_f=smooth_f)
+    _, lr = finder.plot(ax=Figure().add_subplot())
+    assert float(f"{lr:.1e}") == wanted
+    ours = steadylr.suggest(finder.curve, "steepest").lr
+    assert ours is not None
+    assert float(f"{ours:.1e}") == 1.0e-2
+
+
 def test_train_iterators_start_again_and_validation_iterators_end() -> None:
     """As their names say; auto_reset=False ends the first kind too, and then the run says what it needs."""
     pairs = loader(shuffle=False)
