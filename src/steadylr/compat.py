@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -23,6 +24,7 @@ from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.present.terminal import run_progress
 from steadylr.run.borrowing import Lent, borrowed, saved
+from steadylr.run.optimizers import set_train_mode
 from steadylr.run.range_test import eval_mode, range_test
 
 if TYPE_CHECKING:
@@ -214,7 +216,7 @@ class LRFinder:
             smooth_f: weight of the newest loss in the exponential smoothing, in [0, 1); 0: no smoothing.
             diverge_th: see above.
             accumulation_steps: batches per step, at least 1.
-            non_blocking_transfer: move batches to a GPU without waiting for each.
+            non_blocking_transfer: of no effect: batches go to a GPU without waiting for them.
 
         Raises:
             RuntimeError: the optimizer has a scheduler attached.
@@ -242,14 +244,14 @@ class LRFinder:
             judge = _Judge(smooth_f, diverge_th, self.history)
 
             def step(model: nn.Module, pair: Any) -> Tensor:
-                inputs, labels = _to_device(pair, self.device, non_blocking=non_blocking_transfer)
+                inputs, labels = pair
                 with self._autocast():
                     return self.criterion(model(inputs), labels)
 
             def after_step(number: int, lr: float, loss: float | None) -> Stop | None:
                 # Not range_test's validate: there, validation draws nothing from the training's random generators
                 if held_out is not None:
-                    loss = self._mean_loss(held_out, non_blocking=non_blocking_transfer)
+                    loss = self._mean_loss(held_out)
                 assert loss is not None  # with read_lag=0 each is read at once
                 if report is not None:
                     report(number, lr, loss)
@@ -355,14 +357,16 @@ class LRFinder:
         config = {"device_type": self.device.type} if self.amp_config is None else self.amp_config
         return torch.amp.autocast(**config)
 
-    def _mean_loss(self, pairs: ValDataLoaderIter, *, non_blocking: bool) -> float:
+    def _mean_loss(self, pairs: ValDataLoaderIter) -> float:
         """The mean loss over all samples, in eval mode; in full precision, as torch-lr-finder does it."""
         total, count = 0.0, 0
+        set_train_mode(self.optimizer, train=False)
         with eval_mode(self.model), torch.no_grad():
             for pair in pairs:
-                inputs, labels = _to_device(pair, self.device, non_blocking=non_blocking)
+                inputs, labels = move_data_to_device(pair, self.device)
                 total += self.criterion(self.model(inputs), labels).item() * len(labels)
                 count += len(labels)
+        set_train_mode(self.optimizer, train=True)
         if count == 0:
             raise ValueError("val_loader is empty: there is nothing to take the mean loss of")
         return total / count
@@ -412,18 +416,6 @@ def _iterator(loader: Any, kind: type[DataLoaderIter], name: str) -> Any:
         f"`{name}` has unsupported type: {type(loader).__name__}. Expected a torch.utils.data.DataLoader or a "
         f"{kind.__name__}"
     )
-
-
-def _to_device(value: Any, device: torch.device, *, non_blocking: bool) -> Any:
-    """Everything in lists, tuples and dicts that can be moved, on a device."""
-    if hasattr(value, "to"):
-        return value.to(device, non_blocking=non_blocking)
-    if isinstance(value, dict):
-        return {key: _to_device(part, device, non_blocking=non_blocking) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        parts = [_to_device(part, device, non_blocking=non_blocking) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value
 
 
 @contextmanager
