@@ -364,6 +364,23 @@ def test_an_iterable_data_set_is_read_again_and_again() -> None:
     assert iterable().run().curve.digest() == listed.run().curve.digest()
 
 
+class Spent(IterableDataset[tuple[Tensor, Tensor]]):
+    """A data set over an iterator: the second epoch has nothing."""
+
+    def __init__(self) -> None:
+        self.samples = iter(Stream())
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.samples
+
+
+def test_iterable_data_that_can_be_read_once_say_so() -> None:
+    """The loader starts again, its data set doesn't."""
+    case = of_pairs(DataLoader(Spent(), batch_size=4))
+    with pytest.raises(ValueError, match=r"ended after 3, and 9 are needed .*: started again it gave none"):
+        case.run()
+
+
 def test_weighted_batches_of_a_step_are_one_large_batch() -> None:
     """4 + 4, 2 + 4, 4 + 2 samples: with their sizes as weights each step is that of all its samples together."""
     case = short_last_batch()

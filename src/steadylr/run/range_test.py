@@ -233,7 +233,8 @@ def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
     """Batches epoch after epoch.
 
     Raises:
-        ValueError: no batches, or an iterator, which can't start again, that ended before `needed` batches.
+        ValueError: no batches, or what can't start again (an iterator, or data that are spent) ended before
+            `needed` batches.
     """
     came = 0
     epoch = 0
@@ -252,13 +253,17 @@ def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
             close = getattr(iterator, "close", None)
             if close is not None and not once:
                 close()
-        if once:
-            raise ValueError(
-                f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): "
-                "an iterator can't start again; give the loader itself, or a list"
-            )
-        if came == before:
+        if came == 0:
             raise ValueError("batches is empty: there is nothing to train on")
+        if once or came == before:
+            why = (
+                "an iterator can't start again; give the loader itself, or a list"
+                if once
+                else "started again it gave none; its data set must start anew whenever it is iterated"
+            )
+            raise ValueError(
+                f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): {why}"
+            )
         epoch += 1
 
 
