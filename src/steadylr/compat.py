@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from torch.amp import GradScaler
     from torch.optim import Optimizer
 
+    from steadylr.present.terminal import StepReport
+
 __all__ = ["LRFinder", "TrainDataLoaderIter", "ValDataLoaderIter"]
 
 
@@ -125,7 +127,6 @@ class LRFinder:
 
     Attributes:
         history: {"lr": [...], "loss": [...]} of the latest range test, the losses smoothed; finite.
-        best_loss: the lowest of these losses, or None before the first.
 
     Raises:
         RuntimeError: the optimizer has a scheduler attached.
@@ -162,7 +163,6 @@ class LRFinder:
         self.model_device = next(model.parameters()).device
         self.device = self.model_device if device is None else torch.device(device)
         self.history: dict[str, list[float]] = {"lr": [], "loss": []}
-        self.best_loss: float | None = None
         self._curve: Curve | None = None
         self._put_back = saved(*self._lent())
 
@@ -173,6 +173,11 @@ class LRFinder:
         called any number of times.
         """
         self._put_back()
+
+    @property
+    def best_loss(self) -> float | None:
+        """The lowest loss in history; None before the first."""
+        return min(self.history["loss"], default=None)
 
     @property
     def curve(self) -> Curve:
@@ -223,63 +228,37 @@ class LRFinder:
             ValueError: a loader of another kind, or a number outside its range.
         """
         self._refuse_scheduler()
-        if step_mode.lower() not in ("exp", "linear"):
-            raise ValueError(f"step_mode: expected one of (exp, linear), got {step_mode!r}")
         if not 0 <= smooth_f < 1:
             raise ValueError(f"smooth_f is outside the range [0, 1[; got {smooth_f!r}")
-        if num_iter < 2:
-            raise ValueError(f"`num_iter` must be larger than 1; got {num_iter!r}")
-        first_lr = float(self.optimizer.param_groups[0]["lr"]) if start_lr is None else start_lr
-        ramp = Ramp(first_lr, end_lr, num_iter, "exp" if step_mode.lower() == "exp" else "linear")
+        ramp = self._ramp(start_lr, end_lr, num_iter, step_mode)
         self.history = {"lr": [], "loss": []}
-        self.best_loss = None
         self._curve = None
         with (
             borrowed(*self._lent()),
             _moved(self.model, self.model_device, self.device),
             run_progress(num_iter) as report,
         ):
+            # In this order: both draw from the random generator when they are made
             train_iter = _iterator(train_loader, TrainDataLoaderIter, "train_loader")
             held_out = None if val_loader is None else _iterator(val_loader, ValDataLoaderIter, "val_loader")
-            judge = _Judge(smooth_f, diverge_th, self.history)
-
-            def step(model: nn.Module, pair: Any) -> Tensor:
-                inputs, labels = pair
-                with self._autocast():
-                    return self.criterion(model(inputs), labels)
-
-            def after_step(number: int, lr: float, loss: float | None) -> Stop | None:
-                # Not range_test's validate: there, validation draws nothing from the training's random generators
-                if held_out is not None:
-                    loss = self._mean_loss(held_out)
-                assert loss is not None  # with read_lag=0 each is read at once
-                if report is not None:
-                    report(number, lr, loss)
-                stop = judge.take(lr, loss)
-                self.best_loss = judge.best
-                return stop
-
+            validate = None if held_out is None else lambda: self._mean_loss(held_out)
+            judge = _Judge(smooth_f, diverge_th, self.history, validate=validate, report=report)
             trained = range_test(
                 self.model,
                 self.optimizer,
                 train_iter,
                 None,
                 ramp,
-                stop_rule=StopRule(None),  # after_step decides
+                stop_rule=StopRule(None),  # the judge decides
                 accumulation_steps=accumulation_steps,
-                step=step,
+                step=self._step,
                 scaler=self.grad_scaler if self.amp_backend else None,
                 restore=False,  # what is borrowed here includes where the model was
-                on_step=after_step,
+                on_step=judge.after_step,
                 read_lag=0,
-            ).curve
-        measured = len(judge.raw) > 0 and held_out is not None
-        self._curve = (
-            Curve(trained.lr[: len(judge.raw)], np.array(judge.raw), num_iter, trained.stop)
-            if measured
-            else trained
-        )
-        if trained.stop is Stop.DIVERGED:
+            )
+        self._curve = judge.curve_of(trained.curve)
+        if self._curve.stop is Stop.DIVERGED:
             print("Stopping early, the loss has diverged")
 
     def plot(
@@ -351,6 +330,20 @@ class LRFinder:
                 "Optimizer already has a scheduler attached to it: make the finder before the scheduler"
             )
 
+    def _ramp(self, start_lr: float | None, end_lr: float, num_iter: int, step_mode: str) -> Ramp:
+        mode = step_mode.lower()
+        if mode not in ("exp", "linear"):
+            raise ValueError(f"step_mode: expected one of (exp, linear), got {step_mode!r}")
+        if num_iter < 2:
+            raise ValueError(f"`num_iter` must be larger than 1; got {num_iter!r}")
+        first_lr = float(self.optimizer.param_groups[0]["lr"]) if start_lr is None else start_lr
+        return Ramp(first_lr, end_lr, num_iter, "exp" if mode == "exp" else "linear")
+
+    def _step(self, model: nn.Module, pair: tuple[Any, Any]) -> Tensor:
+        inputs, labels = pair
+        with self._autocast():
+            return self.criterion(model(inputs), labels)
+
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self.amp_backend:
             return nullcontext()
@@ -379,31 +372,59 @@ class _Judge:
         smooth_f: weight of the newest loss; 0: no smoothing.
         diverge_th: times the best smoothed loss, where that is above 0.
         history: gets the LRs and the smoothed losses.
+        validate: gives the loss that counts; None: the training's counts. It isn't range_test's validate, which
+            keeps validation from drawing from the training's random generators: there it does.
+        report: told after every step; None: nobody is.
     """
 
-    def __init__(self, smooth_f: float, diverge_th: float, history: dict[str, list[float]]) -> None:
-        self.raw: list[float] = []
-        self.best: float | None = None
+    def __init__(
+        self,
+        smooth_f: float,
+        diverge_th: float,
+        history: dict[str, list[float]],
+        *,
+        validate: Callable[[], float] | None,
+        report: StepReport | None,
+    ) -> None:
         self._smooth_f = smooth_f
         self._diverge_th = diverge_th
         self._history = history
+        self._validate = validate
+        self._report = report
+        self._raw: list[float] = []
+        self._best = math.inf
         self._by_differences = StopRule().monitor()
 
-    def take(self, lr: float, loss: float) -> Stop | None:
-        """Take the next raw loss; say whether, and why, the run ends with it."""
-        self.raw.append(loss)
+    def after_step(self, step: int, lr: float, loss: float | None) -> Stop | None:
+        """Take the loss that counts; say whether, and why, the run ends with it."""
+        if self._validate is not None:
+            loss = self._validate()
+        assert loss is not None  # with read_lag=0 each is read at once
+        if self._report is not None:
+            self._report(step, lr, loss)
+        self._raw.append(loss)
         climbed = self._by_differences.update(loss)
         if not math.isfinite(loss):
             return Stop.NON_FINITE
-        before = self._history["loss"]
-        if before and self._smooth_f > 0:
-            loss = self._smooth_f * loss + (1 - self._smooth_f) * before[-1]
+        smoothed = self._smoothed(loss)
         self._history["lr"].append(lr)
-        self._history["loss"].append(loss)
-        self.best = loss if self.best is None else min(self.best, loss)
-        if self.best <= 0:
+        self._history["loss"].append(smoothed)
+        self._best = min(self._best, smoothed)
+        if self._best <= 0:
             return climbed
-        return Stop.DIVERGED if loss > self._diverge_th * self.best else None
+        return Stop.DIVERGED if smoothed > self._diverge_th * self._best else None
+
+    def _smoothed(self, loss: float) -> float:
+        before = self._history["loss"]
+        if not before or self._smooth_f == 0:
+            return loss
+        return self._smooth_f * loss + (1 - self._smooth_f) * before[-1]
+
+    def curve_of(self, trained: Curve) -> Curve:
+        """The raw losses that counted: those of the training, unless there are validation losses."""
+        if self._validate is None or not self._raw:
+            return trained
+        return Curve(trained.lr[: len(self._raw)], np.array(self._raw), trained.num_iter, trained.stop)
 
 
 def _iterator(loader: Any, kind: type[DataLoaderIter], name: str) -> Any:
