@@ -56,6 +56,11 @@ class RangeTest:
     noise_used: bool
     skipped_steps: tuple[int, ...] = ()
 
+    @property
+    def skipped_share(self) -> float:
+        """The share of the curve's points that are in skipped_steps, from 0 to 1: for diagnose."""
+        return len(self.skipped_steps) / len(self.curve)
+
 
 def range_test(
     model: nn.Module,
