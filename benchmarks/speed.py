@@ -263,6 +263,53 @@ def iteration_times(
         return in_turns(ours, bare, rounds=rounds)
 
 
+# ---- one iteration of the drop-in for torch-lr-finder
+
+
+def drop_in() -> Iterator[Measured]:
+    """steadylr.compat's range test, with all that it copies and gives back, against a bare PyTorch loop."""
+    import torch
+
+    from steadylr.compat import LRFinder, TrainDataLoaderIter
+    from steadylr.run.data import load_data, make_batches
+    from steadylr.run.models import build_model
+    from steadylr.run.randomness import Streams
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    batches = make_batches(load_data("fashion_mnist_mini"), batch_size=64, streams=Streams.same(0))
+    criterion = torch.nn.CrossEntropyLoss()
+    steps = 50
+
+    def fresh() -> tuple[nn.Module, Optimizer]:
+        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+        return model, torch.optim.SGD(model.parameters(), lr=1e-7, momentum=0.9, weight_decay=5e-4)
+
+    def bare() -> float:
+        model, optimizer = fresh()
+        losses = []
+        start = time.perf_counter()
+        for _, (inputs, labels) in zip(range(steps), batches, strict=False):
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return (time.perf_counter() - start) / steps
+
+    def ours() -> float:
+        finder = LRFinder(*fresh(), criterion)
+        start = time.perf_counter()
+        finder.range_test(TrainDataLoaderIter(batches), end_lr=1e-3, num_iter=steps, diverge_th=1e9)
+        return (time.perf_counter() - start) / steps
+
+    ours(), bare()
+    turns = in_turns(ours, bare, rounds=40)
+    yield Measured(
+        "drop-in for torch-lr-finder / bare PyTorch loop", turns.ratio, 1.05, turns.note("ms", 1e3)
+    )
+
+
 # ---- peak memory
 
 
@@ -475,7 +522,7 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-PARTS = {part.__name__: part for part in (iteration, own_code, memory, startup, sweep, aggregation)}
+PARTS = {part.__name__: part for part in (iteration, own_code, drop_in, memory, startup, sweep, aggregation)}
 
 
 def main() -> None:

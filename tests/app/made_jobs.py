@@ -56,6 +56,7 @@ def make_job(
     curve: Curve | None = None,
     threads: int = 1,
     validation: Curve | None = None,
+    meta: dict[str, Any] | None = None,
     change: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
     """Leave the folder of a finished job; `change` may spoil its record."""
@@ -63,13 +64,14 @@ def make_job(
     config.seeds = type(config.seeds)(*(seed for _ in STREAMS))
     training = Training({**training_config(config), "threads": threads}, dict.fromkeys(STREAMS, seed))
     trained = curve_of(seed) if curve is None else curve
-    meta = {
+    known = {
         "seeds": {name: {"seed": seed, "used": name != "augment"} for name in STREAMS},
         "device": {},
         "notes": [],
         "timings": {},
+        **(meta or {}),
     }
-    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], meta), False, 1.0)
+    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], known), False, 1.0)
     answer = answer_of(run.curves.read, config)
     given = [f"seed={seed}", *overrides]
     folder.mkdir(parents=True)

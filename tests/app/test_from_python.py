@@ -180,3 +180,14 @@ def test_doubtful_optimizers_warn() -> None:
     optimizer = torch.optim.Adadelta(model.parameters())
     with pytest.warns(UserWarning, match="Adadelta finds its own step size"):
         steadylr.range_test(model, optimizer, DataLoader(PAIRS, 12), nn.functional.cross_entropy, RAMP)
+
+
+def test_a_stop_from_on_step_ends_the_run_beside_the_bar() -> None:
+    """What on_step answers reaches the engine, whether or not a bar is shown."""
+    model, optimizer, loader, loss_fn = make_run(0)
+
+    def enough(step: int, lr: float, loss: float | None) -> steadylr.Stop | None:
+        return steadylr.Stop.DIVERGED if step == 4 else None
+
+    result = steadylr.range_test(model, optimizer, loader, loss_fn, RAMP, on_step=enough)
+    assert (len(result.curve), result.curve.stop) == (5, steadylr.Stop.DIVERGED)

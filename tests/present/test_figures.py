@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -100,6 +101,9 @@ CURVES = {
     "only NaN": info_of(np.full(30, np.nan), reason="no finite losses"),
     "one point": CurveInfo(lr=np.array([1e-3]), loss=np.array([1.0]), headline="bracket"),
     "no rules, no titles": CurveInfo(lr=ramp(40), loss=descent(40)),
+    "updates left out": replace(
+        info_of(descent(), marks=marks_at(1e-2)), left_out_lr=ramp(300)[:60:7], left_out_loss=descent()[:60:7]
+    ),
     "long title": info_of(descent(), marks=marks_at(1e-2), title="a_model_with_a_long_name on " * 12),
     "mathematics in the title": info_of(
         descent(), marks=marks_at(1e-2), title="cost $1 on $x^2$ & a_b \\alpha"
@@ -294,6 +298,21 @@ def test_the_info_of_a_run_without_answer_carries_the_reason() -> None:
     assert info.background_lr.size == 5
     written = [text for text, _ in written_texts(curve_figure(info))]
     assert "No answer: the loss never fell" in written
+
+
+@pytest.mark.parametrize("on_validation", [False, True])
+def test_points_whose_update_was_left_out_are_crossed(on_validation: bool) -> None:
+    """Among the training losses, in front or behind; the legend says what the crosses are."""
+    curve = Curve(ramp(100), descent(100), 100)
+    half = Curve(curve.lr[::2], curve.loss[::2], 50)
+    suggestions = {"bracket": Suggestion("bracket", Outcome.FLAT, "the loss never fell")}
+    behind = (curve.lr, curve.loss) if on_validation else None
+    info = curve_info(
+        half if on_validation else curve, suggestions, "bracket", background=behind, left_out=(0, 51)
+    )
+    assert info.left_out_lr.tolist() == curve.lr[[0, 51]].tolist()
+    assert info.left_out_loss.tolist() == curve.loss[[0, 51]].tolist()
+    assert "update left out" in [text for text, _ in written_texts(curve_figure(info))]
 
 
 def test_an_unknown_headline_rule_is_refused() -> None:

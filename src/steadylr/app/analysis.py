@@ -93,7 +93,9 @@ def plan_of(
     )
 
 
-def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,)) -> Answer:
+def answer_of(
+    curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,), skipped_share: float = 0.0
+) -> Answer:
     """Read one curve with every rule; the plan follows from the rule that the config picked."""
     reading = reading_of(config.finder)
     suggestions = suggest_all(curve, reading=reading)
@@ -111,5 +113,5 @@ def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0
             momentum=has_momentum(config.optimizer),
             lr_ratios=lr_ratios,
         )
-    findings = diagnose(curve, reading)
+    findings = diagnose(curve, reading, skipped_share=skipped_share)
     return Answer(reading, config.finder.rule, suggestions, findings, planned)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from steadylr.app.members import Member, Members
@@ -20,7 +21,7 @@ from steadylr.app.schema import OneCycle
 from steadylr.app.show import sweep_view
 from steadylr.app.sweep import KindAnswer, SweepAnswer, answer_sweep
 from steadylr.core.consensus import Choice, Consensus
-from steadylr.core.curve import Curve
+from steadylr.core.curve import Curve, Stop
 from steadylr.core.diagnosis import diagnose
 from steadylr.core.divergence import StopRule
 from steadylr.core.landmarks import find_landmarks
@@ -31,10 +32,11 @@ from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
 from steadylr.core.verdict import Verdict
 from steadylr.present.terminal import run_progress, sweep_text
+from steadylr.run.borrowing import Lent
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
 from steadylr.run.own_data import is_dataset, own_data, own_train_batches
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
-from steadylr.run.range_test import RangeTest
+from steadylr.run.range_test import OnStep, RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.steps import Step, described, function_name
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LossFn = Callable[[Any, Any], Tensor]
-OnStep = Callable[[int, float, "float | None"], None]
 
 
 def range_test(
@@ -55,8 +56,12 @@ def range_test(
     step: Step | None = None,
     stop_rule: StopRule | None = None,
     accumulation_steps: int = 1,
+    batch_weight: Callable[[Any], float] | None = None,
     lr_ratios: Sequence[float] | None = None,
+    others: Sequence[Lent] = (),
     backward: Callable[[Tensor], Any] | None = None,
+    scaler: GradScaler | None = None,
+    before_step: Callable[[nn.Module], Any] | None = None,
     validate: Callable[[nn.Module], float | Tensor] | None = None,
     val_every: int = 0,
     restore: bool = True,
@@ -83,13 +88,18 @@ def range_test(
             on the model's device.
         stop_rule: when a run has diverged; None: StopRule(). NaN and infinities always end it.
         accumulation_steps: batches per optimizer step, at least 1.
+        batch_weight: batch_weight(batch) -> how much it counts among the batches of its step; None: all the same.
         lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the groups have now.
+        others: further models, optimizers and gradient scalers that `step` trains by itself; given back as well.
         backward: called with the loss; None: loss.backward(). With Fabric: fabric.backward.
+        scaler: of fp16: scales the loss, and leaves out updates whose gradients overflowed.
+        before_step: before_step(model), called once the gradients of a step are there, unscaled: to clip them.
         validate: validate(model) -> loss, called in eval mode without gradients after steps 0, val_every, ...
         val_every: steps from one validation to the next; 0: none.
         restore: give model, optimizer and random generators back as they were, also after an exception.
         progress: show a bar, on a terminal or in a notebook; elsewhere there is none.
-        on_step: on_step(step, lr, newest loss that has been read, or None), after every step. Must be quick.
+        on_step: on_step(step, lr, newest loss that has been read, or None), after every step. Must be quick. A Stop
+            that it returns ends the run with that step.
         read_lag: steps after which a loss is read; None: at once on a CPU, else 16. Changes no result.
 
     Raises:
@@ -115,8 +125,12 @@ def range_test(
             step=step,
             stop_rule=stop_rule,
             accumulation_steps=accumulation_steps,
+            batch_weight=batch_weight,
             lr_ratios=lr_ratios,
+            others=others,
             backward=backward,
+            scaler=scaler,
+            before_step=before_step,
             validate=validate,
             val_every=val_every,
             restore=restore,
@@ -129,9 +143,9 @@ def _both(one: OnStep | None, other: OnStep | None) -> OnStep | None:
     if one is None or other is None:
         return one if other is None else other
 
-    def report(step: int, lr: float, loss: float | None) -> None:
+    def report(step: int, lr: float, loss: float | None) -> Stop | None:
         one(step, lr, loss)
-        other(step, lr, loss)
+        return other(step, lr, loss)
 
     return report
 
@@ -163,6 +177,9 @@ def plot(
     train = result.curve if isinstance(result, RangeTest) else result
     validation = result.validation if isinstance(result, RangeTest) else None
     curve = train if validation is None else validation
+    skipped, share = (
+        (result.skipped_steps, result.skipped_share) if isinstance(result, RangeTest) else ((), 0.0)
+    )
     headline = suggest(curve, reading=reading) if suggestion is None else suggestion
     line = find_landmarks(curve, reading).line
     info = curve_info(
@@ -173,9 +190,10 @@ def plot(
         smooth_loss=line.loss,
         reading=reading,
         title=title,
-        subtitle="; ".join(finding.text for finding in diagnose(curve, reading)),
+        subtitle="; ".join(finding.text for finding in diagnose(curve, reading, skipped_share=share)),
         on_validation=validation is not None,
         background=None if validation is None else (train.lr, train.loss),
+        left_out=skipped,
     )
     figure = curve_figure(info)
     if path is not None:
@@ -395,7 +413,9 @@ def _member(label: str, test: RangeTest, optimizer: Optimizer, *, rule: str, rea
         overrides=(),
         suggestions={**suggest_all(test.curve, reading=reading), rule: headline},
         rule=rule,
-        findings=tuple(finding.code.value for finding in diagnose(test.curve, reading)),
+        findings=tuple(
+            finding.code.value for finding in diagnose(test.curve, reading, skipped_share=test.skipped_share)
+        ),
         curve=test.curve,
         lr_ratios=tuple(float(f"{ratio:.12g}") for ratio in ratios),
         momentum=_cycles_momentum(optimizer),

@@ -266,7 +266,10 @@ class _Job:
         write_atomic(self.folder / CONFIG_FILE, OmegaConf.to_yaml(cfg, resolve=True))
         with run_progress(config.finder.num_iter, shown=self.single) as report:
             run = obtain(config, training, report=report)
-        answer = answer_of(run.curves.read, config, lr_ratios=run.curves.lr_ratios)
+        curves = run.curves
+        answer = answer_of(
+            curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share
+        )
         record = build_record(config, training, run, answer, overrides=self.overrides)
         save_run_curves(self.folder / CURVE_FILE, run.curves)
         draw_run(self.folder / FIGURE_FILE, config, run, answer)

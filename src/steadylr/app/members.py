@@ -55,6 +55,7 @@ class Member:
         findings: codes of the diagnosis.
         curve: the curve that the rules read; None for a number without a curve.
         steps: the optimizer step of each point of the curve; None where the points are the steps.
+        skipped_share: the share of its updates that a gradient scaler left out, from 0 to 1.
         record: the job's record, where there is one.
         lr_ratios: of the parameter groups, each group's LR over the ramp's.
         momentum: whether the optimizer has a momentum that OneCycle can cycle; True if unknown.
@@ -73,6 +74,7 @@ class Member:
     lr_ratios: tuple[float, ...] = (1.0,)
     momentum: bool = True
     steps: IntArray | None = None
+    skipped_share: float = 0.0
 
     @property
     def headline(self) -> Suggestion:
@@ -314,6 +316,7 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         steps=None
         if curves.validation is None
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
+        skipped_share=curves.skipped_share,
     )
     if not reread.given:
         return member
@@ -339,7 +342,10 @@ def _read(member: Member, reading: Reading) -> Member:
         member,
         setting={**asdict(reading), "rule": member.rule},
         suggestions=suggest_all(member.curve, reading=reading),
-        findings=tuple(finding.code.value for finding in diagnose(member.curve, reading)),
+        findings=tuple(
+            finding.code.value
+            for finding in diagnose(member.curve, reading, skipped_share=member.skipped_share)
+        ),
     )
 
 

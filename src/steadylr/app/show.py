@@ -98,6 +98,7 @@ def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
         subtitle="; ".join(finding.text for finding in answer.findings),
         on_validation=curves.validation is not None,
         background=None if curves.validation is None else (curves.curve.lr, curves.curve.loss),
+        left_out=curves.skipped_steps,
     )
     save_figure(curve_figure(info), path)
 

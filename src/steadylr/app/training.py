@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadylr.app.checks import BadInput, training_config
 from steadylr.app.own_config import own_code_of
+from steadylr.present.numbers import count
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
@@ -21,9 +22,10 @@ from steadylr.run.optimizer_facts import PACKAGE_OF
 if TYPE_CHECKING:
     from steadylr.app.schema import Config
     from steadylr.present.terminal import StepReport
+    from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised whenever the engine would draw other numbers or take other steps from the same config."""
 
 KEYED_PACKAGES = ("torch", "torchvision")
@@ -126,6 +128,12 @@ def _too_small_batches(config: Config) -> Iterator[None]:
         ) from error
 
 
+def _skipped_note(test: RangeTest) -> Iterator[str]:
+    if test.skipped_steps:
+        skipped = f"{len(test.skipped_steps)} of {count(len(test.curve), 'update')}"
+        yield f"The gradient scaler left out {skipped}, as gradients overflowed in fp16; their points are marked."
+
+
 def train(
     config: Config, training: Training, *, report: StepReport | None = None, gpu: int | None = None
 ) -> tuple[RunCurves, tuple[str, ...]]:
@@ -192,7 +200,8 @@ def train(
     meta = {
         "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
         "device": asdict(device),
-        "notes": list(parts.notes),
+        "notes": [*parts.notes, *_skipped_note(test)],
+        "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
         "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
     }
