@@ -12,6 +12,8 @@ from typing import Any
 
 from omegaconf import II, MISSING, OmegaConf
 
+from steadylr.core.latin_square import latin_seed
+
 
 class Choice(str, Enum):
     """One of a few words. Each member is named as it is written in YAML, since OmegaConf reads names."""
@@ -217,8 +219,12 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra as base_config, and max to OmegaConf. Calling it again changes nothing."""
+    """Make the schema known to Hydra as base_config, and the resolvers of the YAML files to OmegaConf.
+
+    Calling it again changes nothing.
+    """
     from hydra.core.config_store import ConfigStore
 
     OmegaConf.register_new_resolver("steadylr.larger", max, replace=True)
+    OmegaConf.register_new_resolver("steadylr.latin_seed", latin_seed, replace=True)
     ConfigStore.instance().store(name="base_config", node=Config)
