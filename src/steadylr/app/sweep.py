@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steadylr.app.analysis import plan_of
+from steadylr.app.attribute import attribution_of, rule_shifts
 from steadylr.app.checks import BadInput
 from steadylr.app.members import FailedJob, Member, Members, lost_runs
-from steadylr.core.consensus import Choice, Observation, SweepConsensus, consensus_of
+from steadylr.core.attribution import Attribution, NotSplit
+from steadylr.core.consensus import Choice, Observation, Shift, SweepConsensus, consensus_of
 from steadylr.core.diagnosis import Code
 from steadylr.core.onecycle import Plan
 from steadylr.core.shapes import OddCurve, odd_curves
@@ -38,6 +40,8 @@ class KindAnswer:
         runs: name of each run by its digest, in the order of the jobs.
         odd: names of runs whose curve has another shape than the rest, with what was measured.
         decision: whether it is stable, where a rule decides how many runs there are.
+        attribution: the spread by random stream, or why it can't be split; None where no streams vary apart.
+        rule_shifts: from the headline's rule to each other rule, on the same curves.
     """
 
     label: dict[str, Any]
@@ -48,6 +52,8 @@ class KindAnswer:
     odd: dict[str, OddCurve]
     plan: Plan | None
     decision: Decision | None = None
+    attribution: Attribution | NotSplit | None = None
+    rule_shifts: tuple[Shift, ...] = ()
 
     @property
     def title(self) -> str:
@@ -163,6 +169,8 @@ def _answer_kind(
         odd=odd,
         plan=_plan(found, members, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(all_found, members)),
+        attribution=attribution_of(members, found),
+        rule_shifts=rule_shifts(members, found),
     )
 
 

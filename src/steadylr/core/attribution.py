@@ -475,7 +475,9 @@ def _mean_interval(
 ) -> tuple[float, float]:
     """95% interval of 10^mean: the mean of the runs is off by each effect, as often as its seed occurs."""
     repeats = [float(np.sum((np.bincount(term.labels) / y.size) ** 2)) for term in sources] + [1 / y.size]
-    off = rng.standard_normal(drawn.shape[1]) * np.sqrt(np.maximum(np.array(repeats) @ drawn, drawn[-1] / y.size))
+    off = rng.standard_normal(drawn.shape[1]) * np.sqrt(
+        np.maximum(np.array(repeats) @ drawn, drawn[-1] / y.size)
+    )
     low, high = np.quantile(off, _TAILS)
     return float(10.0 ** (y.mean() + low)), float(10.0 ** (y.mean() + high))
 
