@@ -25,6 +25,7 @@ from steadylr.core.verdict import Verdict, verdict
 if TYPE_CHECKING:
     from steadylr.app.schema import OneCycle
     from steadylr.core.curve import Curve
+    from steadylr.store.records import SeedUse
 
 NOISY = frozenset({Code.NOISY.value})
 EDGE_BOUND = frozenset({Code.NEVER_DIVERGED.value, Code.MINIMUM_AT_EDGE.value})
@@ -218,17 +219,18 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _seeds(member: Member) -> dict[str, int]:
-    return {} if member.record is None else {name: use["seed"] for name, use in member.record.seeds.items()}
+def _seeds(member: Member) -> Mapping[str, SeedUse]:
+    return {} if member.record is None else member.record.seeds
 
 
-def _seed_names(runs: Sequence[Mapping[str, int]]) -> list[str]:
-    """Such as "seed 1" where all streams have one seed; else the streams whose seeds differ between runs."""
-    if all(len(set(seeds.values())) == 1 for seeds in runs):
-        return [f"seed {next(iter(seeds.values()))}" for seeds in runs]
-    streams = dict.fromkeys(stream for seeds in runs for stream in seeds)
-    differing = [stream for stream in streams if len({seeds.get(stream) for seeds in runs}) > 1]
-    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in runs]
+def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
+    """Such as "seed 1" where all streams have one seed; else the used streams whose seeds differ between runs."""
+    if all(len({use["seed"] for use in streams.values()}) == 1 for streams in runs):
+        return [f"seed {next(iter(streams.values()))['seed']}" for streams in runs]
+    used = [{name: use["seed"] for name, use in streams.items() if use["used"]} for streams in runs]
+    names = dict.fromkeys(stream for seeds in used for stream in seeds)
+    differing = [stream for stream in names if len({seeds.get(stream) for seeds in used}) > 1]
+    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in used]
 
 
 def _observation(member: Member) -> Observation:
