@@ -242,8 +242,8 @@ def test_equal_runs_give_equal_numbers() -> None:
     ids=["two streams", "two streams, runs missing", "four streams"],
 )
 def test_intervals_cover(design: Design, variances: dict[str, float], rest: float, missing: float) -> None:
-    """95% intervals hold the true share in 93% to 97% of 400 made sweeps, give or take what 400 can show."""
-    rng, sweeps, covered = np.random.default_rng(7), 400, dict.fromkeys([*variances, "rest"], 0)
+    """95% intervals hold the true share in 93% to 97% of 300 made sweeps, give or take what 300 can show."""
+    rng, sweeps, covered = np.random.default_rng(7), 300, dict.fromkeys([*variances, "rest"], 0)
     for _ in range(sweeps):
         made = drawn(design, variances, rest, rng)
         lrs = [None if rng.random() < missing else lr for lr in made]

@@ -143,8 +143,8 @@ def attribute(
     lies in Q_s. So sum z_i^2 / (v_s g_i + c) is chi-squared: Wald's pivot (1947), exact for missing runs and
     unequal counts. The rest's sum of squares over its variance is chi-squared too. Chi-squared draws are
     put in and the variances solved for, from the rest up, negative ones set to 0; quantiles of the shares that
-    follow are the interval. This is the generalized interval of Weerahandi (1993) and Tsui and Weerahandi
-    (1989), for crossed designs as in Park and Burdick (2003); benchmarks/attribution.py prints how often it
+    follow are the interval. This is the generalized interval of Tsui and Weerahandi (1989) and Weerahandi
+    (1993), used for crossed designs by Hamada and Weerahandi (2000); benchmarks/attribution.py prints how often it
     covers the true share. Estimates themselves are by moments (Henderson's method III, 1953), also cut at 0.
 
     Args:
