@@ -15,6 +15,8 @@ from typing import Any
 
 from omegaconf import II, MISSING, OmegaConf
 
+from steadylr.core.latin_square import latin_seed
+
 OWN_GROUPS = ("model", "data", "optimizer", "loss")
 """The groups that take the user's own code."""
 
@@ -233,14 +235,15 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra as base_config, and max to OmegaConf. Calling it again changes nothing.
+    """Make the schema known to Hydra as base_config, and the resolvers of the YAML files to OmegaConf.
 
-    The groups for the user's own code are open, so that its arguments can stand in them; `steadylr.app.checks`
-    refuses every key that is neither theirs nor ours.
+    Calling it again changes nothing. The groups for the user's own code are open, so that its arguments can stand in
+    them; `steadylr.app.checks` refuses every key that is neither theirs nor ours.
     """
     from hydra.core.config_store import ConfigStore
 
     OmegaConf.register_new_resolver("steadylr.larger", max, replace=True)
+    OmegaConf.register_new_resolver("steadylr.latin_seed", latin_seed, replace=True)
     node = OmegaConf.structured(Config)
     for group in OWN_GROUPS:
         OmegaConf.set_struct(node[group], False)

@@ -155,6 +155,8 @@ def _kind_view(kind: KindAnswer) -> KindView:
         verdict=kind.verdict,
         plan=kind.plan,
         stopping="" if kind.decision is None else kind.decision.text,
+        attribution=kind.attribution,
+        rule_shifts=kind.rule_shifts,
     )
 
 
@@ -200,13 +202,25 @@ def _lr_in_group(members: Sequence[Member], label: object) -> float | None:
     return None
 
 
-def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path) -> None:
-    """Draw the summary of one kind of run, and the plan where there is one."""
-    from steadylr.present.figures import plan_figure, plan_info, save_figure, summary_figure
+def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:
+    """Draw the summary of one kind of run, and the plan and the attribution where there are any."""
+    from steadylr.core.attribution import Attribution
+    from steadylr.present.figures import (
+        attribution_figure,
+        attribution_info,
+        plan_figure,
+        plan_info,
+        save_figure,
+        summary_figure,
+    )
 
     save_figure(summary_figure(summary_of(kind)), summary)
     if kind.plan is not None:
         save_figure(plan_figure(plan_info(kind.plan, subtitle=kind_title(kind))), plan)
+    if isinstance(kind.attribution, Attribution):
+        save_figure(
+            attribution_figure(attribution_info(kind.attribution, title=kind_title(kind))), attribution
+        )
 
 
 def summary_of(kind: KindAnswer) -> SummaryInfo:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steadylr.app.analysis import plan_of
+from steadylr.app.attribute import attribution_of, rule_shifts
 from steadylr.app.checks import BadInput
 from steadylr.app.members import FailedJob, Member, Members, lost_runs
-from steadylr.core.consensus import Choice, Observation, SweepConsensus, consensus_of
+from steadylr.core.attribution import Attribution, NotSplit
+from steadylr.core.consensus import Choice, Observation, Shift, SweepConsensus, consensus_of
 from steadylr.core.diagnosis import Code
 from steadylr.core.onecycle import Plan
 from steadylr.core.shapes import OddCurve, odd_curves
@@ -23,6 +25,7 @@ from steadylr.core.verdict import Verdict, verdict
 if TYPE_CHECKING:
     from steadylr.app.schema import OneCycle
     from steadylr.core.curve import Curve
+    from steadylr.store.records import SeedUse
 
 NOISY = frozenset({Code.NOISY.value})
 EDGE_BOUND = frozenset({Code.NEVER_DIVERGED.value, Code.MINIMUM_AT_EDGE.value})
@@ -38,6 +41,8 @@ class KindAnswer:
         runs: name of each run by its digest, in the order of the jobs.
         odd: names of runs whose curve has another shape than the rest, with what was measured.
         decision: whether it is stable, where a rule decides how many runs there are.
+        attribution: the spread by random stream, or why it can't be split; None where no streams vary apart.
+        rule_shifts: from the headline's rule to each other rule, on the same curves.
     """
 
     label: dict[str, Any]
@@ -48,6 +53,8 @@ class KindAnswer:
     odd: dict[str, OddCurve]
     plan: Plan | None
     decision: Decision | None = None
+    attribution: Attribution | NotSplit | None = None
+    rule_shifts: tuple[Shift, ...] = ()
 
     @property
     def title(self) -> str:
@@ -163,6 +170,8 @@ def _answer_kind(
         odd=odd,
         plan=_plan(found, members, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(all_found, members)),
+        attribution=attribution_of(members, found),
+        rule_shifts=rule_shifts(members, found),
     )
 
 
@@ -210,17 +219,18 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _seeds(member: Member) -> dict[str, int]:
-    return {} if member.record is None else {name: use["seed"] for name, use in member.record.seeds.items()}
+def _seeds(member: Member) -> Mapping[str, SeedUse]:
+    return {} if member.record is None else member.record.seeds
 
 
-def _seed_names(runs: Sequence[Mapping[str, int]]) -> list[str]:
-    """Such as "seed 1" where all streams have one seed; else the streams whose seeds differ between runs."""
-    if all(len(set(seeds.values())) == 1 for seeds in runs):
-        return [f"seed {next(iter(seeds.values()))}" for seeds in runs]
-    streams = dict.fromkeys(stream for seeds in runs for stream in seeds)
-    differing = [stream for stream in streams if len({seeds.get(stream) for seeds in runs}) > 1]
-    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in runs]
+def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
+    """Such as "seed 1" where all streams have one seed; else the used streams whose seeds differ between runs."""
+    if all(len({use["seed"] for use in streams.values()}) == 1 for streams in runs):
+        return [f"seed {next(iter(streams.values()))['seed']}" for streams in runs]
+    used = [{name: use["seed"] for name, use in streams.items() if use["used"]} for streams in runs]
+    names = dict.fromkeys(stream for seeds in used for stream in seeds)
+    differing = [stream for stream in names if len({seeds.get(stream) for seeds in used}) > 1]
+    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in used]
 
 
 def _observation(member: Member) -> Observation:

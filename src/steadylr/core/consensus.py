@@ -294,6 +294,19 @@ def consensus_of(
     )
 
 
+def paired_shift(
+    before: Mapping[str, Setting],
+    after: Mapping[str, Setting],
+    *,
+    before_lrs: Mapping[str, float | None],
+    after_lrs: Mapping[str, float | None],
+) -> Shift:
+    """How the LR moves between two ways to read the same runs; LRs by run, None without one."""
+    pairs = [(lr, after_lrs[run]) for run, lr in before_lrs.items() if lr is not None and run in after_lrs]
+    found = [math.log10(other) - math.log10(lr) for lr, other in pairs if other is not None]
+    return _shift(before, after, np.array(found))
+
+
 _Key = tuple[Setting, ...]
 _Place = tuple[str, _Key]
 _SAME_LR = 1e-6  # relative; two machines may read one curve with other last digits

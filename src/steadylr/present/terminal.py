@@ -27,10 +27,12 @@ from steadylr.present.numbers import (
     format_lr,
     format_lr_range,
     format_ratio,
+    format_share,
     setting_label,
 )
 
 if TYPE_CHECKING:
+    from steadylr.core.attribution import Attribution, NotSplit, Source
     from steadylr.core.consensus import Consensus, Shift, SweepConsensus
     from steadylr.core.diagnosis import Finding
     from steadylr.core.onecycle import Plan
@@ -110,6 +112,8 @@ class KindView:
         verdict: how far it may be trusted.
         plan: the plan, or None without an answer.
         stopping: whether it is stable, where that decides how many runs there are.
+        attribution: where the spread comes from, or why that can't be told; None where nobody asked.
+        rule_shifts: how far other rules are from the headline's; shown beside the attribution.
     """
 
     title: str
@@ -118,6 +122,8 @@ class KindView:
     verdict: Verdict
     plan: Plan | None = None
     stopping: str = ""
+    attribution: Attribution | NotSplit | None = None
+    rule_shifts: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +367,7 @@ def _kind_lines(kind: KindView, console: Console) -> Iterator[_Line]:
     yield _Line(f"  {kind.verdict.summary}", f"bold {_LEVEL_COLOURS.get(kind.verdict.level.value, 'red')}")
     for advice in kind.verdict.advice:
         yield _Line(f"  {advice}")
+    yield from _attribution_lines(kind, console)
     if kind.consensus.headline.n:
         yield from _guide_lines(kind.consensus.headline, console)
     if kind.plan is not None:
@@ -419,6 +426,46 @@ def _shift_text(shift: Shift) -> str:
         return f"{text} (n = {shift.n})"
     low, high = (format_ratio(factor) for factor in shift.interval)
     return f"{text} (n = {shift.n}, 95% interval {low} to {high})"
+
+
+def _attribution_lines(kind: KindView, console: Console) -> Iterator[_Line]:
+    """The shares of the sources, the largest in words, and what other rules read off the same curves."""
+    found = kind.attribution
+    if found is None:
+        return
+    from steadylr.core.attribution import ENOUGH_LEVELS, NotSplit
+
+    yield from _heading("Where the spread comes from")
+    if isinstance(found, NotSplit):
+        yield _Line(f"  Not known: {found.reason}. {found.remedy}".rstrip())
+        return
+    header = ("source", "share", "95% interval", "seeds", "geometric std")
+    yield from _table(header, [_source_row(source) for source in found.sources], console)
+    yield _Line(f"  {found.summary}", "bold")
+    yield _Line(f"  {found.advice}")
+    few = [f"{s.name} has {s.levels}" for s in found.sources if s.used and 0 < s.levels < ENOUGH_LEVELS]
+    if few:
+        yield _Line(f"  Few seeds make wide intervals: {', '.join(few)}; take at least {ENOUGH_LEVELS}.")
+    if found.fixed:
+        yield _Line(f"  One seed in all runs, so not in these shares: {', '.join(found.fixed)}.")
+    yield _Line(
+        "  Runs that share seeds are not independent: over new seeds the geometric mean has the 95% interval "
+        f"{format_lr_range(*found.interval)}."
+    )
+    for shift in kind.rule_shifts:
+        if shift.factor is not None:
+            yield _Line(f"  {_shift_text(shift)}")
+
+
+def _source_row(source: Source) -> _Row:
+    if not source.used:
+        return _Row((source.name, format_share(source.share)), "unused: nothing draws from it", "dim")
+    low, high = source.interval
+    interval = f"{format_share(low)} to {format_share(high)}"
+    seeds = str(source.levels) if source.levels else ""
+    return _Row(
+        (source.name, format_share(source.share), interval, seeds, format_ratio(source.geometric_std))
+    )
 
 
 def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
