@@ -304,7 +304,7 @@ def paired_shift(
     """How the LR moves between two ways to read the same runs; LRs by run, None without one."""
     pairs = [(lr, after_lrs[run]) for run, lr in before_lrs.items() if lr is not None and run in after_lrs]
     found = [math.log10(other) - math.log10(lr) for lr, other in pairs if other is not None]
-    return _shift(before, after, np.array(found))
+    return _shift(before, after, np.array(found), _CONFIDENCE)
 
 
 _Key = tuple[Setting, ...]
