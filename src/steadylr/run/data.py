@@ -36,7 +36,7 @@ from steadylr.run.fingerprint import (
     split_folder,
 )
 from steadylr.run.names import did_you_mean
-from steadylr.run.randomness import CPU_GENERATORS, AugmentDraws, DrawSampler, Streams
+from steadylr.run.randomness import AugmentDraws, DrawSampler, Streams
 
 Batch = tuple[Tensor, Tensor]
 
@@ -513,8 +513,8 @@ def _unchanged(batch: Any) -> Any:
 
 @contextmanager
 def _as_in_a_worker() -> Iterator[None]:
-    """Work on one thread, as data workers do, so that sums agree; leave the random generators alone."""
-    states = [(generator, generator.state()) for generator in CPU_GENERATORS]
+    """Work on one thread, as data workers do, so that sums agree; leave torch's CPU generator alone."""
+    state = torch.default_generator.get_state()
     threads = torch.get_num_threads()
     if threads != 1:
         torch.set_num_threads(1)
@@ -523,8 +523,7 @@ def _as_in_a_worker() -> Iterator[None]:
     finally:
         if threads != 1:
             torch.set_num_threads(threads)
-        for generator, state in states:
-            generator.set_state(state)
+        torch.default_generator.set_state(state)
 
 
 @contextmanager

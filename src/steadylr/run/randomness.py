@@ -236,7 +236,7 @@ class SampleDraws:
 
     As with AugmentDraws, what a sample draws depends on (augment seed, how often it was drawn, its index) only.
     Seeding all three generators takes 20 us a sample, so that only those are seeded that something draws from: a
-    batch in which another one was drawn from is made again.
+    batch in which another one was drawn from is made again. After each batch they are as they were before it.
 
     Args:
         streams: the seeds.
@@ -270,11 +270,12 @@ class SampleDraws:
                 made = [self._seeded_sample(item, get_one) for item in items]
             else:
                 made = get_all([index for index, _ in items])
-            drawn = tuple(
-                place
-                for place, (generator, state) in enumerate(zip(CPU_GENERATORS, before, strict=True))
-                if place not in self._seeded and not generator.same(generator.state(), state)
-            )
+            drawn = []
+            for place, (generator, state) in enumerate(zip(CPU_GENERATORS, before, strict=True)):
+                known = place in self._seeded
+                if known or not generator.same(generator.state(), state):
+                    generator.set_state(state)
+                    drawn += [] if known else [place]
             if not drawn:
                 return made
             self._seeded = (*self._seeded, *drawn)
