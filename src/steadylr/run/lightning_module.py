@@ -1,0 +1,441 @@
+"""A LightningModule as a range test takes it: its training_step, one of its optimizers, its batches.
+
+Lightning is not imported here until a module of its own is there. Modules of `lightning` and of `pytorch_lightning`
+are both taken; each finds the package that it was made with.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+"""The packages that Lightning comes in."""
+
+TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightningParts:
+    """What a range test takes of a LightningModule and its data.
+
+    Args:
+        module: the module itself.
+        optimizer: the one of its optimizers whose LR is ramped.
+        held: its other optimizers: each takes a step with every step of the ramped one, at the LR that it has.
+        lr_ratios: the LR of each group of the ramped optimizer over that of its first, as configured.
+        batches: what is iterated for batches.
+        step: step(module, batch) -> loss, by the module's training_step.
+        notes: what was left out.
+    """
+
+    module: nn.Module
+    optimizer: Optimizer
+    held: tuple[Optimizer, ...]
+    lr_ratios: tuple[float, ...]
+    batches: Iterable[Any]
+    step: Callable[[Any, Any], Tensor]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def lightning_parts(
+    module: Any, data: Any = None, *, optimizer: int = 0, num_steps: int = 1000
+) -> Iterator[LightningParts]:
+    """Take a LightningModule apart for a range test; within this context its parts can be trained.
+
+    In the order of a Trainer: the data module's prepare_data and setup, the module's setup and configure_model,
+    its configure_optimizers, its train_dataloader. Each batch passes the three hooks of its way to the device. No
+    other hook is called. Within the context self.log does nothing, and self.trainer is a Trainer that trains
+    nothing; afterwards the module has its own again, and is otherwise as the training left it.
+
+    Args:
+        module: a LightningModule with automatic optimisation.
+        data: a LightningDataModule, a loader, any other iterable of batches, or a mapping of loaders, whose
+            batches come as Lightning combines them; None: the module's own train_dataloader.
+        optimizer: which of the optimizers of configure_optimizers is ramped, from 0.
+        num_steps: steps of the ramp, which self.trainer gives as its own.
+
+    Raises:
+        ValueError: no LightningModule, one with manual optimisation or without training_step, optimizers or
+            training data.
+    """
+    package = check_module(module)
+    with ExitStack() as stack:
+        stack.enter_context(silent_logging(module))
+        stack.enter_context(_stand_in_trainer(package, module, data, num_steps))
+        loader = _set_up(package, module, data)
+        optimizers, schedulers = _configured(module)
+        ramped = chosen(optimizers, optimizer, module)
+        held = tuple(other for other in optimizers if other is not ramped)
+        module.trainer.strategy.optimizers = list(optimizers)  # what self.optimizers() gives
+        stack.enter_context(_stepping_along(ramped, held))
+        yield LightningParts(
+            module=module,
+            optimizer=ramped,
+            held=held,
+            lr_ratios=lr_ratios(ramped, module),
+            batches=_batches(package, loader),
+            step=_step(module, _to_device(package, module, data)),
+            notes=_notes(module, ramped, held, schedulers),
+        )
+
+
+# ---- the module
+
+
+def check_module(module: Any) -> ModuleType:
+    """The package of a LightningModule that a range test can train.
+
+    Raises:
+        ValueError: no LightningModule, or one with manual optimisation or without a training_step for batches.
+    """
+    package = _package(module)
+    name = type(module).__name__
+    if not module.automatic_optimization:
+        raise ValueError(
+            f"{name} has automatic_optimization=False: its training_step steps the optimizers by itself, so that "
+            "no ramp can be put under them. Set it to True and return the loss; or call steadylr.range_test with "
+            "the optimizer to ramp and a step(model, batch) that returns its loss"
+        )
+    if type(module).training_step is package.LightningModule.training_step:
+        raise ValueError(f"{name} has no training_step: define training_step(self, batch, batch_idx) -> loss")
+    if "dataloader_iter" in inspect.signature(module.training_step).parameters:
+        raise ValueError(
+            f"{name}.training_step takes dataloader_iter: let it take (batch, batch_idx), one batch at a time"
+        )
+    return package
+
+
+def _package(module: Any) -> ModuleType:
+    for base in type(module).__mro__:
+        for package in PACKAGES:
+            if base.__name__ == "LightningModule" and base.__module__.startswith(f"{package}."):
+                return import_module(package)
+    raise ValueError(
+        f"a LightningModule is needed; got {type(module).__name__}: steadylr.range_test takes any other model"
+    )
+
+
+def loss_of(output: Any, module: Any) -> Tensor:
+    """The loss in what a module's training_step returned: a tensor, or a mapping with one as "loss".
+
+    Raises:
+        ValueError: anything else, a tensor of more than one number, or one without a gradient.
+    """
+    loss = output.get("loss") if isinstance(output, Mapping) else output
+    if isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad:
+        return loss
+    name = f"{type(module).__name__}.training_step"
+    wanted = 'it must return the loss of the batch, a tensor of shape (), or a mapping with it as "loss"'
+    if output is None:
+        raise ValueError(
+            f"{name} returned None: a range test needs the loss of every batch, so none can be left out; {wanted}"
+        )
+    if not isinstance(loss, Tensor):
+        keys = f" with the keys {', '.join(map(repr, output))}" if isinstance(output, Mapping) else ""
+        raise ValueError(f"{name} returned {type(output).__name__}{keys}; {wanted}")
+    if loss.numel() != 1:
+        raise ValueError(
+            f"{name} returned a loss of shape {tuple(loss.shape)}; {wanted}: take its mean or its sum"
+        )
+    raise ValueError(
+        f"{name} returned a loss without a gradient; {wanted}, still attached to the model: no .item(), "
+        ".detach() or no_grad on its way, and some parameter with requires_grad"
+    )
+
+
+def step_arguments(module: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """What training_step takes for a batch: the batch, and the batch's number from 0 if it has a second argument."""
+    takes_number = len(inspect.signature(module.training_step).parameters) > 1
+    number = -1
+
+    def arguments(batch: Any) -> tuple[Any, ...]:
+        nonlocal number
+        number += 1
+        return (batch, number) if takes_number else (batch,)
+
+    return arguments
+
+
+def _step(module: Any, to_device: Callable[[Any], Any]) -> Callable[[Any, Any], Tensor]:
+    arguments = step_arguments(module)
+
+    def step(wrapped: Any, batch: Any) -> Tensor:
+        return loss_of(wrapped.training_step(*arguments(to_device(batch))), module)
+
+    return step
+
+
+@contextmanager
+def silent_logging(module: Any) -> Iterator[None]:
+    """Within this context self.log and self.log_dict of a module do nothing."""
+    own = vars(module)
+    before = {name: own[name] for name in ("log", "log_dict") if name in own}
+    own.update(log=_nothing, log_dict=_nothing)
+    try:
+        yield
+    finally:
+        for name in ("log", "log_dict"):
+            del own[name]
+        own.update(before)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+@contextmanager
+def _stand_in_trainer(package: ModuleType, module: Any, data: Any, num_steps: int) -> Iterator[None]:
+    """Within this context a module (and its data module) has a Trainer, whose loggers take anything and keep nothing."""
+    has_module = isinstance(data, package.LightningDataModule)
+    before = [(module, vars(module)["_trainer"]), *([(data, data.trainer)] if has_module else [])]
+    loggers = import_module(f"{package.__name__}.loggers.logger")
+    environments = import_module(f"{package.__name__}.plugins.environments")
+    with _quiet(package):
+        trainer = package.Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=-1,
+            max_steps=num_steps,
+            logger=[loggers.DummyLogger()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            plugins=[environments.LightningEnvironment()],  # one process: no cluster is to be looked for
+        )
+    trainer.datamodule = data if has_module else None
+    for owner, _ in before:
+        owner.trainer = trainer
+    try:
+        yield
+    finally:
+        for owner, own in before:
+            owner.trainer = own
+
+
+@contextmanager
+def _quiet(package: ModuleType) -> Iterator[None]:
+    """Within this context Lightning says nothing of accelerators and tips."""
+    names = [f"{package.__name__}.utilities.rank_zero", package.__name__]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# ---- its optimizers
+
+
+def _configured(module: Any) -> tuple[list[Optimizer], list[Any]]:
+    """The optimizers and schedulers of configure_optimizers, in any of the shapes that Lightning takes."""
+    answer = module.configure_optimizers()
+    optimizers, schedulers = _parsed(answer)
+    if optimizers and all(isinstance(optimizer, Optimizer) for optimizer in optimizers):
+        return optimizers, schedulers
+    name = f"{type(module).__name__}.configure_optimizers"
+    raise ValueError(
+        f"{name} returned {'None' if answer is None else type(answer).__name__}; it must return an optimizer, "
+        'several in a list, ([optimizers], [schedulers]), or a mapping with "optimizer"'
+    )
+
+
+def _parsed(answer: Any) -> tuple[list[Any], list[Any]]:
+    if isinstance(answer, Mapping):
+        schedulers = [answer["lr_scheduler"]] if answer.get("lr_scheduler") is not None else []
+        return [answer.get("optimizer")], schedulers
+    if not isinstance(answer, list | tuple):
+        return [] if answer is None else [answer], []
+    if len(answer) == 2 and isinstance(answer[0], list | tuple):
+        second = answer[1]
+        return list(answer[0]), list(second) if isinstance(second, list | tuple) else [second]
+    parts = [_parsed(part) for part in answer]
+    return [o for found, _ in parts for o in found], [s for _, found in parts for s in found]
+
+
+def chosen(optimizers: Sequence[Optimizer], index: int, module: Any) -> Optimizer:
+    """The optimizer with a number from 0.
+
+    Raises:
+        ValueError: there is none with that number.
+    """
+    if 0 <= index < len(optimizers):
+        return optimizers[index]
+    names = ", ".join(f"{number} {type(each).__name__}" for number, each in enumerate(optimizers))
+    raise ValueError(
+        f"optimizer={index} is none of those that {type(module).__name__}.configure_optimizers gives: {names}"
+    )
+
+
+def configured_lr(group: Mapping[str, Any]) -> float:
+    """The LR that a parameter group was configured with, whatever its scheduler has made of it at the start.
+
+    A OneCycle or cyclic schedule notes its peak, any other schedule the LR that it multiplies.
+    """
+    return float(group.get("max_lr", group.get("initial_lr", group["lr"])))
+
+
+def lr_ratios(optimizer: Optimizer, module: Any) -> tuple[float, ...]:
+    """The configured LR of each parameter group over that of the first.
+
+    Raises:
+        ValueError: an optimizer without LRs, or with an LR of 0 in it.
+    """
+    groups = optimizer.param_groups
+    name = f"{type(module).__name__}.configure_optimizers"
+    if any("lr" not in group for group in groups):
+        raise ValueError(f"{name} gives no optimizer with an LR; got {type(optimizer).__name__}")
+    lrs = [configured_lr(group) for group in groups]
+    if min(lrs) <= 0:
+        raise ValueError(
+            f"{name} gives {type(optimizer).__name__} with the LRs {', '.join(f'{lr:g}' for lr in lrs)}: each must "
+            "be above 0, since their ratios are what the ramp keeps"
+        )
+    return tuple(lr / lrs[0] for lr in lrs)
+
+
+@contextmanager
+def _stepping_along(ramped: Optimizer, held: Sequence[Optimizer]) -> Iterator[None]:
+    """Within this context the held optimizers take a step, at their own LRs, whenever the ramped one does."""
+
+    def step_held(*_: Any) -> None:
+        for optimizer in held:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    hook = ramped.register_step_post_hook(step_held) if held else None
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
+
+
+def _notes(
+    module: Any, ramped: Optimizer, held: Sequence[Optimizer], schedulers: Sequence[Any]
+) -> tuple[str, ...]:
+    name = f"{type(module).__name__}.configure_optimizers"
+    notes = []
+    if schedulers:
+        kinds = ", ".join(type(scheduler_of(scheduler)).__name__ for scheduler in schedulers)
+        notes.append(f"{name}: its scheduler ({kinds}) is not used, since the ramp sets the LR")
+    if held:
+        kinds = ", ".join(type(optimizer).__name__ for optimizer in held)
+        notes.append(
+            f"{name}: the LR of {type(ramped).__name__} is ramped; {kinds} trains along at its own LR"
+        )
+    return tuple(notes)
+
+
+def scheduler_of(entry: Any) -> Any:
+    """The scheduler itself, which configure_optimizers may give in a mapping."""
+    return entry["scheduler"] if isinstance(entry, Mapping) else entry
+
+
+# ---- its data
+
+
+def _set_up(package: ModuleType, module: Any, data: Any) -> Any:
+    """Call the hooks that come before training, and give the loader, or whatever holds the batches."""
+    has_module = isinstance(data, package.LightningDataModule)
+    if has_module:
+        data.prepare_data()
+        data.setup("fit")
+    module.setup("fit")
+    module.configure_model()
+    if data is not None and not has_module:
+        return data
+    source, base = (data, package.LightningDataModule) if has_module else (module, package.LightningModule)
+    if type(source).train_dataloader is base.train_dataloader:
+        raise ValueError(
+            f"{type(source).__name__} has no train_dataloader: define it"
+            + ("" if has_module else ", or give a loader or a LightningDataModule")
+        )
+    loader = source.train_dataloader()
+    if isinstance(loader, list | tuple):  # of loaders; a list that is given as data holds batches
+        return package.utilities.CombinedLoader(loader, "max_size_cycle")
+    return loader
+
+
+def _batches(package: ModuleType, loader: Any) -> Iterable[Any]:
+    if isinstance(loader, Mapping):
+        loader = package.utilities.CombinedLoader(loader, "max_size_cycle")
+    return CombinedBatches(loader) if isinstance(loader, package.utilities.CombinedLoader) else loader
+
+
+class CombinedBatches:
+    """The batches of a CombinedLoader of Lightning, without their numbers.
+
+    Args:
+        loader: the CombinedLoader.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch, _, _ in self._loader:
+            yield batch
+
+
+def _to_device(package: ModuleType, module: Any, data: Any) -> Callable[[Any], Any]:
+    """What Lightning does to a batch on its way to the device: three hooks, each the data module's if it has its own."""
+    base = package.LightningDataModule
+
+    def owner(hook: str) -> Any:
+        overridden = isinstance(data, base) and getattr(type(data), hook) is not getattr(base, hook)
+        return data if overridden else module
+
+    before, transfer, after = (getattr(owner(hook), hook) for hook in TRANSFER_HOOKS)
+
+    def to_device(batch: Any) -> Any:
+        return after(transfer(before(batch, 0), module.device, 0), 0)
+
+    return to_device
+
+
+@contextmanager
+def kept_order(loaders: Sequence[Any]) -> Iterator[None]:
+    """Within this context loaders may be iterated; afterwards their random generators and workers are as before."""
+    generators = {
+        id(generator): generator for loader in loaders for generator in _generators(loader, depth=3)
+    }
+    states = [(generator, generator.get_state()) for generator in generators.values()]
+    workers = [(loader, loader._iterator) for loader in loaders if hasattr(loader, "_iterator")]
+    for loader, _ in workers:
+        loader._iterator = None  # persistent workers have random states of their own
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+        for loader, iterator in workers:
+            loader._iterator = iterator
+
+
+def _generators(holder: Any, *, depth: int) -> Iterator[torch.Generator]:
+    """The generators of a loader, of its sampler, and of the sampler in its batch sampler."""
+    generator = getattr(holder, "generator", None)
+    if isinstance(generator, torch.Generator):
+        yield generator
+    for name in ("sampler", "batch_sampler") if depth else ():
+        if (inner := getattr(holder, name, None)) is not None:
+            yield from _generators(inner, depth=depth - 1)
