@@ -31,6 +31,7 @@ from steadylr.run.lightning_module import (
     lightning_parts,
     loss_of,
     lr_ratios,
+    mute_logger,
     silent_logging,
     step_arguments,
 )
@@ -189,7 +190,10 @@ def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> 
         on_device = strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
         return loss_of(strategy.training_step(*arguments(on_device)), module)
 
-    with _undisturbed(trainer, module, optimizer) as batches, run_progress(ramp.num_iter, shown=shown) as report:
+    with (
+        _undisturbed(trainer, module, optimizer) as batches,
+        run_progress(ramp.num_iter, shown=shown) as report,
+    ):
         return _range_test(
             module,
             _TrainersOptimizer(trainer, module, optimizer),  # type: ignore[arg-type]
@@ -235,7 +239,7 @@ def _undisturbed(trainer: Any, module: Any, optimizer: Optimizer) -> Iterator[Co
     callbacks, loggers = trainer.callbacks, trainer.loggers
     precision = copy.deepcopy(trainer.precision_plugin.state_dict())
     with borrowed(module, optimizer), silent_logging(module), kept_order(combined.flattened):
-        trainer.callbacks, trainer.loggers = [], []
+        trainer.callbacks, trainer.loggers = [], [mute_logger(module) for _ in loggers]
         try:
             yield CombinedBatches(copy.copy(combined))  # with an iterator of its own
         finally:

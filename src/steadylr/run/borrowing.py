@@ -122,7 +122,7 @@ def _saved_container(container: dict[Any, Any] | list[Any] | set[Any] | deque[An
         if isinstance(container, list | deque):
             container.extend(kept)
         else:
-            container.update(kept)  # type: ignore[arg-type]
+            container.update(kept)
 
     return restore
 

@@ -192,24 +192,28 @@ def silent_logging(module: Any) -> Iterator[None]:
         own.update(before)
 
 
+def mute_logger(module: Any) -> Any:
+    """A logger of Lightning that takes anything and keeps nothing: self.logger while a module is tested."""
+    return import_module(f"{_package(module).__name__}.loggers.logger").DummyLogger()
+
+
 def _nothing(*_: Any, **__: Any) -> None:
     return None
 
 
 @contextmanager
 def _stand_in_trainer(package: ModuleType, module: Any, data: Any, num_steps: int) -> Iterator[None]:
-    """Within this context a module (and its data module) has a Trainer, whose loggers take anything and keep nothing."""
+    """Within this context a module, and its data module, has a Trainer; its logger keeps nothing."""
     has_module = isinstance(data, package.LightningDataModule)
     before = [(module, vars(module)["_trainer"]), *([(data, data.trainer)] if has_module else [])]
-    loggers = import_module(f"{package.__name__}.loggers.logger")
     environments = import_module(f"{package.__name__}.plugins.environments")
-    with _quiet(package):
+    with _quiet():
         trainer = package.Trainer(
             accelerator="cpu",
             devices=1,
             max_epochs=-1,
             max_steps=num_steps,
-            logger=[loggers.DummyLogger()],
+            logger=[mute_logger(module)],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -226,10 +230,12 @@ def _stand_in_trainer(package: ModuleType, module: Any, data: Any, num_steps: in
 
 
 @contextmanager
-def _quiet(package: ModuleType) -> Iterator[None]:
-    """Within this context Lightning says nothing of accelerators and tips."""
-    names = [f"{package.__name__}.utilities.rank_zero", package.__name__]
-    loggers = [logging.getLogger(name) for name in names]
+def _quiet() -> Iterator[None]:
+    """Within this context Lightning says nothing of accelerators and tips.
+
+    Both packages speak through the logger of the one that was imported last.
+    """
+    loggers = [logging.getLogger(f"{package}.utilities.rank_zero") for package in PACKAGES]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
@@ -397,7 +403,7 @@ class CombinedBatches:
 
 
 def _to_device(package: ModuleType, module: Any, data: Any) -> Callable[[Any], Any]:
-    """What Lightning does to a batch on its way to the device: three hooks, each the data module's if it has its own."""
+    """The three hooks of a batch on its way to the device, each the data module's where that has its own."""
     base = package.LightningDataModule
 
     def owner(hook: str) -> Any:
