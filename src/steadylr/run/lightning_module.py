@@ -207,7 +207,7 @@ def _stand_in_trainer(package: ModuleType, module: Any, data: Any, num_steps: in
     has_module = isinstance(data, package.LightningDataModule)
     before = [(module, vars(module)["_trainer"]), *([(data, data.trainer)] if has_module else [])]
     environments = import_module(f"{package.__name__}.plugins.environments")
-    with _quiet():
+    with quiet_lightning():
         trainer = package.Trainer(
             accelerator="cpu",
             devices=1,
@@ -230,22 +230,18 @@ def _stand_in_trainer(package: ModuleType, module: Any, data: Any, num_steps: in
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Within this context Lightning says nothing of accelerators and tips.
+def quiet_lightning() -> Iterator[None]:
+    """Within this context Lightning says nothing of accelerators, tips and loaders."""
+    from lightning_utilities.core import rank_zero  # its log is that of the package that was imported last
 
-    Both packages speak through the logger of the one that was imported last.
-    """
-    loggers = [logging.getLogger(f"{package}.utilities.rank_zero") for package in PACKAGES]
-    levels = [logger.level for logger in loggers]
+    level = rank_zero.log.level
+    rank_zero.log.setLevel(logging.ERROR)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        rank_zero.log.setLevel(level)
 
 
 # ---- its optimizers
