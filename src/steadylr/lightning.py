@@ -28,12 +28,13 @@ from steadylr.run.lightning_module import (
     check_module,
     configured_lr,
     kept_order,
-    lightning_parts,
     loss_of,
     lr_ratios,
     mute_logger,
+    named_step,
     silent_logging,
     step_arguments,
+    take_apart,
 )
 from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
@@ -88,9 +89,8 @@ def range_test(
     """
     chosen = Ramp(1e-7, 10, 1000) if ramp is None else ramp
     with ExitStack() as stack:
-        parts = stack.enter_context(
-            lightning_parts(module, data, optimizer=optimizer, num_steps=chosen.num_iter)
-        )
+        parts = take_apart(module, data, optimizer=optimizer, num_steps=chosen.num_iter)
+        stack.callback(parts.release)
         for note in parts.notes:
             log.info("%s", note)
         if restore:
@@ -203,7 +203,7 @@ def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> 
             stop_rule=stop_rule,
             accumulation_steps=trainer.accumulate_grad_batches,
             lr_ratios=ratios,
-            step=step,
+            step=named_step(step, module),
             backward=lambda loss: strategy.backward(loss, optimizer),
             restore=False,
             on_step=report,

@@ -10,15 +10,17 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from steadylr.run.steps import Step, StepError
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 """The packages that Lightning comes in."""
@@ -28,7 +30,7 @@ TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_af
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LightningParts:
-    """What a range test takes of a LightningModule and its data.
+    """What a range test takes of a LightningModule and its data; made by take_apart.
 
     Args:
         module: the module itself.
@@ -38,6 +40,7 @@ class LightningParts:
         batches: what is iterated for batches.
         step: step(module, batch) -> loss, by the module's training_step.
         notes: what was left out.
+        release: to be called when training is over: the module has its own Trainer and its log again.
     """
 
     module: nn.Module
@@ -45,20 +48,24 @@ class LightningParts:
     held: tuple[Optimizer, ...]
     lr_ratios: tuple[float, ...]
     batches: Iterable[Any]
-    step: Callable[[Any, Any], Tensor]
+    step: Step
     notes: tuple[str, ...]
+    release: Callable[[], None]
 
 
-@contextmanager
-def lightning_parts(
-    module: Any, data: Any = None, *, optimizer: int = 0, num_steps: int = 1000
-) -> Iterator[LightningParts]:
-    """Take a LightningModule apart for a range test; within this context its parts can be trained.
+def take_apart(
+    module: Any,
+    data: Any = None,
+    *,
+    optimizer: int = 0,
+    num_steps: int = 1000,
+    drawing_data: AbstractContextManager[Any] | None = None,
+) -> LightningParts:
+    """Take a LightningModule apart for a range test.
 
     In the order of a Trainer: the data module's prepare_data and setup, the module's setup and configure_model,
-    its configure_optimizers, its train_dataloader. Each batch passes the three hooks of its way to the device. No
-    other hook is called. Within the context self.log does nothing, and self.trainer is a Trainer that trains
-    nothing; afterwards the module has its own again, and is otherwise as the training left it.
+    its configure_optimizers. Each batch passes the three hooks of its way to the device. No other hook is called.
+    Until release is called self.log does nothing, and self.trainer is a Trainer that trains nothing.
 
     Args:
         module: a LightningModule with automatic optimisation.
@@ -66,6 +73,7 @@ def lightning_parts(
             batches come as Lightning combines them; None: the module's own train_dataloader.
         optimizer: which of the optimizers of configure_optimizers is ramped, from 0.
         num_steps: steps of the ramp, which self.trainer gives as its own.
+        drawing_data: within this context a data module is set up; None: as it stands.
 
     Raises:
         ValueError: no LightningModule, one with manual optimisation or without training_step, optimizers or
@@ -75,20 +83,24 @@ def lightning_parts(
     with ExitStack() as stack:
         stack.enter_context(silent_logging(module))
         stack.enter_context(_stand_in_trainer(package, module, data, num_steps))
-        loader = _set_up(package, module, data)
+        with drawing_data or nullcontext():
+            loader = _loader(package, module, data)
+        module.setup("fit")
+        module.configure_model()
         optimizers, schedulers = _configured(module)
-        ramped = chosen(optimizers, optimizer, module)
+        ramped = _chosen(optimizers, optimizer, module)
         held = tuple(other for other in optimizers if other is not ramped)
         module.trainer.strategy.optimizers = list(optimizers)  # what self.optimizers() gives
         stack.enter_context(_stepping_along(ramped, held))
-        yield LightningParts(
+        return LightningParts(
             module=module,
             optimizer=ramped,
             held=held,
             lr_ratios=lr_ratios(ramped, module),
-            batches=_batches(package, loader),
+            batches=loader,
             step=_step(module, _to_device(package, module, data)),
             notes=_notes(module, ramped, held, schedulers),
+            release=stack.pop_all().close,
         )
 
 
@@ -119,41 +131,53 @@ def check_module(module: Any) -> ModuleType:
 
 
 def _package(module: Any) -> ModuleType:
-    for base in type(module).__mro__:
+    package = _package_of(module, "LightningModule")
+    if package is None:
+        raise ValueError(
+            f"a LightningModule is needed; got {type(module).__name__}: steadylr.range_test takes any other model"
+        )
+    return import_module(package)
+
+
+def _package_of(value: Any, kind: str) -> str | None:
+    for base in type(value).__mro__:
         for package in PACKAGES:
-            if base.__name__ == "LightningModule" and base.__module__.startswith(f"{package}."):
-                return import_module(package)
-    raise ValueError(
-        f"a LightningModule is needed; got {type(module).__name__}: steadylr.range_test takes any other model"
-    )
+            if base.__name__ == kind and base.__module__.startswith(f"{package}."):
+                return package
+    return None
+
+
+def is_lightning(value: Any, *, kind: str = "LightningModule") -> bool:
+    """Whether something is a LightningModule, or a LightningDataModule, of either package."""
+    return _package_of(value, kind) is not None
 
 
 def loss_of(output: Any, module: Any) -> Tensor:
-    """The loss in what a module's training_step returned: a tensor, or a mapping with one as "loss".
+    """The loss in what a module's training_step returned: the tensor itself, or what a mapping has as "loss".
+
+    Whether it is one number with a gradient is for range_test to say.
 
     Raises:
-        ValueError: anything else, a tensor of more than one number, or one without a gradient.
+        StepError: None, or a mapping without a loss.
     """
     loss = output.get("loss") if isinstance(output, Mapping) else output
-    if isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad:
-        return loss
-    name = f"{type(module).__name__}.training_step"
-    wanted = 'it must return the loss of the batch, a tensor of shape (), or a mapping with it as "loss"'
-    if output is None:
-        raise ValueError(
-            f"{name} returned None: a range test needs the loss of every batch, so none can be left out; {wanted}"
-        )
-    if not isinstance(loss, Tensor):
-        keys = f" with the keys {', '.join(map(repr, output))}" if isinstance(output, Mapping) else ""
-        raise ValueError(f"{name} returned {type(output).__name__}{keys}; {wanted}")
-    if loss.numel() != 1:
-        raise ValueError(
-            f"{name} returned a loss of shape {tuple(loss.shape)}; {wanted}: take its mean or its sum"
-        )
-    raise ValueError(
-        f"{name} returned a loss without a gradient; {wanted}, still attached to the model: no .item(), "
-        ".detach() or no_grad on its way, and some parameter with requires_grad"
+    if loss is not None:
+        return cast("Tensor", loss)
+    what = "None" if output is None else f"a mapping of {', '.join(map(repr, output)) or 'nothing'}"
+    raise StepError(
+        f"{_step_name(module)} returned {what}: a range test needs the loss of every batch, so that none can be left "
+        'out; return a tensor of shape (), or a mapping with it as "loss"'
     )
+
+
+def named_step(step: Step, module: Any) -> Step:
+    """The step under the name by which the user knows it."""
+    step.__qualname__ = _step_name(module)
+    return step
+
+
+def _step_name(module: Any) -> str:
+    return f"{type(module).__name__}.training_step"
 
 
 def step_arguments(module: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -169,13 +193,13 @@ def step_arguments(module: Any) -> Callable[[Any], tuple[Any, ...]]:
     return arguments
 
 
-def _step(module: Any, to_device: Callable[[Any], Any]) -> Callable[[Any, Any], Tensor]:
+def _step(module: Any, to_device: Callable[[Any], Any]) -> Step:
     arguments = step_arguments(module)
 
     def step(wrapped: Any, batch: Any) -> Tensor:
         return loss_of(wrapped.training_step(*arguments(to_device(batch))), module)
 
-    return step
+    return named_step(step, module)
 
 
 @contextmanager
@@ -273,7 +297,7 @@ def _parsed(answer: Any) -> tuple[list[Any], list[Any]]:
     return [o for found, _ in parts for o in found], [s for _, found in parts for s in found]
 
 
-def chosen(optimizers: Sequence[Optimizer], index: int, module: Any) -> Optimizer:
+def _chosen(optimizers: Sequence[Optimizer], index: int, module: Any) -> Optimizer:
     """The optimizer with a number from 0.
 
     Raises:
@@ -337,7 +361,7 @@ def _notes(
     name = f"{type(module).__name__}.configure_optimizers"
     notes = []
     if schedulers:
-        kinds = ", ".join(type(scheduler_of(scheduler)).__name__ for scheduler in schedulers)
+        kinds = ", ".join(type(_scheduler_of(scheduler)).__name__ for scheduler in schedulers)
         notes.append(f"{name}: its scheduler ({kinds}) is not used, since the ramp sets the LR")
     if held:
         kinds = ", ".join(type(optimizer).__name__ for optimizer in held)
@@ -347,7 +371,7 @@ def _notes(
     return tuple(notes)
 
 
-def scheduler_of(entry: Any) -> Any:
+def _scheduler_of(entry: Any) -> Any:
     """The scheduler itself, which configure_optimizers may give in a mapping."""
     return entry["scheduler"] if isinstance(entry, Mapping) else entry
 
@@ -355,32 +379,30 @@ def scheduler_of(entry: Any) -> Any:
 # ---- its data
 
 
-def _set_up(package: ModuleType, module: Any, data: Any) -> Any:
-    """Call the hooks that come before training, and give the loader, or whatever holds the batches."""
+def _loader(package: ModuleType, module: Any, data: Any) -> Iterable[Any]:
+    """Whatever holds the batches; a data module is set up for it."""
     has_module = isinstance(data, package.LightningDataModule)
     if has_module:
         data.prepare_data()
         data.setup("fit")
-    module.setup("fit")
-    module.configure_model()
-    if data is not None and not has_module:
-        return data
-    source, base = (data, package.LightningDataModule) if has_module else (module, package.LightningModule)
+    if data is None or has_module:
+        source = data if has_module else module
+        data = _train_dataloader(package, source)
+        if isinstance(data, list | tuple):  # of loaders; a list that is given as data holds batches
+            data = package.utilities.CombinedLoader(data, "max_size_cycle")
+    if isinstance(data, Mapping):
+        data = package.utilities.CombinedLoader(data, "max_size_cycle")
+    is_combined = isinstance(data, package.utilities.CombinedLoader)
+    return CombinedBatches(data) if is_combined else cast("Iterable[Any]", data)
+
+
+def _train_dataloader(package: ModuleType, source: Any) -> Any:
+    of_module = isinstance(source, package.LightningModule)
+    base = package.LightningModule if of_module else package.LightningDataModule
     if type(source).train_dataloader is base.train_dataloader:
-        raise ValueError(
-            f"{type(source).__name__} has no train_dataloader: define it"
-            + ("" if has_module else ", or give a loader or a LightningDataModule")
-        )
-    loader = source.train_dataloader()
-    if isinstance(loader, list | tuple):  # of loaders; a list that is given as data holds batches
-        return package.utilities.CombinedLoader(loader, "max_size_cycle")
-    return loader
-
-
-def _batches(package: ModuleType, loader: Any) -> Iterable[Any]:
-    if isinstance(loader, Mapping):
-        loader = package.utilities.CombinedLoader(loader, "max_size_cycle")
-    return CombinedBatches(loader) if isinstance(loader, package.utilities.CombinedLoader) else loader
+        also = ", or give a loader or a LightningDataModule" if of_module else ""
+        raise ValueError(f"{type(source).__name__} has no train_dataloader: define it{also}")
+    return source.train_dataloader()
 
 
 class CombinedBatches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from steadylr.run.extras import needed
 from steadylr.run.names import UnknownModelError, check_kwargs, did_you_mean
+from steadylr.run.steps import Step, StepError
 
 FROM_IMAGES = ("image_size", "num_channels")
 """Values of a config that follow from the images, where it has them."""
@@ -68,6 +69,14 @@ def build_transformers(
     return model, (f"model.weights={weights}: a last layer of another shape is fresh",)
 
 
+def is_transformers(model: Any) -> bool:
+    """Whether a model is one of transformers, which answers a batch with its loss."""
+    return any(
+        base.__name__ == "PreTrainedModel" and base.__module__.startswith("transformers.")
+        for base in type(model).__mro__
+    )
+
+
 # ---- the step
 
 
@@ -79,10 +88,10 @@ def step(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         batch: from the names of the model's arguments to tensors, labels among them; it is moved to the model.
 
     Raises:
-        ValueError: a batch that is no mapping, or an answer without a loss; the message names the model.
+        StepError: a batch that is no mapping, or an answer without a loss; the message names the model.
     """
     if not isinstance(batch, Mapping):
-        raise ValueError(
+        raise StepError(
             f"a batch for {_name(model)} must be a mapping from argument names to tensors; "
             f"got {type(batch).__name__}: let the loader's collate_fn make one "
             "(transformers.default_data_collator does)"
@@ -92,7 +101,7 @@ def step(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     output = model(**inputs)
     loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     if not isinstance(loss, Tensor):
-        raise ValueError(
+        raise StepError(
             f"{_name(model)} answered with {type(output).__name__} without a loss to a batch of "
             f"{', '.join(map(str, batch))}: a model of transformers computes it when the batch has labels and "
             "return_dict is on; for any other model write a step(model, batch) that returns the loss"
@@ -106,7 +115,7 @@ def _name(model: nn.Module) -> str:
     return type(inner).__name__
 
 
-def image_step(model: nn.Module) -> Callable[[Any, Any], Tensor]:
+def image_step(model: nn.Module) -> Step:
     """A step for batches that are mappings, and for pairs (inputs, labels) as our images come in.
 
     Args:
