@@ -25,15 +25,13 @@ from steadylr.present.terminal import run_progress
 from steadylr.run.borrowing import borrowed
 from steadylr.run.lightning_module import (
     CombinedBatches,
+    TrainingStep,
     check_module,
     configured_lr,
     kept_order,
-    loss_of,
     lr_ratios,
     mute_logger,
-    named_step,
     silent_logging,
-    step_arguments,
     take_apart,
 )
 from steadylr.run.range_test import RangeTest
@@ -94,7 +92,7 @@ def range_test(
         for note in parts.notes:
             log.info("%s", note)
         if restore:
-            stack.enter_context(kept_order([parts.batches]))
+            stack.enter_context(kept_order(parts.batches))
             for held in parts.held:
                 stack.enter_context(borrowed(module, held))
         return _range_test(
@@ -182,14 +180,13 @@ class LRFinderCallback(Callback):
 def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> RangeTest:
     optimizer = trainer.optimizers[0]  # with automatic optimisation a Trainer takes no second one
     ratios = lr_ratios(optimizer, module)
-    arguments = step_arguments(module)
     strategy = trainer.strategy
     shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
-
-    def step(_: Any, batch: Any) -> Tensor:
-        on_device = strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
-        return loss_of(strategy.training_step(*arguments(on_device)), module)
-
+    step = TrainingStep(
+        module,
+        lambda batch: strategy.batch_to_device(trainer.precision_plugin.convert_input(batch)),
+        call=strategy.training_step,
+    )
     with (
         _undisturbed(trainer, module, optimizer) as batches,
         run_progress(ramp.num_iter, shown=shown) as report,
@@ -203,7 +200,7 @@ def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> 
             stop_rule=stop_rule,
             accumulation_steps=trainer.accumulate_grad_batches,
             lr_ratios=ratios,
-            step=named_step(step, module),
+            step=step,
             backward=lambda loss: strategy.backward(loss, optimizer),
             restore=False,
             on_step=report,
@@ -235,13 +232,13 @@ class _TrainersOptimizer:
 def _undisturbed(trainer: Any, module: Any, optimizer: Optimizer) -> Iterator[CombinedBatches]:
     """Within this context train on the batches that it gives; afterwards the Trainer has noticed nothing."""
     trainer.fit_loop.setup_data()  # what the fit would do next: it takes what is there
-    combined = trainer.fit_loop._combined_loader
+    batches = CombinedBatches(copy.copy(trainer.fit_loop._combined_loader))  # with an iterator of its own
     callbacks, loggers = trainer.callbacks, trainer.loggers
     precision = copy.deepcopy(trainer.precision_plugin.state_dict())
-    with borrowed(module, optimizer), silent_logging(module), kept_order(combined.flattened):
+    with borrowed(module, optimizer), silent_logging(module), kept_order(batches):
         trainer.callbacks, trainer.loggers = [], [mute_logger(module) for _ in loggers]
         try:
-            yield CombinedBatches(copy.copy(combined))  # with an iterator of its own
+            yield batches
         finally:
             trainer.callbacks, trainer.loggers = callbacks, loggers
             trainer.precision_plugin.load_state_dict(precision)

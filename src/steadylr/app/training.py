@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import importlib.metadata
+=======
+import os
+>>>>>>> e8714de (model=lightning, model=timm and model=huggingface: other libraries' models by config, in the same store and sweeps)
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +31,9 @@ ENGINE_VERSION = 1
 """Raised whenever the engine would draw other numbers or take other steps from the same config."""
 
 KEYED_PACKAGES = ("torch", "torchvision")
+
+PACKAGE_OF = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
+"""The package that a model's library comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,22 @@ def describe_training(config: Config, *, threads: int) -> Training:
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
+<<<<<<< HEAD
         "versions": {name: versions.get(name) for name in KEYED_PACKAGES}
         | ({} if package is None else {package: importlib.metadata.version(package)}),
+=======
+        "versions": {name: versions.get(name) for name in _keyed_packages(config)},
+>>>>>>> e8714de (model=lightning, model=timm and model=huggingface: other libraries' models by config, in the same store and sweeps)
         "engine": ENGINE_VERSION,
     }
     if (own_code := own_code_of(config)) is not None:
         shape["own_code"] = own_code
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
+
+
+def _keyed_packages(config: Config) -> tuple[str, ...]:
+    library = config.model.library
+    return KEYED_PACKAGES if library is None else (*KEYED_PACKAGES, PACKAGE_OF[library])
 
 
 def _fingerprint(config: Config) -> str:
@@ -92,12 +108,12 @@ def _known_fingerprint(name: str, root: str | None) -> str:
 
 
 def weights_fingerprint(weights: str | None) -> str | None:
-    """What tells one file of weights from another at the same path: its size and time; None for no file."""
+    """What tells weights from others at the same path: size and time of the file, or of the files in a folder."""
     path = None if weights is None else Path(weights).expanduser()
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         return None
-    status = path.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return ",".join(f"{status.st_size}:{status.st_mtime_ns}" for status in map(os.stat, files))
 
 
 def threads_for(config: Config, *, workers: int) -> int:

@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from steadylr.run.steps import Step, StepError
 
@@ -40,7 +41,8 @@ class LightningParts:
         batches: what is iterated for batches.
         step: step(module, batch) -> loss, by the module's training_step.
         notes: what was left out.
-        release: to be called when training is over: the module has its own Trainer and its log again.
+        release: to be called when training is over: the module has its own Trainer and its log again. So it has
+            when nobody holds the step any more.
     """
 
     module: nn.Module
@@ -91,16 +93,18 @@ def take_apart(
         ramped = _chosen(optimizers, optimizer, module)
         held = tuple(other for other in optimizers if other is not ramped)
         module.trainer.strategy.optimizers = list(optimizers)  # what self.optimizers() gives
+        ratios = lr_ratios(ramped, module)
         stack.enter_context(_stepping_along(ramped, held))
+        until_released = stack.pop_all()
         return LightningParts(
             module=module,
             optimizer=ramped,
             held=held,
-            lr_ratios=lr_ratios(ramped, module),
+            lr_ratios=ratios,
             batches=loader,
-            step=_step(module, _to_device(package, module, data)),
+            step=TrainingStep(module, _to_device(package, module, data), keeps=until_released),
             notes=_notes(module, ramped, held, schedulers),
-            release=stack.pop_all().close,
+            release=until_released.close,
         )
 
 
@@ -170,36 +174,41 @@ def loss_of(output: Any, module: Any) -> Tensor:
     )
 
 
-def named_step(step: Step, module: Any) -> Step:
-    """The step under the name by which the user knows it."""
-    step.__qualname__ = _step_name(module)
-    return step
+class TrainingStep:
+    """step(module, batch) -> loss, by a module's training_step: called with the batch, and its number from 0 if taken.
+
+    Args:
+        module: the LightningModule.
+        to_device: what is done to each batch before.
+        call: what calls training_step with its arguments; None: the module itself, or what wraps it.
+        keeps: kept as long as the step is.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        to_device: Callable[[Any], Any],
+        *,
+        call: Callable[..., Any] | None = None,
+        keeps: Any = None,
+    ) -> None:
+        self.__qualname__ = _step_name(module)  # by which the user knows it
+        self._module = module
+        self._to_device = to_device
+        self._call = call
+        self._keeps = keeps
+        self._takes_number = len(inspect.signature(module.training_step).parameters) > 1
+        self._number = -1
+
+    def __call__(self, wrapped: Any, batch: Any) -> Tensor:
+        self._number += 1
+        number = (self._number,) if self._takes_number else ()
+        call = wrapped.training_step if self._call is None else self._call
+        return loss_of(call(self._to_device(batch), *number), self._module)
 
 
 def _step_name(module: Any) -> str:
     return f"{type(module).__name__}.training_step"
-
-
-def step_arguments(module: Any) -> Callable[[Any], tuple[Any, ...]]:
-    """What training_step takes for a batch: the batch, and the batch's number from 0 if it has a second argument."""
-    takes_number = len(inspect.signature(module.training_step).parameters) > 1
-    number = -1
-
-    def arguments(batch: Any) -> tuple[Any, ...]:
-        nonlocal number
-        number += 1
-        return (batch, number) if takes_number else (batch,)
-
-    return arguments
-
-
-def _step(module: Any, to_device: Callable[[Any], Any]) -> Step:
-    arguments = step_arguments(module)
-
-    def step(wrapped: Any, batch: Any) -> Tensor:
-        return loss_of(wrapped.training_step(*arguments(to_device(batch))), module)
-
-    return named_step(step, module)
 
 
 @contextmanager
@@ -415,6 +424,11 @@ class CombinedBatches:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
+    @property
+    def loaders(self) -> Sequence[Any]:
+        """The loaders that are combined."""
+        return cast("Sequence[Any]", self._loader.flattened)
+
     def __iter__(self) -> Iterator[Any]:
         for batch, _, _ in self._loader:
             yield batch
@@ -437,13 +451,14 @@ def _to_device(package: ModuleType, module: Any, data: Any) -> Callable[[Any], A
 
 
 @contextmanager
-def kept_order(loaders: Sequence[Any]) -> Iterator[None]:
-    """Within this context loaders may be iterated; afterwards their random generators and workers are as before."""
+def kept_order(batches: Any) -> Iterator[None]:
+    """Within this context batches may be iterated; afterwards the generators and workers of loaders are as before."""
+    loaders = batches.loaders if isinstance(batches, CombinedBatches) else [batches]
     generators = {
         id(generator): generator for loader in loaders for generator in _generators(loader, depth=3)
     }
     states = [(generator, generator.get_state()) for generator in generators.values()]
-    workers = [(loader, loader._iterator) for loader in loaders if hasattr(loader, "_iterator")]
+    workers = [(loader, loader._iterator) for loader in loaders if isinstance(loader, DataLoader)]
     for loader, _ in workers:
         loader._iterator = None  # persistent workers have random states of their own
     try:
