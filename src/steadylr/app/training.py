@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import importlib.metadata
-=======
 import os
->>>>>>> e8714de (model=lightning, model=timm and model=huggingface: other libraries' models by config, in the same store and sweeps)
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +29,7 @@ ENGINE_VERSION = 1
 
 KEYED_PACKAGES = ("torch", "torchvision")
 
-PACKAGE_OF = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
+LIBRARY_PACKAGES = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
 """The package that a model's library comes in."""
 
 
@@ -68,12 +65,8 @@ def describe_training(config: Config, *, threads: int) -> Training:
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
-<<<<<<< HEAD
-        "versions": {name: versions.get(name) for name in KEYED_PACKAGES}
+        "versions": {name: versions.get(name) for name in _keyed_packages(config)}
         | ({} if package is None else {package: importlib.metadata.version(package)}),
-=======
-        "versions": {name: versions.get(name) for name in _keyed_packages(config)},
->>>>>>> e8714de (model=lightning, model=timm and model=huggingface: other libraries' models by config, in the same store and sweeps)
         "engine": ENGINE_VERSION,
     }
     if (own_code := own_code_of(config)) is not None:
@@ -83,7 +76,7 @@ def describe_training(config: Config, *, threads: int) -> Training:
 
 def _keyed_packages(config: Config) -> tuple[str, ...]:
     library = config.model.library
-    return KEYED_PACKAGES if library is None else (*KEYED_PACKAGES, PACKAGE_OF[library])
+    return KEYED_PACKAGES if library is None else (*KEYED_PACKAGES, LIBRARY_PACKAGES[library])
 
 
 def _fingerprint(config: Config) -> str:
