@@ -542,7 +542,9 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-PARTS = {part.__name__: part for part in (iteration, own_code, lightning, memory, startup, sweep, aggregation)}
+PARTS = {
+    part.__name__: part for part in (iteration, own_code, lightning, memory, startup, sweep, aggregation)
+}
 
 
 def main() -> None:

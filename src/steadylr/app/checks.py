@@ -548,7 +548,6 @@ RANGES: dict[str, Range] = {
     "seeds.augment": _SEED,
     "seeds.noise": _SEED,
     "model.min_image_size": _COUNT,
-    "model.optimizer_index": _NOT_NEGATIVE,
     "data.image_size": _COUNT,
     "data.batch_size": _COUNT,
     "data.workers": Range(0, note="0: none besides the training itself, null: as suits the machine"),
@@ -624,6 +623,8 @@ def _library_problems(config: Config) -> Iterator[str]:
         yield f"model.library={model.library} looks model.name up; with model._target_ leave it out"
     if model.library == "huggingface" and model.freeze:
         yield "model.freeze is not for model.library=huggingface: freeze in a function of yours, under model._target_"
+    if model.optimizer_index < 0:
+        yield f"model.optimizer_index must be {_NOT_NEGATIVE.words()}; got {model.optimizer_index}"
     if model.optimizer_index and model.library != LIGHTNING:
         yield "model.optimizer_index is for LightningModules, which bring their optimizers: take model=lightning"
 

@@ -218,6 +218,15 @@ def _own_data(config: Config, *, streams: Streams, device: Device) -> Samples:
 def build_one_model(
     config: Config, image_facts: Callable[[], tuple[int, int, int]]
 ) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model that a config asks for, drawing from the global generator, and what the record should say of it.
+
+    Args:
+        config: what to train.
+        image_facts: image_facts() gives the number of classes and channels and the size of the images.
+
+    Raises:
+        ValueError: a model that can't be had, or a LightningModule that the config does not call one.
+    """
     from torch import nn
 
     from steadylr.run.lightning_module import is_lightning
