@@ -11,6 +11,7 @@ pip install '.[bench]'.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import resource
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -310,6 +311,72 @@ def drop_in() -> Iterator[Measured]:
     )
 
 
+# ---- one iteration of a LightningModule
+
+
+def lightning() -> Iterator[Measured]:
+    """A LightningModule's range test, by itself and in a Trainer, against a bare loop over its training_step."""
+    import torch
+    from lightning.pytorch import LightningModule, Trainer
+
+    from steadylr.core.divergence import StopRule
+    from steadylr.core.ramp import Ramp
+    from steadylr.lightning import LRFinderCallback, range_test
+    from steadylr.run.data import load_data, make_batches
+    from steadylr.run.lightning_module import quiet_lightning
+    from steadylr.run.models import build_model
+    from steadylr.run.randomness import Streams
+
+    class Classifier(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+
+        def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self) -> Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    steps = 20
+    ramp, watching = Ramp(1e-7, 1e-3, steps), StopRule(diverge_th=1e9)  # it watches, and never stops
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    batches = make_batches(load_data("fashion_mnist_mini"), batch_size=64, streams=Streams.same(0))
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+
+    def bare() -> float:
+        module = Classifier()
+        optimizer = module.configure_optimizers()
+        losses = []
+        start = time.perf_counter()
+        for number, batch in zip(range(steps), batches, strict=False):
+            optimizer.zero_grad()
+            loss = module.training_step(batch, number)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return (time.perf_counter() - start) / steps
+
+    def by_itself() -> float:
+        return range_test(Classifier(), batches, ramp, stop_rule=watching, restore=False).seconds / steps
+
+    def in_trainer() -> float:
+        finder = LRFinderCallback(ramp, stop_rule=watching, set_lr=False)
+        settings = dict.fromkeys(quiet, False)
+        with quiet_lightning(), redirect_stdout(io.StringIO()):
+            trainer = Trainer(accelerator="cpu", devices=1, max_epochs=0, callbacks=[finder], **settings)
+            trainer.fit(Classifier(), batches)
+        assert finder.result is not None
+        return finder.result.seconds / steps
+
+    for name, ours in (("", by_itself), (", in a Trainer", in_trainer)):
+        ours(), bare()
+        turns = in_turns(ours, bare, rounds=50)
+        note = turns.note("ms", 1e3)
+        yield Measured(f"LightningModule / bare loop over its training_step{name}", turns.ratio, 1.05, note)
+
+
 # ---- peak memory
 
 
@@ -522,7 +589,10 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-PARTS = {part.__name__: part for part in (iteration, own_code, drop_in, memory, startup, sweep, aggregation)}
+PARTS = {
+    part.__name__: part
+    for part in (iteration, own_code, drop_in, lightning, memory, startup, sweep, aggregation)
+}
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ BAD_OVERRIDES = [
     ("optimizer.groups=[{patern:fc}]",
      r"^optimizer\.groups must be a list of mappings with pattern, lr_mult, weight_decay; got \[\{'patern': 'fc'\}\]$"),
     ("store={enabld:false}", r"^store must be a mapping with enabled, dir; got \{'enabld': False\}$"),
-    ("model=null", r"^model=null: a group needs one of its options; allowed: convnext_tiny, mlp, "),
+    ("model=null", r"^model=null: a group needs one of its options; allowed: convnext_tiny, huggingface, "),
     ("resnet18", r"^'resnet18' can't be read as an override: write key=value"),
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from command_line import Finished, find_lr, only_run
 from PIL import Image
 
 from steadylr.app.config_folder import config_folder, group_options, groups
+from steadylr.app.schema import LIBRARIES  # whose models test_libraries.py runs
 from steadylr.store.records import RunRecord, read_record
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("name", options("model"))
+@pytest.mark.parametrize("name", [name for name in options("model") if name not in LIBRARIES])
 def test_a_model_runs_on_the_default_images(name: str) -> None:
     """Images that are too small for a model are enlarged to what it takes, and the record says to what."""
     chosen = ["model.name=squeezenet1_1"] if name == "torchvision" else []

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.config_folder import config_folder, group_options, groups
 from steadylr.app.own_config import is_open, own_problems, with_own_code, with_stand_ins
-from steadylr.app.schema import OWN_GROUPS, Config, Finder
+from steadylr.app.schema import LIBRARIES, OWN_GROUPS, Config, Finder, Loss, Model, Optimizer
 from steadylr.run.environment import probe_device
 from steadylr.run.names import did_you_mean
 from steadylr.run.optimizer_facts import optimizer_doubt
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 MAX_NAME_LENGTH = 100
+
+LIGHTNING = "lightning"
+"""The library whose models bring their optimizers and their loss."""
 
 ANALYSIS_KEYS = tuple(
     f"finder.{name}" for name in ("smooth_f", "smoother", "ema_weight", "skip_start", "skip_end", "rule")
@@ -419,7 +422,8 @@ def _same_name_elsewhere(name: str, schema: type) -> list[str]:
 def check_config(cfg: DictConfig) -> Config:
     """Turn a composed config into dataclasses, or say all that is wrong with it.
 
-    ~ is expanded in data.root and store.dir; a transform without arguments gets an empty mapping.
+    ~ is expanded in data.root and store.dir; a transform without arguments gets an empty mapping. With a
+    LightningModule the groups optimizer and loss name its own methods, which is what is trained with.
 
     Args:
         cfg: as Hydra composed it, or loaded from a file.
@@ -433,6 +437,10 @@ def check_config(cfg: DictConfig) -> Config:
         given.pop("hydra", None)
         asked = {key for key in OmegaConf.missing_keys(cfg) if key in _all_keys(Config)}
         with_own_code(given)
+        if given.get("model", {}).get("library") == LIGHTNING and not given["model"].get("_target_"):
+            raise BadInput(
+                "model=lightning needs the import path of your LightningModule: give model._target_=my_module.MyModule"
+            )
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
@@ -441,6 +449,8 @@ def check_config(cfg: DictConfig) -> Config:
     if missing:
         raise BadInput.of([*problems, *missing])
     config = cast(Config, OmegaConf.to_object(typed))
+    if config.model.library == LIGHTNING:
+        config.optimizer, config.loss = Optimizer("configure_optimizers"), Loss("training_step")
     problems += _value_problems(config)
     if problems:
         raise BadInput.of(problems)
@@ -578,6 +588,7 @@ def _value_problems(config: Config) -> list[str]:
             problems.append(f"{key} must be {allowed.words()}; got {value}")
     checks = (
         own_problems,
+        _library_problems,
         _data_problems,
         _optimizer_problems,
         _loss_problems,
@@ -599,6 +610,23 @@ def _value(config: Config, key: str) -> Any:
     for part in key.split("."):
         value = getattr(value, part)
     return value
+
+
+def _library_problems(config: Config) -> Iterator[str]:
+    model = config.model
+    if model.library is not None and model.library not in LIBRARIES:
+        yield (
+            f"model.library={model.library} is not known; {did_you_mean(model.library, LIBRARIES)} "
+            "(null: this project or torchvision, or a model of your own under model._target_)"
+        )
+    if model.library in ("timm", "huggingface") and model._target_ is not None:
+        yield f"model.library={model.library} looks model.name up; with model._target_ leave it out"
+    if model.library == "huggingface" and model.freeze:
+        yield "model.freeze is not for model.library=huggingface: freeze in a function of yours, under model._target_"
+    if model.optimizer_index < 0:
+        yield f"model.optimizer_index must be {_NOT_NEGATIVE.words()}; got {model.optimizer_index}"
+    if model.optimizer_index and model.library != LIGHTNING:
+        yield "model.optimizer_index is for LightningModules, which bring their optimizers: take model=lightning"
 
 
 def _data_problems(config: Config) -> Iterator[str]:
@@ -741,7 +769,9 @@ def training_config(config: Config) -> dict[str, Any]:
     finder, device = config.finder, config.device
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
-        "model": _trained_part(config.model, ("name", "weights", "freeze", "kwargs")),
+        "model": _trained_part(
+            config.model, ("name", "weights", "freeze", "kwargs", *_library_key(config.model))
+        ),
         "data": _trained_part(config.data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
         "augmentation": [
             [name, arguments or {}] for name, arguments in config.augmentation.transforms.items()
@@ -752,6 +782,10 @@ def training_config(config: Config) -> dict[str, Any]:
         "device": _some(device, ("precision", "channels_last", "deterministic")),
     }
     return cast("dict[str, Any]", plain_values(trained))
+
+
+def _library_key(model: Model) -> tuple[str, ...]:
+    return () if model.library is None else ("library",)
 
 
 def _trained_part(node: Any, names: Sequence[str]) -> dict[str, Any]:

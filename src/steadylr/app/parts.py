@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from steadylr.app.checks import LIGHTNING
 from steadylr.run.fingerprint import DataError
 
 if TYPE_CHECKING:
@@ -72,10 +73,19 @@ def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
 
     data = _project_data if config.data._target_ is None else _own_data
     samples = data(config, streams=streams, device=device)
+    if config.model.library == LIGHTNING:
+        from steadylr.app.lightning_parts import build_lightning
+
+        return build_lightning(config, samples, streams=streams)
+    if samples.data_module is not None:
+        raise DataError(
+            f"data._target_={config.data._target_} gives a LightningDataModule, which goes with a LightningModule: "
+            "take model=lightning, or name a function that gives a data set or a loader"
+        )
     with drawing_init(streams) as init:
-        model, notes = _model(config, samples.image_facts)
+        model, notes = build_one_model(config, samples.image_facts)
     optimizer, ratios = _optimizer(config, model)
-    loss_fn, step = _loss(config, samples.image_facts)
+    loss_fn, step = _loss(config, model, samples.image_facts)
     batches = samples.batches
     return Parts(
         model=model,
@@ -100,7 +110,7 @@ _Validate = Callable[["nn.Module"], "float | Tensor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Samples:
+class Samples:
     """Data, wherever they come from.
 
     Args:
@@ -109,15 +119,17 @@ class _Samples:
             losses of this project.
         validate: from a loss_fn or a step to what measures it on validation data; to None where there are none.
         notes: what the record should say of them.
+        data_module: a LightningDataModule in place of batches, or None.
     """
 
     batches: TrainBatches | LoaderBatches
     image_facts: Callable[[], tuple[int, int, int]]
     validate: Callable[[_LossFn | None, _LossFn | None], _Validate | None]
     notes: tuple[str, ...] = ()
+    data_module: Any = None
 
 
-def _project_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
+def _project_data(config: Config, *, streams: Streams, device: Device) -> Samples:
     from steadylr.run.augmentation import build_augmentation
     from steadylr.run.data import ValidationBatches, default_data_workers, load_data, make_batches
     from steadylr.run.own_data import validation_of
@@ -149,14 +161,16 @@ def _project_data(config: Config, *, streams: Streams, device: Device) -> _Sampl
         batch_size=data_config.batch_size,
         channels_last=device.channels_last,
     )
-    return _Samples(
+    return Samples(
         batches=batches,
         image_facts=lambda: (data.num_classes, data.in_channels, data.image_size),
         validate=lambda loss_fn, step: validation_of(held_out, loss_fn=loss_fn, step=step),
     )
 
 
-def _own_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
+def _own_data(config: Config, *, streams: Streams, device: Device) -> Samples:
+    from steadylr.app.lightning_parts import data_module_samples
+    from steadylr.run.lightning_module import is_lightning
     from steadylr.run.own_code import build
     from steadylr.run.own_data import (
         OWN_ORDER,
@@ -174,6 +188,8 @@ def _own_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
     with kept_generators():
         seed_generators(0)  # a random split or made-up data are the same for every seed
         made = build(asked._target_, asked.kwargs, key="data._target_", prefix="data")
+    if is_lightning(made, kind="LightningDataModule"):
+        return data_module_samples(made)
     data = own_data(made, path=asked._target_)
     if config.finder.val_every and data.validation is None:
         raise DataError(
@@ -189,7 +205,7 @@ def _own_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
         drop_last=asked.drop_last,
     )
     held_out = own_validation_batches(data, size=config.finder.val_samples, batch_size=asked.batch_size)
-    return _Samples(
+    return Samples(
         batches=batches,
         image_facts=lambda: image_facts(data),
         validate=lambda loss_fn, step: (
@@ -199,13 +215,24 @@ def _own_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
     )
 
 
-def _model(
+def build_one_model(
     config: Config, image_facts: Callable[[], tuple[int, int, int]]
 ) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model that a config asks for, drawing from the global generator, and what the record should say of it.
+
+    Args:
+        config: what to train.
+        image_facts: image_facts() gives the number of classes and channels and the size of the images.
+
+    Raises:
+        ValueError: a model that can't be had, or a LightningModule that the config does not call one.
+    """
     from torch import nn
 
+    from steadylr.run.lightning_module import is_lightning
     from steadylr.run.models import build_model
     from steadylr.run.own_code import OwnCodeError, build
+    from steadylr.run.transformers_model import build_transformers
 
     asked = config.model
     if asked._target_ is not None:
@@ -214,13 +241,29 @@ def _model(
             raise OwnCodeError(
                 f"model._target_={asked._target_} must give a torch.nn.Module; it gave a {type(model).__name__}"
             )
+        if is_lightning(model) and asked.library != LIGHTNING:
+            raise OwnCodeError(
+                f"model._target_={asked._target_} gives a LightningModule: take model=lightning, or put library: "
+                "lightning beside _target_ in your own YAML"
+            )
         return model, ()
+    if asked.library == "huggingface":
+        facts = image_facts() if config.data._target_ is None else (None, None, None)
+        return build_transformers(
+            asked.name,
+            num_classes=facts[0],
+            in_channels=facts[1],
+            image_size=facts[2],
+            weights=asked.weights,
+            kwargs=asked.kwargs,
+        )
     num_classes, in_channels, image_size = image_facts()
     built, notes = build_model(
         asked.name,
         num_classes=num_classes,
         in_channels=in_channels,
         image_size=image_size,
+        library=asked.library,
         weights=asked.weights,
         freeze=asked.freeze,
         kwargs=asked.kwargs,
@@ -250,16 +293,19 @@ def _optimizer(config: Config, model: nn.Module) -> tuple[Optimizer, tuple[float
 
 
 def _loss(
-    config: Config, image_facts: Callable[[], tuple[int, int, int]]
+    config: Config, model: nn.Module, image_facts: Callable[[], tuple[int, int, int]]
 ) -> tuple[_LossFn | None, _LossFn | None]:
     """The loss on pairs, or the step on whole batches: one of the two."""
     from steadylr.run.losses import build_loss
     from steadylr.run.own_code import bound
+    from steadylr.run.transformers_model import image_step, is_transformers
 
     asked = config.loss
     if asked._target_ is not None:
         function = bound(asked._target_, asked.kwargs, key="loss._target_", prefix="loss", filled=2)
         return (None, function) if asked.as_step else (function, None)
+    if is_transformers(model):
+        return None, image_step(model)
     kwargs = {"label_smoothing": asked.label_smoothing} if asked.label_smoothing else {}
     num_classes = image_facts()[0] if asked.name == "mse" else 1  # which cross entropy does not ask for
     return build_loss(asked.name, num_classes=num_classes, kwargs=kwargs), None

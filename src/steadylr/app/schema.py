@@ -20,8 +20,13 @@ from steadylr.core.latin_square import latin_seed
 OWN_GROUPS = ("model", "data", "optimizer", "loss")
 """The groups that take the user's own code."""
 
-OWN_KEYS = frozenset({"_target_", "data.kwargs", "loss.kwargs", "as_step"})
-"""Keys that have a meaning with the user's own code only: the options of this project leave them out."""
+OWN_KEYS = frozenset(
+    {"_target_", "data.kwargs", "loss.kwargs", "as_step", "model.library", "model.optimizer_index"}
+)
+"""Keys that have a meaning with code from elsewhere only: the options of this project leave them out."""
+
+LIBRARIES = ("timm", "huggingface", "lightning")
+"""Whose models there are besides this project's and torchvision's."""
 
 
 class Choice(str, Enum):
@@ -90,6 +95,8 @@ class Model:
     freeze: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
     _target_: str | None = None
+    library: str | None = None
+    optimizer_index: int = 0
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ ENGINE_VERSION = 2
 """Raised whenever the engine would draw other numbers or take other steps from the same config."""
 
 KEYED_PACKAGES = ("torch", "torchvision")
+
+LIBRARY_PACKAGES = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
+"""The package that a model's library comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,18 @@ def describe_training(config: Config, *, threads: int) -> Training:
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
-        "versions": {name: versions.get(name) for name in KEYED_PACKAGES}
+        "versions": {name: versions.get(name) for name in _keyed_packages(config)}
         | ({} if package is None else {package: importlib.metadata.version(package)}),
         "engine": ENGINE_VERSION,
     }
     if (own_code := own_code_of(config)) is not None:
         shape["own_code"] = own_code
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
+
+
+def _keyed_packages(config: Config) -> tuple[str, ...]:
+    library = config.model.library
+    return KEYED_PACKAGES if library is None else (*KEYED_PACKAGES, LIBRARY_PACKAGES[library])
 
 
 def _fingerprint(config: Config) -> str:
@@ -94,12 +103,12 @@ def _known_fingerprint(name: str, root: str | None) -> str:
 
 
 def weights_fingerprint(weights: str | None) -> str | None:
-    """What tells one file of weights from another at the same path: its size and time; None for no file."""
+    """What tells weights from others at the same path: size and time of the file, or of the files in a folder."""
     path = None if weights is None else Path(weights).expanduser()
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         return None
-    status = path.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return ",".join(f"{status.st_size}:{status.st_mtime_ns}" for status in map(os.stat, files))
 
 
 def threads_for(config: Config, *, workers: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,9 +28,11 @@ def borrowed(*lent: Lent) -> Iterator[None]:
     """Within this context train at will; after it models, optimizers and random generators are as they were.
 
     Restored, also after an exception or an interrupt: parameters and buffers, an optimizer's state (none, if
-    it had none) and its groups, the train or eval mode of every module, gradients, the scale of a gradient
-    scaler, and the global random generators of torch, Python and NumPy. Values are put back in place: tensors
-    keep identity and address. The copies lie in host memory. On a CPU gradients are set aside, not copied.
+    it had none) and its groups, the train or eval mode of every module, all else that modules hold (of their
+    attributes the tensors, the numbers and what is in lists, dicts and sets, not what is in other objects),
+    gradients, the scale of a gradient scaler, and the global random generators of torch, Python and NumPy. Values
+    are put back in place: tensors keep identity and address. The copies lie in host memory. On a CPU gradients are
+    set aside, not copied.
 
     Args:
         lent: models, optimizers and gradient scalers; that of Fabric comes with the optimizer.
@@ -94,6 +97,7 @@ def _saved_modules(model: nn.Module) -> list[_Restore]:
     for module in model.modules():
         restores.append(_saved_mode(module))
         restores += [_saved_slots(module._parameters, seen), _saved_slots(module._buffers, seen)]
+        restores.append(_saved_attributes(module, seen))
     return [*restores, *seen.values()]
 
 
@@ -116,6 +120,53 @@ def _saved_slots(slots: dict[str, Any], seen: dict[int, _Restore]) -> _Restore:
     def restore() -> None:
         slots.clear()
         slots.update(held)
+
+    return restore
+
+
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
+def _saved_attributes(module: nn.Module, seen: dict[int, _Restore]) -> _Restore:
+    """Note all else that a module holds: counters, collected outputs, the states of metrics."""
+    attributes = vars(module)
+    held = {name: value for name, value in attributes.items() if name not in _OF_EVERY_MODULE}
+    for value in held.values():
+        _note_contents(value, seen)
+
+    def restore() -> None:
+        for name in attributes.keys() - held.keys() - _OF_EVERY_MODULE:
+            del attributes[name]
+        attributes.update(held)
+
+    return restore
+
+
+def _note_contents(value: Any, seen: dict[int, _Restore]) -> None:
+    """Put into `seen` what brings back in place the content of tensors and containers; all else is left alone."""
+    if id(value) in seen:
+        return
+    if isinstance(value, Tensor):
+        if value.layout == torch.strided and not (value.is_meta or value.is_inference() or value.grad_fn):
+            seen[id(value)] = _saved_tensor(value)
+    elif isinstance(value, dict | list | set | deque):
+        seen[id(value)] = _saved_container(value)
+        for part in value.values() if isinstance(value, dict) else value:
+            _note_contents(part, seen)
+    elif isinstance(value, tuple):
+        for part in value:
+            _note_contents(part, seen)
+
+
+def _saved_container(container: dict[Any, Any] | list[Any] | set[Any] | deque[Any]) -> _Restore:
+    kept = copy.copy(container)
+
+    def restore() -> None:
+        container.clear()
+        if isinstance(container, list | deque):
+            container.extend(kept)
+        else:
+            container.update(kept)
 
     return restore
 

@@ -26,6 +26,9 @@ PACKAGES = (
     "scipy",
     "hydra-core",
     "omegaconf",
+    "lightning",
+    "timm",
+    "transformers",
 )
 
 

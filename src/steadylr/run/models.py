@@ -202,6 +202,7 @@ def build_model(
     num_classes: int,
     in_channels: int,
     image_size: int,
+    library: str | None = None,
     weights: str | None = None,
     freeze: bool = False,
     kwargs: Mapping[str, Any] | None = None,
@@ -209,12 +210,14 @@ def build_model(
     """Build a classifier whose last layer has num_classes outputs, drawing from the global generator.
 
     Args:
-        name: one of model_names(): small_resnet, small_vit, mlp, or a classifier of torchvision.
+        name: one of model_names(): small_resnet, small_vit, mlp, or a classifier of torchvision; with library
+            "timm" one of timm's.
         num_classes: number of classes, at least 1.
         in_channels: channels of the images. The first convolution of a model made for colour is adapted: to
             grey images the sum over the colours of given weights, else the first of the colours.
         image_size: height and width of the images, in pixels. Models that need it at building (small_vit, vit_b_16)
             get it.
+        library: whose model it is: None (ours or torchvision's) or "timm".
         weights: None; the path of a file with a state dict (loaded with weights_only=True); or the name of
             torchvision's weights such as "DEFAULT" or "IMAGENET1K_V2". The last layer stays fresh when it has
             another shape in the weights, always so for torchvision's; a note says so.
@@ -228,14 +231,21 @@ def build_model(
         of a
             size that the model can't take.
     """
-    if name not in _OWN and name not in model_names():
-        raise UnknownModelError(f"model.name={name!r} is not known; {did_you_mean(name, model_names())}")
-    if name in _OWN:
+    model: nn.Module
+    notes: tuple[str, ...]
+    published = weights is not None and _is_published(name, weights, library)
+    if library == "timm":
+        model, notes = _build_from_timm(name, num_classes, in_channels, image_size, published, kwargs or {})
+    elif name in _OWN:
         model, notes = _build_own(name, num_classes, in_channels, image_size, kwargs or {})
+    elif name in model_names():
+        model, notes = _build_from_zoo(
+            name, num_classes, in_channels, image_size, weights if published else None, kwargs or {}
+        )
     else:
-        model, notes = _build_from_zoo(name, num_classes, in_channels, image_size, weights, kwargs or {})
-    if weights is not None and not _is_published(name, weights):
-        notes += _load_file(model, name, Path(weights).expanduser())
+        raise UnknownModelError(f"model.name={name!r} is not known; {did_you_mean(name, model_names())}")
+    if weights is not None and not published:
+        notes += _load_file(model, name, Path(weights).expanduser(), library)
     if freeze:
         _freeze(model)
     _check_forward(model, name, in_channels=in_channels, image_size=image_size, num_classes=num_classes)
@@ -277,8 +287,38 @@ def _model_class(name: str) -> type[nn.Module]:
     )
 
 
-def _is_published(name: str, weights: str) -> bool:
+def _is_published(name: str, weights: str, library: str | None) -> bool:
+    if library == "timm":
+        return weights == "DEFAULT"
     return name not in _OWN and weights in {"DEFAULT", *_zoo().get_model_weights(name).__members__}
+
+
+def _published_names(name: str, library: str | None) -> list[str]:
+    if library == "timm":
+        return ["DEFAULT"]
+    return [] if name in _OWN else [*dict.fromkeys(["DEFAULT", *_zoo().get_model_weights(name).__members__])]
+
+
+def _build_from_timm(
+    name: str,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    published: bool,
+    kwargs: Mapping[str, Any],
+) -> tuple[nn.Module, tuple[str, ...]]:
+    from steadylr.run.timm_model import build_timm
+
+    model = build_timm(
+        name,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        image_size=image_size,
+        pretrained=published,
+        kwargs=kwargs,
+    )
+    fresh = f"model.weights=DEFAULT: the last layer is fresh, for {num_classes} classes"
+    return model, (fresh,) if published else ()
 
 
 def _build_from_zoo(
@@ -294,18 +334,17 @@ def _build_from_zoo(
     allowed = (taken | {"dropout"} if "mobilenet" in name else taken) - _SET_HERE - filled
     check_kwargs(kwargs, allowed, key="model.kwargs")
     arguments = dict(kwargs)
-    published = weights is not None and _is_published(name, weights)
     if "image_size" in taken:
         arguments["image_size"] = image_size
     if "input_size" in taken:
         arguments["input_size"] = (image_size, image_size)
-    if not published:
+    if weights is None:
         arguments["num_classes"] = num_classes
         for option, value in (("aux_logits", False), ("init_weights", True)):
             if option in taken and name in ("googlenet", "inception_v3"):
                 arguments.setdefault(option, value)
     try:
-        model = _zoo().get_model(name, weights=weights if published else None, **arguments)
+        model = _zoo().get_model(name, weights=weights, **arguments)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise ValueError(
             f"model.name={name} can't be built with data.image_size={image_size} and {dict(kwargs)}: {error}"
@@ -316,8 +355,8 @@ def _build_from_zoo(
             "give the path of a file instead"
         ) from error
     _drop_auxiliary(model)
-    _adapt_first_layer(model, in_channels, summed=published)
-    if not published:
+    _adapt_first_layer(model, in_channels, summed=weights is not None)
+    if weights is None:
         return model, ()
     _replace(model, _last_layer_name(model), _fresh_last_layer(model, num_classes))
     return model, (f"model.weights={weights}: the last layer is fresh, for {num_classes} classes",)
@@ -382,13 +421,15 @@ def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
 # ---- weights from a file
 
 
-def _load_file(model: nn.Module, name: str, path: Path) -> tuple[str, ...]:
+def _load_file(model: nn.Module, name: str, path: Path, library: str | None) -> tuple[str, ...]:
     key = f"model.weights={str(path)!r}"
     if not path.is_file():
-        published = (
-            [] if name in _OWN else [*dict.fromkeys(["DEFAULT", *_zoo().get_model_weights(name).__members__])]
+        published = _published_names(name, library)
+        also = (
+            f", nor one of {library or 'torchvision'}'s for {name} ({', '.join(published)})"
+            if published
+            else ""
         )
-        also = f", nor one of torchvision's for {name} ({', '.join(published)})" if published else ""
         raise ValueError(f"{key} is not a file{also}")
     state = _read_state(path, key)
     own = model.state_dict()
