@@ -134,20 +134,16 @@ def train(
         ValueError: data, a model, an optimizer or a device that can't be had as the config says.
         OutOfMemory: it did not fit.
     """
+    from steadylr.app.parts import build_parts
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
-    from steadylr.run.augmentation import build_augmentation
-    from steadylr.run.data import ValidationBatches, default_data_workers, load_data, make_batches
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
-    from steadylr.run.losses import build_loss, mean_loss
-    from steadylr.run.models import build_model
-    from steadylr.run.optimizers import build_optimizer
-    from steadylr.run.randomness import Streams, drawing_init, seed_noise
+    from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
     from steadylr.store.curve_file import RunCurves
 
     begin = time.perf_counter()
-    finder, data_config = config.finder, config.data
+    finder = config.finder
     streams = Streams(**training.seeds)
     device = resolve_device(
         config.device.accelerator.value,
@@ -158,87 +154,36 @@ def train(
         deterministic=config.device.deterministic,
     )
     with on_device(device) as fabric:
-        data = load_data(
-            data_config.name,
-            root=data_config.root,
-            download=data_config.download,
-            image_size=data_config.image_size,
-            mean=data_config.mean,
-            std=data_config.std,
-        )
-        batches = make_batches(
-            data,
-            batch_size=data_config.batch_size,
-            streams=streams,
-            workers=default_data_workers(data, cores=device.threads)
-            if data_config.workers is None
-            else data_config.workers,
-            pin_memory=device.kind == "cuda" if data_config.pin_memory is None else data_config.pin_memory,
-            drop_last=data_config.drop_last,
-            augmentation=build_augmentation(config.augmentation.transforms, image_size=data.image_size),
-            channels_last=device.channels_last,
-        )
-        with drawing_init(streams) as init:
-            model, notes = build_model(
-                config.model.name,
-                num_classes=data.num_classes,
-                in_channels=data.in_channels,
-                image_size=data.image_size,
-                weights=config.model.weights,
-                freeze=config.model.freeze,
-                kwargs=config.model.kwargs,
-            )
-        optimizer, ratios = build_optimizer(
-            config.optimizer.name,
-            model,
-            lr=finder.start_lr,
-            weight_decay=config.optimizer.weight_decay,
-            kwargs=config.optimizer.kwargs,
-            groups=[(group.pattern, group.lr_mult, group.weight_decay) for group in config.optimizer.groups],
-        )
-        loss_kwargs = {"label_smoothing": config.loss.label_smoothing} if config.loss.label_smoothing else {}
-        loss = build_loss(config.loss.name, num_classes=data.num_classes, kwargs=loss_kwargs)
-        held_out = None
-        if finder.val_every:
-            held_out = ValidationBatches(
-                data,
-                size=finder.val_samples,
-                batch_size=data_config.batch_size,
-                channels_last=device.channels_last,
-            )
+        parts = build_parts(config, streams=streams, device=device)
         with (
-            memory_errors(batch_size=data_config.batch_size, accumulation_steps=finder.accumulation_steps),
+            memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
             _too_small_batches(config),
         ):
-            model, optimizer = place(fabric, device, model, optimizer)
+            model, optimizer = place(fabric, device, parts.model, parts.optimizer)
             seed_noise(streams)
             ready = time.perf_counter()
             test = range_test(
                 model,
                 optimizer,
-                batches,
-                loss,
+                parts.batches,
+                parts.loss_fn,
                 Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value),
                 stop_rule=StopRule(finder.diverge_th),
                 accumulation_steps=finder.accumulation_steps,
-                lr_ratios=ratios,
+                lr_ratios=parts.lr_ratios,
+                step=parts.step,
                 backward=fabric.backward,
-                validate=None if held_out is None else lambda trained: mean_loss(trained, held_out, loss),
+                validate=parts.validate,
                 val_every=finder.val_every,
                 restore=False,
                 on_step=report,
             )
-    drawn = {
-        "init": init.used,
-        "order": batches.order_used,
-        "augment": batches.augment_used,
-        "noise": test.noise_used,
-    }
+    drawn = {**parts.drawn(), "noise": test.noise_used}
     meta = {
         "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
         "device": asdict(device),
-        "notes": list(notes),
-        "lr_ratios": list(ratios),
+        "notes": list(parts.notes),
+        "lr_ratios": list(parts.lr_ratios),
         "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
     }
     used = tuple(name for name in STREAMS if drawn[name])

@@ -177,11 +177,11 @@ def place(fabric: Fabric, device: Device, model: nn.Module, optimizer: Optimizer
 
 
 @contextmanager
-def memory_errors(*, batch_size: int, accumulation_steps: int = 1) -> Iterator[None]:
+def memory_errors(*, batch_size: int | None, accumulation_steps: int = 1) -> Iterator[None]:
     """Within this context, running out of memory raises OutOfMemory, which says what was tried.
 
     Args:
-        batch_size: samples per batch that were tried.
+        batch_size: samples per batch that were tried; None where nobody knows.
         accumulation_steps: batches per optimizer step.
     """
     try:
@@ -189,8 +189,9 @@ def memory_errors(*, batch_size: int, accumulation_steps: int = 1) -> Iterator[N
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        tried = "" if batch_size is None else f" with data.batch_size={batch_size}"
         raise OutOfMemory(
-            f"out of memory with data.batch_size={batch_size}: lower data.batch_size, and raise "
+            f"out of memory{tried}: lower data.batch_size, and raise "
             f"finder.accumulation_steps (now {accumulation_steps}) to keep the samples per step; "
             f"the device said: {(str(error).splitlines() or [''])[0]}"
         ) from error

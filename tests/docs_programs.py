@@ -1,0 +1,69 @@
+"""The programs in docs/: what a page shows is what the tests run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block of a page: its language, its text, and the file that its first line names, if any.
+
+    A block whose first line is a comment with nothing but a path (`# conf/model/mine.yaml`) is that file.
+    """
+
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The path that the block names as its own."""
+        named = re.match(r"# ([\w./-]+\.\w+)\n", self.text)
+        return None if named is None else named[1]
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks of docs/<page>, in their order."""
+    text = (DOCS / page).read_text()
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+
+
+def write_files(page: str, folder: Path) -> list[Path]:
+    """Write every block of docs/<page> that names a file to that file below a folder."""
+    written = []
+    for block in blocks(page):
+        if block.file is not None:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+            written.append(path)
+    return written
+
+
+def run_program(page: str, folder: Path) -> str:
+    """Run the first block of docs/<page>, a Python program, in a folder and a process of its own; give its output.
+
+    Asserts that the page starts with a Python block, and that the program ends well and warns of nothing.
+    """
+    first = blocks(page)[0]
+    assert first.language == "python", f"docs/{page} must start with a complete Python program"
+    script = folder / (first.file or "program.py")
+    script.write_text(first.text)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        cwd=folder,
+        env={**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"the program of docs/{page} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout
