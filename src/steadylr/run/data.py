@@ -36,6 +36,7 @@ from steadylr.run.fingerprint import (
 )
 from steadylr.run.names import did_you_mean
 from steadylr.run.randomness import AugmentDraws, DrawSampler, Streams
+from steadylr.run.ranks import ALONE, Rank
 
 Batch = tuple[Tensor, Tensor]
 
@@ -538,6 +539,7 @@ def make_batches(
     drop_last: bool = True,
     augmentation: Augmentation | None = None,
     channels_last: bool = False,
+    rank: Rank = ALONE,
 ) -> TrainBatches:
     """Endless training batches, going on over epochs, bit for bit the same for any number of workers.
 
@@ -551,18 +553,22 @@ def make_batches(
         augmentation: what is done to each image, or None. Images are brought to data.image_size before it,
             unless it crops from the full image, and after it where its output has another size.
         channels_last: memory layout of the inputs.
+        rank: whose share of each batch comes: batch_size / rank.count of its images.
 
     Iterating gives (inputs, targets): float32 of shape (batch, channels, image_size, image_size), normalised,
     and int64 of shape (batch,).
 
     Raises:
-        ValueError: a batch larger than the data with drop_last, or a number below its range.
+        ValueError: a batch larger than the data with drop_last, one that the ranks can't share equally, or a number
+            below its range.
         DataError: while iterating: a file that can't be read; the message names it, also from a worker.
     """
     count = default_data_workers(data) if workers is None else workers
     if count < 0:
         raise ValueError(f"data.workers must be at least 0; got {count}")
-    sampler = DrawSampler(len(data.train), batch_size=batch_size, drop_last=drop_last, streams=streams)
+    sampler = DrawSampler(
+        len(data.train), batch_size=batch_size, drop_last=drop_last, streams=streams, rank=rank
+    )
     fetch = _Fetch(data, augmentation=augmentation, streams=streams, channels_last=channels_last)
     return TrainBatches(fetch, sampler, batch_size=batch_size, workers=count, pin_memory=pin_memory)
 
