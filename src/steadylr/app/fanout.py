@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config
+from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config, refuse_sweep_in_torchrun
 from steadylr.app.job import WORKERS, explained, full_key, job_key, open_store, supplied
 from steadylr.app.numbering import Asked, Place, is_finished, places
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
@@ -190,6 +190,7 @@ def check_jobs(
     Raises:
         BadInput: naming each job that can't run and why.
     """
+    refuse_sweep_in_torchrun()
     given = [tuple(filter_overrides(overrides)) for overrides in job_overrides]
     swept = {text.partition("=")[0] for own in differing(given) for text in own} & set(OF_THE_SWEEP)
     if swept:
@@ -241,14 +242,15 @@ def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _workers(jobs: Sequence[Job]) -> int:
-    """How many trainings share the machine: one per GPU, or one per core, never more than there are runs."""
+    """How many trainings share the machine: as many as there are GPUs or cores for, never more than there are runs."""
     device = jobs[0].config.device
     runs = len({job.run for job in jobs})
     if device.workers is not None:
         return min(device.workers, runs)
     kind = probe_device(device.accelerator.value)
     slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
-    return min(slots, runs)
+    each = max(job.config.device.devices for job in jobs)
+    return min(max(1, slots // each), runs)
 
 
 def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:

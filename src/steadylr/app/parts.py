@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from steadylr.run.ranks import ALONE, Rank
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
@@ -50,7 +52,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
+def build_parts(config: Config, *, streams: Streams, device: Device, rank: Rank = ALONE) -> Parts:
     """Build what a config asks to train.
 
     The weights are drawn from the init stream; the global random generators are as they were before.
@@ -59,6 +61,7 @@ def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
         config: what to train.
         streams: the seeds.
         device: where it will be trained: says how batches are laid out and how many processes prepare them.
+        rank: whose share of each batch comes.
 
     Raises:
         ValueError: data, a model, an optimizer or a loss that can't be had as the config says.
@@ -90,6 +93,7 @@ def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
         drop_last=data_config.drop_last,
         augmentation=build_augmentation(config.augmentation.transforms, image_size=data.image_size),
         channels_last=device.channels_last,
+        rank=rank,
     )
     with drawing_init(streams) as init:
         model, notes = build_model(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import multiprocessing
 import os
 import sys
 import warnings
@@ -35,6 +34,7 @@ from steadylr.run.fingerprint import (
     split_folder,
 )
 from steadylr.run.names import did_you_mean
+from steadylr.run.processes import may_have_children
 from steadylr.run.randomness import AugmentDraws, DrawSampler, Streams
 from steadylr.run.ranks import ALONE, Rank
 
@@ -477,7 +477,7 @@ class TrainBatches:
     def _made_by_workers(self) -> Generator[Any, None, None]:
         import torchvision.transforms.v2.functional  # noqa: F401 (once here, not in every forked worker)
 
-        with _may_have_children(), warnings.catch_warnings():
+        with may_have_children(), warnings.catch_warnings():
             # of forking beside threads (data workers start none), and of more workers than cores (as asked)
             warnings.simplefilter("ignore")
             loader: DataLoader[Any] = DataLoader(
@@ -513,20 +513,6 @@ def _as_in_a_worker() -> Iterator[None]:
         if threads != 1:
             torch.set_num_threads(threads)
         torch.default_generator.set_state(state)
-
-
-@contextmanager
-def _may_have_children() -> Iterator[None]:
-    """Let a daemonic process (a worker of a process pool) start data workers; they end when it does."""
-    settings: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
-    daemon = settings.get("daemon")
-    if daemon:
-        settings["daemon"] = False
-    try:
-        yield
-    finally:
-        if daemon:
-            settings["daemon"] = daemon
 
 
 def make_batches(

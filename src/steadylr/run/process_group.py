@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -59,9 +60,14 @@ def meeting_point(rank: Rank) -> Store:
 
 @cache
 def torchrun_store() -> Store:
-    """What all processes of a torchrun read and write; one connection per process."""
+    """What all processes of a torchrun read and write; one connection per process, a new store for each restart."""
     store: Store = next(distributed.rendezvous("env://"))[0]  # type: ignore[attr-defined]
-    return store
+    return part_of(store, f"steadylr/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}")
+
+
+def part_of(store: Store, name: str) -> Store:
+    """A store within a store: its keys are apart from all others."""
+    return distributed.PrefixStore(name, store)  # type: ignore[attr-defined]
 
 
 def of_any_rank(flags: Sequence[bool], rank: Rank, device: torch.device) -> tuple[bool, ...]:

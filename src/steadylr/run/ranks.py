@@ -9,8 +9,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""The environment variables by which torchrun, and whatever stands in for it, tells a process its rank."""
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""The environment variables by which torchrun, or what stands in for it, tells a process its rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Rank:
         index: which one it is, from 0; rank 0 reports.
         count: how many there are, on all machines together.
         local: which one it is on its own machine, from 0.
+        local_count: how many there are on its own machine.
         meeting_file: the path of a file, not there yet, through which the ranks of one machine find each other;
             None: through what torchrun has set up.
     """
@@ -28,6 +29,7 @@ class Rank:
     index: int = 0
     count: int = 1
     local: int = 0
+    local_count: int = 1
     meeting_file: str | None = None
 
     @property
@@ -46,16 +48,8 @@ ALONE = Rank()
 
 
 def torchrun_rank(environment: Mapping[str, str] = os.environ) -> Rank | None:
-    """Which rank torchrun has started this process as; None where it didn't, or started one process only.
-
-    Raises:
-        ValueError: one of its variables isn't a whole number.
-    """
+    """Which rank torchrun has started this process as; None where it didn't, or started one process only."""
     if any(name not in environment for name in TORCHRUN):
         return None
-    values = {name: environment[name] for name in TORCHRUN[:3]}
-    for name, value in values.items():
-        if not value.isdecimal():
-            raise ValueError(f"the environment variable {name} must be a whole number; got {value!r}")
-    rank = Rank(int(values["RANK"]), int(values["WORLD_SIZE"]), int(values["LOCAL_RANK"]))
-    return None if rank.alone else rank
+    index, count, local, local_count = (int(environment[name]) for name in TORCHRUN[:4])
+    return Rank(index, count, local, local_count) if count > 1 else None
