@@ -1,0 +1,64 @@
+"""A training on several devices that takes no torch and no time: run by tests of ranks, never collected.
+
+Ranks import this module too, as they are started like the program itself. The environment says what goes wrong:
+ranks that raise (RAISE), kill their process (DIE) or wait without end (WAIT). A rank whose neighbour has died fails of
+it, as it does in torch. What came of the training is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import steadylr.app.ranks as ranks
+from steadylr.app.checks import BadInput
+from steadylr.app.job import TrainingFailed
+from steadylr.app.training import Training
+
+
+def indices_in(variable: str) -> set[int]:
+    return {int(index) for index in os.environ.get(variable, "").split(",") if index}
+
+
+def fake_train_rank(config: Any, training: Any, rank: Any, *, report: Any = None, gpu: int = 0) -> Any:
+    """Waits for all ranks, through files beside the one where they meet."""
+    folder = Path(os.environ["FOLDER"])
+    (folder / f"pid{rank.index}").write_text(str(os.getpid()))
+    while len(list(folder.glob("pid*"))) < rank.count:
+        time.sleep(0.02)
+    if rank.index in indices_in("RAISE"):
+        raise RuntimeError("of rank " + str(rank.index))
+    if rank.index in indices_in("REFUSE"):
+        raise BadInput("x is wrong")
+    if rank.index in indices_in("DIE"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if indices_in("DIE"):
+        raise ConnectionError("closed by peer")
+    if indices_in("WAIT") or indices_in("RAISE") or indices_in("REFUSE"):
+        time.sleep(600)
+    if report is not None:
+        report(3, 0.1, 2.0)
+    return (gpu, rank.index), ("init",)
+
+
+ranks.train_rank = fake_train_rank
+
+if __name__ == "__main__":
+    from made_jobs import config_of
+
+    config = config_of("device=cpu", "device.strategy=ddp", "device.devices=2")
+    reported: list[Any] = []
+    try:
+        found: Any = ranks.train_in_ranks(
+            config, Training({}, {}), report=lambda *told: reported.append(told), gpus=(7, 5)
+        )
+    except TrainingFailed as failure:
+        found = f"{failure}{' with traceback' if failure.details else ''}"
+    except KeyboardInterrupt:
+        found = "interrupted"
+    sys.stdout.write(f"{found} {reported}\n")
+    sys.exit(0)
