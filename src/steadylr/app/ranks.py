@@ -6,63 +6,63 @@ import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from steadylr.app.job import TrainingFailed, as_failure
-from steadylr.app.training import RawRun, Training, train_rank
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent, may_have_children
 from steadylr.run.ranks import Rank
 
 if TYPE_CHECKING:
-    from steadylr.app.schema import Config
     from steadylr.present.terminal import StepReport
+
+Found = TypeVar("Found")
 
 POLL_SECONDS = 0.2
 REPORT_SECONDS = 0.1
 """How often rank 0 tells what it has done: at most."""
 
 
-def train_in_ranks(
-    config: Config, training: Training, *, report: StepReport | None = None, gpus: Sequence[int] = ()
-) -> RawRun:
-    """Do the training that a config asks for in processes of its own, one per device.
+def in_ranks(
+    work: Callable[..., Found], count: int, *, report: StepReport | None = None, gpus: Sequence[int] = ()
+) -> Found:
+    """Do some work in processes of its own, one per device; give what rank 0 made of it.
 
     The processes end with this call, whatever ends it, and with this process.
 
     Args:
-        config: what to train; device.devices says how many processes.
-        training: describe_training of it.
+        work: work(rank, report=..., gpu=...), called in each process. A function of a module, or a partial of one, as
+            it crosses between processes.
+        count: how many processes.
         report: told every now and then how far rank 0 has come.
         gpus: the GPU of each rank; empty: the first ones.
 
     Raises:
-        TrainingFailed: what ended the training in one of the processes, or that one died.
+        TrainingFailed: what ended the work in one of the processes, or that one died.
     """
     with (
         tempfile.TemporaryDirectory(prefix="steadylr-") as folder,
-        _Ranks(config, training, Path(folder), gpus) as ranks,
+        _Ranks(work, count, Path(folder), gpus) as ranks,
     ):
         return ranks.result(report)
 
 
-class _Ranks:
+class _Ranks(Generic[Found]):
     """The processes of one training. Leaving the context ends them, whatever they are doing."""
 
-    def __init__(self, config: Config, training: Training, folder: Path, gpus: Sequence[int]) -> None:
+    def __init__(self, work: Callable[..., Found], count: int, folder: Path, gpus: Sequence[int]) -> None:
         self._context = multiprocessing.get_context("spawn")
-        count = config.device.devices
         self._ranks = [Rank(index, count, index, count, str(folder / "meeting")) for index in range(count)]
         self._gpus = list(gpus) or list(range(count))
-        self._work = config, training
+        self._work = work
         self._processes: list[BaseProcess] = []
         self._pipes: dict[Connection, int] = {}
 
-    def __enter__(self) -> _Ranks:
+    def __enter__(self) -> _Ranks[Found]:
         try:
             with interrupts_wait(), may_have_children():
                 for rank, gpu in zip(self._ranks, self._gpus, strict=True):
@@ -83,7 +83,7 @@ class _Ranks:
     def _start(self, rank: Rank, gpu: int) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         self._pipes[ours] = rank.index
-        process = self._context.Process(target=_run_rank, args=(theirs, rank, gpu, *self._work))
+        process = self._context.Process(target=_run_rank, args=(theirs, rank, gpu, self._work))
         process.start()
         self._processes.append(process)
         theirs.close()
@@ -97,13 +97,13 @@ class _Ranks:
             for pipe in self._pipes:
                 pipe.close()
 
-    def result(self, report: StepReport | None) -> RawRun:
+    def result(self, report: StepReport | None) -> Found:
         """Wait until all ranks are done; give what rank 0 made.
 
         Raises:
             TrainingFailed: a rank died, or else the reason of the first that failed.
         """
-        results: dict[int, RawRun | None] = {}
+        results: dict[int, Found] = {}
         failures: list[TrainingFailed] = []
         while len(results) < len(self._ranks):
             known = bool(failures)
@@ -118,12 +118,10 @@ class _Ranks:
                 raise failures[0]
             if failures:
                 time.sleep(POLL_SECONDS)  # a rank whose death made this one fail is seen to be dead by then
-        trained = results[0]
-        assert trained is not None
-        return trained
+        return results[0]
 
     def _read(
-        self, results: dict[int, RawRun | None], failures: list[TrainingFailed], report: StepReport | None
+        self, results: dict[int, Found], failures: list[TrainingFailed], report: StepReport | None
     ) -> None:
         """Take what has come from the ranks, after a short wait for something to come."""
         timeout = POLL_SECONDS
@@ -165,17 +163,17 @@ def failure_of(rank: Rank, error: Exception) -> TrainingFailed:
     return TrainingFailed(f"rank {rank.index} of {rank.count}: {failure.message}", failure.details)
 
 
-def _run_rank(pipe: Connection, rank: Rank, gpu: int, config: Config, training: Training) -> None:
+def _run_rank(pipe: Connection, rank: Rank, gpu: int, work: Callable[..., Any]) -> None:
     """A process of the training: what comes of it goes through the pipe."""
     leave_with_parent()
     report = _reporting(pipe) if rank.index == 0 else None
     try:
-        trained = train_rank(config, training, rank, report=report, gpu=gpu)
+        found = work(rank, report=report, gpu=gpu)
     except Exception as error:
         pipe.send(failure_of(rank, error))
         threading.Event().wait()  # to be ended: the other ranks would fail of its leaving
     else:
-        pipe.send(trained if rank.index == 0 else None)
+        pipe.send(found if rank.index == 0 else None)
 
 
 def _reporting(pipe: Connection) -> StepReport:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +152,10 @@ def train(
         from steadylr.app.torchrun import train_in_torchrun
 
         return train_in_torchrun(config, training, report=report)
-    from steadylr.app.ranks import train_in_ranks
+    from steadylr.app.ranks import in_ranks
 
-    return train_in_ranks(config, training, report=report, gpus=gpus)
+    work = partial(train_rank, config, training)
+    return in_ranks(work, config.device.devices, report=report, gpus=gpus)
 
 
 def train_rank(
@@ -183,6 +184,7 @@ def train_rank(
     from steadylr.app.parts import build_parts
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
+    from steadylr.run.data import TrainBatches
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
     from steadylr.run.process_group import of_any_rank
     from steadylr.run.randomness import Streams, seed_noise
@@ -204,6 +206,11 @@ def train_rank(
     )
     with on_device(device, rank, store=store) as fabric:
         parts = build_parts(config, streams=streams, device=device, rank=rank)
+        if not rank.alone and not isinstance(parts.batches, TrainBatches):
+            raise BadInput(
+                f"device.devices={rank.count} shares the batches of the data sets of steadylr only, and not those of "
+                f"data.name={config.data.name}: set device.devices=1"
+            )
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
             _too_small_batches(config),
