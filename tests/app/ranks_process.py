@@ -1,8 +1,8 @@
 """A training on several devices that takes no torch and no time: run by tests of ranks, never collected.
 
 Ranks import this module too, as they are started like the program itself. The environment says what goes wrong:
-ranks that raise (RAISE), kill their process (DIE) or wait without end (WAIT). A rank whose neighbour has died fails of
-it, as it does in torch. What came of the training is printed.
+ranks that raise (RAISE) or refuse (REFUSE), kill their process (DIE) or wait without end (WAIT). A rank whose
+neighbour has died fails of it, as it does in torch. What came of the training is printed.
 """
 
 from __future__ import annotations

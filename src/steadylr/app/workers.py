@@ -59,8 +59,8 @@ class Workers:
         self._context = multiprocessing.get_context("spawn")
         self._tasks = tuple(tasks)
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
-        each = max((task.config.device.devices for task in self._tasks), default=1)
-        self._gpus = [_share(k, each, len(gpus)) for k in range(min(count, len(self._tasks)))]
+        self._each = max((task.config.device.devices for task in self._tasks), default=1)
+        self._gpus = [_share(k, self._each, len(gpus)) for k in range(min(count, len(self._tasks)))]
         self._pools: dict[int, ProcessPool] = {}
         self._waiting = list(enumerate(self._tasks))[::-1]
         self._idle = list(range(len(self._gpus)))[::-1]
@@ -121,7 +121,10 @@ class Workers:
             pool = None
         if pool is None:
             pool = ProcessPool(
-                max_workers=1, context=self._context, initializer=_start_worker, initargs=(self._steps,)
+                max_workers=1,
+                context=self._context,
+                initializer=_start_worker,
+                initargs=(self._steps, self._each == 1),
             )
             self._pools[worker] = pool
         return pool
@@ -163,12 +166,16 @@ def _result(future: _Result) -> Obtained | TrainingFailed:
 _steps: Any = None  # shared memory, one counter of steps per task
 
 
-def _start_worker(steps: Any) -> None:
-    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on."""
+def _start_worker(steps: Any, trains_itself: bool) -> None:
+    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on.
+
+    Where trainings have a process for each of several devices, those need torch, and this one doesn't.
+    """
     global _steps
     _steps = steps
     leave_with_parent()
-    import steadylr.run.range_test  # noqa: F401
+    if trains_itself:
+        import steadylr.run.range_test  # noqa: F401
 
 
 def _train_in_worker(
