@@ -412,7 +412,7 @@ CHANGES = {
     "data.image_size": "30",
     "data.mean": "[0.5]",
     "data.std": "[0.5]",
-    "data.batch_size": "65",
+    "data.batch_size": "60",
     "data.workers": "3",
     "data.pin_memory": "true",
     "data.drop_last": "false",

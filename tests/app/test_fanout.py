@@ -144,8 +144,8 @@ def test_a_training_on_several_gpus_gets_as_many() -> None:
 
 
 def test_trainings_on_several_devices_leave_room_for_fewer_workers(in_folder: Path) -> None:
-    """Four cores hold two trainings on two devices each, and one on three."""
-    for devices, workers in ((2, 2), (3, 1), (8, 1)):
+    """Four cores hold two trainings on two devices each, and one on eight."""
+    for devices, workers in ((2, 2), (8, 1)):
         overrides = ("device.strategy=ddp", f"device.devices={devices}", "data.batch_size=48", "device=cpu")
-        jobs = [job(*overrides, seed=seed) for seed in range(6)]
+        jobs = [job(*overrides, seed=seed) for seed in range(3)]
         assert plan_work(in_folder, jobs, reserve=False).workers == workers

@@ -74,6 +74,17 @@ def test_threads_are_shared_among_the_devices_of_a_training(monkeypatch: pytest.
     assert threads_for(config, workers=1) == 8
 
 
+def test_batchnorm_on_several_devices_is_noted() -> None:
+    """Each device averages over its own share; other models are none the worse."""
+    from torch import nn
+
+    two = Rank(0, 2, 0, 2)
+    (note,) = module._sharing_notes(nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), two)
+    assert note.startswith("BatchNorm averages over each device's share of a batch (1/2 of it)")
+    assert module._sharing_notes(nn.Sequential(nn.Linear(1, 1), nn.LayerNorm(1)), two) == []
+    assert module._sharing_notes(nn.BatchNorm1d(1), module.ALONE) == []
+
+
 def test_weights_are_told_apart_by_size_and_time(tmp_path: Path) -> None:
     """A file that was written anew at the same path is another file; names of weights have no fingerprint."""
     file = tmp_path / "weights.pt"

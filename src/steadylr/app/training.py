@@ -206,10 +206,9 @@ def train_rank(
     )
     with on_device(device, rank, store=store) as fabric:
         parts = build_parts(config, streams=streams, device=device, rank=rank)
-        if not rank.alone and not isinstance(parts.batches, TrainBatches):
+        if not (rank.alone or isinstance(parts.batches, TrainBatches)):
             raise BadInput(
-                f"device.devices={rank.count} shares the batches of the data sets of steadylr only, and not those of "
-                f"data.name={config.data.name}: set device.devices=1"
+                f"device.devices={rank.count} can't share out batches of your own: set device.devices=1"
             )
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),

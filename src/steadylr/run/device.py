@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from steadylr.run.environment import ACCELERATORS, DeviceKind
-from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, joined, rebound
+from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, has_fsdp, joined, rebound
 from steadylr.run.ranks import ALONE, Rank
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ def resolve_device(
     if shared and strategy == "fsdp" and precision == "16-mixed":
         raise DeviceError(
             "device.precision=16-mixed does not work with device.strategy=fsdp: use bf16-mixed or 32"
+        )
+    if shared and strategy == "fsdp" and not has_fsdp():
+        raise DeviceError(
+            f"device.strategy=fsdp needs torch 2.6 or later; this is {torch.__version__}: use device.strategy=ddp"
         )
     name = torch.cuda.get_device_name(index) if kind == "cuda" else kind
     settings = (threads, channels_last, deterministic, name, strategy if shared else "single", devices)

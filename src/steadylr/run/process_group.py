@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -144,6 +145,11 @@ def ddp() -> Strategy:
 def fsdp() -> Strategy:
     """Each rank holds a part of every weight, with its gradient and the optimizer's state (FSDP2)."""
     return ModelParallelStrategy(_sharded)
+
+
+def has_fsdp() -> bool:
+    """Whether the installed torch has FSDP2, under its final name."""
+    return hasattr(import_module("torch.distributed.fsdp"), "fully_shard")
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"ddp": ddp, "fsdp": fsdp}
