@@ -108,9 +108,8 @@ class _Ranks(Generic[Found]):
         while len(results) < len(self._ranks):
             known = bool(failures)
             ended = [process.exitcode for process in self._processes]
-            self._read(
-                results, failures, report
-            )  # after the look at who has ended: those have sent all they will
+            # Reading comes after the look at who has ended: those have sent all that they ever will.
+            self._read(results, failures, report)
             for rank, code in zip(self._ranks, ended, strict=True):
                 if code is not None and rank.index not in results:
                     raise _death(rank, code)
@@ -127,8 +126,7 @@ class _Ranks(Generic[Found]):
         timeout = POLL_SECONDS
         while ready := wait(list(self._pipes), timeout=timeout):
             timeout = 0
-            for pipe in ready:
-                assert isinstance(pipe, Connection)
+            for pipe in [pipe for pipe in self._pipes if pipe in ready]:
                 try:
                     message = pipe.recv()
                 except EOFError:

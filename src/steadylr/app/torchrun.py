@@ -56,17 +56,14 @@ def train_in_torchrun(config: Config, training: Training, *, report: StepReport 
     """
     rank = torchrun_rank()
     assert rank is not None
-    store = _orders().give(
-        {"config": plain_values(asdict(config)), "shape": training.shape, "seeds": training.seeds}
-    )
+    order = {"config": plain_values(asdict(config)), "shape": training.shape, "seeds": training.seeds}
+    store = _orders().give(order)
     return train_rank(config, training, rank, report=report, gpu=rank.local, store=store)
 
 
 def follow(rank: Rank) -> int:
     """Take part in what rank 0 trains until it says that all is done; give the exit code."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a Ctrl-C is rank 0's to answer, and torchrun then ends the rest
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is rank 0's to answer; torchrun ends the others
     orders = _orders()
     try:
         while (order := orders.take()) is not None:

@@ -119,14 +119,15 @@ def _too_small_batches(config: Config) -> Iterator[None]:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        data = config.data
+        data, devices = config.data, config.device.devices
+        where = f" on {devices} devices" if devices > 1 else ""
         last = (
             "" if data.drop_last else ", or data.drop_last=true, since an epoch's last batch may be smaller"
         )
         raise BadInput(
-            f"data.batch_size={data.batch_size} gives a batch of one image, in which BatchNorm has nothing to "
+            f"data.batch_size={data.batch_size}{where} gives a batch of one image, in which BatchNorm has nothing to "
             f"average with model.name={config.model.name} and data.image_size={data.image_size}: "
-            f"raise data.batch_size to 2 or more{last}"
+            f"raise data.batch_size to {2 * devices} or more{last}"
         ) from error
 
 

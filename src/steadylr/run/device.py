@@ -157,15 +157,16 @@ def on_device(device: Device, rank: Rank = ALONE, *, store: Store | None = None)
     """
     with _settings(device), joined(rank, _torch_device(device), store):
         with _quiet():
+            here = (
+                LightningEnvironment() if rank.alone else OneDeviceRanks(rank)
+            )  # no cluster is to be looked for
             fabric = Fabric(
                 accelerator=device.kind,
                 devices=[device.index] if device.kind == "cuda" else 1,
                 num_nodes=rank.count,
                 strategy="auto" if rank.alone else STRATEGIES[device.strategy](),
                 precision=PRECISIONS[device.precision],  # type: ignore[arg-type]
-                plugins=[
-                    LightningEnvironment() if rank.alone else OneDeviceRanks(rank)
-                ],  # looks for no cluster
+                plugins=[here],
             )
             fabric.launch()
         yield fabric
