@@ -159,6 +159,53 @@ def iteration() -> Iterator[Measured]:
     )
 
 
+def own_code() -> Iterator[Measured]:
+    """The same for what users bring: a step on whole batches, and a data set named by a _target_."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from steadylr.run.data import load_data, make_batches
+    from steadylr.run.own_code import build
+    from steadylr.run.own_data import own_data, own_train_batches
+    from steadylr.run.randomness import Streams
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    data = load_data("fashion_mnist_mini")
+    loss_fn = torch.nn.CrossEntropyLoss()
+
+    def fresh() -> tuple[nn.Module, Optimizer]:
+        kwargs = {"name": "small_resnet", "num_classes": 10, "in_channels": 1, "image_size": 28}
+        model = build("steadylr.run.models.build_model", kwargs, key="model._target_", prefix="model").model
+        return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        inputs, targets = batch
+        loss: Tensor = loss_fn(model(inputs), targets)
+        return loss
+
+    batches = make_batches(data, batch_size=64, streams=Streams.same(0))
+    turns = iteration_times(fresh, batches, loss_fn, steps=20, rounds=100, step=step)
+    yield Measured("one iteration with step= / bare PyTorch loop", turns.ratio, 1.05, turns.note("ms", 1e3))
+
+    inputs, targets = next(iter(make_batches(data, batch_size=4096, streams=Streams.same(0))))
+    pairs = TensorDataset(inputs, targets)
+    own = own_train_batches(
+        own_data(pairs, path="pairs"),
+        batch_size=64,
+        streams=Streams.same(0),
+        workers=0,
+        pin_memory=False,
+        drop_last=True,
+    )
+    plain = DataLoader(pairs, batch_size=64, shuffle=True, drop_last=True)
+    turns = iteration_times(fresh, own, loss_fn, steps=20, rounds=100, plain=plain)
+    note = turns.note("ms", 1e3)
+    yield Measured(
+        "one iteration on a data set of one's own / bare loop on a DataLoader", turns.ratio, 1.05, note
+    )
+
+
 def iteration_times(
     fresh: Callable[[], tuple[nn.Module, Optimizer]],
     batches: Any,
@@ -166,8 +213,13 @@ def iteration_times(
     *,
     steps: int,
     rounds: int,
+    step: Callable[[nn.Module, Any], Tensor] | None = None,
+    plain: Any = None,
 ) -> Turns:
-    """Seconds an iteration of the range test and of a bare loop, which also zips, reads and keeps its losses."""
+    """Seconds an iteration of the range test and of a bare loop, which also zips, reads and keeps its losses.
+
+    With a step the range test takes that; `plain` are the batches of the bare loop, where they are others.
+    """
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.device import on_device, place, resolve_device
@@ -180,7 +232,7 @@ def iteration_times(
         model.train()
         losses = []
         start = time.perf_counter()
-        for _, (inputs, targets) in zip(range(steps), batches, strict=False):
+        for _, (inputs, targets) in zip(range(steps), batches if plain is None else plain, strict=False):
             optimizer.zero_grad()
             loss = loss_fn(model(inputs), targets)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -200,6 +252,7 @@ def iteration_times(
                 loss_fn,
                 Ramp(1e-7, 1e-3, steps),
                 stop_rule=StopRule(diverge_th=1e9),  # watches, and never stops
+                step=step,
                 backward=fabric.backward,
                 restore=False,
                 on_step=lambda step, lr, loss: None,
@@ -208,6 +261,53 @@ def iteration_times(
 
         ours(), bare()
         return in_turns(ours, bare, rounds=rounds)
+
+
+# ---- one iteration of the drop-in for torch-lr-finder
+
+
+def drop_in() -> Iterator[Measured]:
+    """steadylr.compat's range test, with all that it copies and gives back, against a bare PyTorch loop."""
+    import torch
+
+    from steadylr.compat import LRFinder, TrainDataLoaderIter
+    from steadylr.run.data import load_data, make_batches
+    from steadylr.run.models import build_model
+    from steadylr.run.randomness import Streams
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    batches = make_batches(load_data("fashion_mnist_mini"), batch_size=64, streams=Streams.same(0))
+    criterion = torch.nn.CrossEntropyLoss()
+    steps = 50
+
+    def fresh() -> tuple[nn.Module, Optimizer]:
+        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+        return model, torch.optim.SGD(model.parameters(), lr=1e-7, momentum=0.9, weight_decay=5e-4)
+
+    def bare() -> float:
+        model, optimizer = fresh()
+        losses = []
+        start = time.perf_counter()
+        for _, (inputs, labels) in zip(range(steps), batches, strict=False):
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return (time.perf_counter() - start) / steps
+
+    def ours() -> float:
+        finder = LRFinder(*fresh(), criterion)
+        start = time.perf_counter()
+        finder.range_test(TrainDataLoaderIter(batches), end_lr=1e-3, num_iter=steps, diverge_th=1e9)
+        return (time.perf_counter() - start) / steps
+
+    ours(), bare()
+    turns = in_turns(ours, bare, rounds=40)
+    yield Measured(
+        "drop-in for torch-lr-finder / bare PyTorch loop", turns.ratio, 1.05, turns.note("ms", 1e3)
+    )
 
 
 # ---- peak memory
@@ -422,7 +522,7 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-PARTS = {part.__name__: part for part in (iteration, memory, startup, sweep, aggregation)}
+PARTS = {part.__name__: part for part in (iteration, own_code, drop_in, memory, startup, sweep, aggregation)}
 
 
 def main() -> None:

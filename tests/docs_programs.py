@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+SRC = DOCS.parent / "src"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,22 @@ def run_program(page: str, folder: Path) -> str:
     assert first.language == "python", f"docs/{page} must start with a complete Python program"
     script = folder / (first.file or "program.py")
     script.write_text(first.text)
+    return _output([sys.executable, "-W", "error", script.name], folder, page)
+
+
+def run_command(command: str, folder: Path) -> str:
+    """Run a command line of a page, `steadylr ...`, in a folder as `python src/find_lr.py ...`; give its output.
+
+    Asserts that it ends well.
+    """
+    program, *arguments = shlex.split(command, comments=True)
+    assert program == "steadylr", f"not a command line of steadylr: {command}"
+    return _output([sys.executable, str(SRC / "find_lr.py"), *arguments], folder, command)
+
+
+def _output(command: list[str], folder: Path, what: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
+        command,
         cwd=folder,
         env={**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -65,5 +81,5 @@ def run_program(page: str, folder: Path) -> str:
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, f"the program of docs/{page} failed:\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{what} failed:\n{done.stdout}{done.stderr}"
     return done.stdout

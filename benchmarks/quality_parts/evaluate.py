@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quality_parts.candidates import mean_curve
 from quality_parts.compute import GRID, ORACLE_SEEDS, TRUTH_SEEDS, Unit, path_of, read, read_curve, read_truth
 from steadylr.core.curve import Curve, FloatArray
 
@@ -19,6 +20,9 @@ CAP = 1.25
 
 MAX_SUBSETS = 400
 """Subsets of seeds for a consensus, drawn at random where there are more."""
+
+MEAN_SUBSETS = 60
+"""The same where the rule has to read a mean curve of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,6 +216,26 @@ def _resampled(
         return _summary(regrets)
     subsets = np.argsort(rng.random((len(lrs), len(pool))), axis=1)[:, :together]
     return _summary(truth.at(_geometric_means(lrs[pool[subsets]])))
+
+
+def mean_curve_answers(
+    rule: str,
+    function: Callable[[Curve], float | None],
+    curves: Mapping[str, Sequence[Curve]],
+    num_iter: int,
+    *,
+    together: int,
+    rng: np.random.Generator,
+) -> Answers:
+    """What a rule says of the mean curves of `together` seeds, by task: all subsets, or MEAN_SUBSETS random ones."""
+    lrs = {}
+    for name, of_task in curves.items():
+        subsets = list(combinations(range(len(of_task)), together))
+        if len(subsets) > MEAN_SUBSETS:
+            subsets = [subsets[i] for i in rng.permutation(len(subsets))[:MEAN_SUBSETS]]
+        found = [function(mean_curve([of_task[i] for i in subset])) for subset in subsets]
+        lrs[name] = np.array([math.nan if lr is None else lr for lr in found])
+    return Answers(rule, num_iter, lrs)
 
 
 # ---- from the cache

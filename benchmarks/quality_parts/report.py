@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +19,24 @@ from quality_parts.evaluate import (
     RuleFunction,
     Score,
     answers_of,
+    mean_curve_answers,
     oracle_answers,
     peer_answers,
     read_curves,
     read_truths,
     score,
 )
-from steadylr.core.rules import RULES, suggest
+from steadylr.core.rules import DEFAULT_RULE, RULES, suggest
 
 if TYPE_CHECKING:
     from quality_parts.tasks import Task
 
 PEER_NAMES = ("torch-lr-finder", "fastai", "lightning", "ignite")
 BOOTSTRAP_SEED = 20_260_101
+TOGETHER = (3, 5)
+"""Runs of a consensus."""
+
+MEAN_CURVE_ROW = f"{DEFAULT_RULE}, mean curve"
 GROUPS = ("aside", "tuning")
 
 
@@ -88,20 +93,27 @@ def group_scores(
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     seeds = list(seeds)
     all_answers: list[Answers] = []
+    means: list[Answers] = []
     for num_iter in iterations:
         curves = {name: read_curves(folder, name, num_iter, seeds) for name in members}
         all_answers += [answers_of(rule, function, curves, num_iter) for rule, function in functions.items()]
+        if all(len(of_task) >= TOGETHER[0] for of_task in curves.values()):
+            default = functions[DEFAULT_RULE]
+            means.append(
+                mean_curve_answers(MEAN_CURVE_ROW, default, curves, num_iter, together=TOGETHER[0], rng=rng)
+            )
         for peer in PEER_NAMES:
             all_answers += peer_answers(folder, peer, num_iter, list(members), seeds)
     all_answers += oracle_answers(folder, members)
     # a mean over some of the tasks compares with nothing
     all_answers = [answers for answers in all_answers if set(answers.lrs) == set(members)]
-    return [
+    rows = [
         score(answers, truths, together=together, rng=rng)
         for answers in all_answers
-        for together in (1, 3, 5)
+        for together in (1, *TOGETHER)
         if min(len(lrs) for lrs in answers.lrs.values()) >= together and (answers.num_iter or together == 1)
     ]
+    return rows + [replace(score(answers, truths, rng=rng), together=TOGETHER[0]) for answers in means]
 
 
 def _functions(*, with_candidates: bool) -> dict[str, RuleFunction]:
@@ -137,7 +149,7 @@ def _document(
         yield ""
         yield f"## {n} tasks, {title}"
         yield from _table([row for row in rows if row.together == 1])
-        for together in (3, 5):
+        for together in TOGETHER:
             chosen = [row for row in rows if row.together == together]
             if chosen:
                 yield ""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from quality_parts.candidates import BEST, CANDIDATES, uncertainty
 from quality_parts.compute import TRUTH_SEEDS, Unit, read_truth
 from quality_parts.evaluate import CLOSE, Regret, RuleFunction, answers_of, read_curves, read_truths
+from steadylr.core.certainty import log10_std
 from steadylr.core.rules import DEFAULT_RULE, suggest
 from steadylr.core.settings import Reading
 
@@ -131,16 +131,14 @@ def uncertainty_study(
 ) -> list[dict[str, Any]]:
     """For each run the predicted standard deviation, and how far its answer lies from the mean of all seeds.
 
-    Both in log10(lr), for the candidate BEST. Deviations are scaled by sqrt(n / (n - 1)), as the mean is made of the
+    Both in log10(lr), for the default rule. Deviations are scaled by sqrt(n / (n - 1)), as the mean is made of the
     same n answers.
     """
-    rng = np.random.default_rng(0)
-    rule = CANDIDATES[BEST]
     rows = []
     for num_iter in iterations:
         for name in tasks:
             curves = read_curves(folder, name, num_iter, seeds)
-            pairs = [(rule(curve), uncertainty(curve, rule, rng=rng)) for curve in curves]
+            pairs = [(suggest(curve).lr, log10_std(curve)) for curve in curves]
             known = [(np.log10(lr), sd) for lr, sd in pairs if lr is not None and sd is not None]
             if len(known) < 3:
                 continue

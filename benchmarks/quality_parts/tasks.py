@@ -207,7 +207,7 @@ def _cifar16() -> Samples:
 
 
 def _first_of_cifar10(folder: Path) -> list[tuple[Tensor, Tensor]]:
-    """Images in [0, 1] of shape (n, 3, 32, 32) and labels of both splits: from cifar10.npz, else torchvision's files."""
+    """Images in [0, 1] of shape (n, 3, 32, 32) and labels of both splits, from cifar10.npz or torchvision's files."""
     if (folder / "cifar10.npz").is_file():
         with np.load(folder / "cifar10.npz", allow_pickle=False) as arrays:
             found = [(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("train", "val")]

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from steadylr.app.from_python import FoundLR, Run, find_lr, plot, range_test
     from steadylr.core.consensus import Consensus, consensus
     from steadylr.core.curve import Curve, Stop
     from steadylr.core.diagnosis import Finding, diagnose
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from steadylr.core.settings import Reading
     from steadylr.core.suggestion import Outcome, Suggestion
     from steadylr.core.verdict import Verdict, verdict
-    from steadylr.run.range_test import RangeTest, range_test
+    from steadylr.run.range_test import RangeTest
+    from steadylr.run.steps import StepError
 
 __version__ = "0.1.0"
 
@@ -24,18 +26,23 @@ __all__ = [
     "Consensus",
     "Curve",
     "Finding",
+    "FoundLR",
     "Outcome",
     "Plan",
     "Ramp",
     "RangeTest",
     "Reading",
+    "Run",
+    "StepError",
     "Stop",
     "StopRule",
     "Suggestion",
     "Verdict",
     "consensus",
     "diagnose",
+    "find_lr",
     "plan",
+    "plot",
     "range_test",
     "register_rule",
     "suggest",
@@ -44,6 +51,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "app.from_python": ("FoundLR", "Run", "find_lr", "plot", "range_test"),
     "core.consensus": ("Consensus", "consensus"),
     "core.curve": ("Curve", "Stop"),
     "core.diagnosis": ("Finding", "diagnose"),
@@ -54,7 +62,8 @@ _HOMES = {
     "core.settings": ("Reading",),
     "core.suggestion": ("Outcome", "Suggestion"),
     "core.verdict": ("Verdict", "verdict"),
-    "run.range_test": ("RangeTest", "range_test"),
+    "run.range_test": ("RangeTest",),
+    "run.steps": ("StepError",),
 }
 
 

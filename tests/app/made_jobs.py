@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -53,25 +53,29 @@ def make_job(
     folder: Path,
     *overrides: str,
     seed: int = 0,
+    seeds: Mapping[str, int] | None = None,
     curve: Curve | None = None,
     threads: int = 1,
     validation: Curve | None = None,
+    meta: dict[str, Any] | None = None,
     change: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
-    """Leave the folder of a finished job; `change` may spoil its record."""
+    """Leave the folder of a finished job; seeds has streams with a seed of their own, change may spoil its record."""
     config = replace(config_of(f"finder.num_iter={POINTS}", *overrides), seed=seed)
-    config.seeds = type(config.seeds)(*(seed for _ in STREAMS))
-    training = Training({**training_config(config), "threads": threads}, dict.fromkeys(STREAMS, seed))
+    drawn = {**dict.fromkeys(STREAMS, seed), **(seeds or {})}
+    config.seeds = type(config.seeds)(**drawn)
+    training = Training({**training_config(config), "threads": threads}, drawn)
     trained = curve_of(seed) if curve is None else curve
-    meta = {
-        "seeds": {name: {"seed": seed, "used": name != "augment"} for name in STREAMS},
+    known = {
+        "seeds": {name: {"seed": own, "used": name != "augment"} for name, own in drawn.items()},
         "device": {},
         "notes": [],
         "timings": {},
+        **(meta or {}),
     }
-    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], meta), False, 1.0)
+    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], known), False, 1.0)
     answer = answer_of(run.curves.read, config)
-    given = [f"seed={seed}", *overrides]
+    given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
     folder.mkdir(parents=True)
     save_run_curves(folder / CURVE_FILE, run.curves)
     write_record(folder, build_record(config, training, run, answer, overrides=given))

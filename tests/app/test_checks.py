@@ -296,12 +296,12 @@ def test_all_bad_values_are_reported_together() -> None:
 
 
 def leaves(kind: type = schema.Config, prefix: str = "") -> dict[str, Any]:
-    """Every key of the schema that holds a value, with its type."""
+    """Every key of the schema that holds a value, with its type; those of the user's own code apart."""
     found: dict[str, Any] = {}
     for name, hint in hints(kind).items():
         if isinstance(hint, type) and is_dataclass(hint):
             found |= leaves(hint, f"{prefix}{name}.")
-        else:
+        elif not {name, prefix + name} & schema.OWN_KEYS:
             found[prefix + name] = hint
     return found
 

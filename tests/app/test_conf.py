@@ -31,7 +31,7 @@ ISSUE = {
     "augmentation": {"none", "light", "standard"},
     "data": {"fashion_mnist_mini", "fashion_mnist", "cifar10", "imagefolder"},
     "device": {"auto", "cpu", "cuda", "mps"},
-    "experiment": {"imagenet_local_dev", "quick"},
+    "experiment": {"attribution", "imagenet_local_dev", "quick"},
     "finder": {"default", "quick", "smith"},
     "loss": {"cross_entropy", "mse"},
     "model": {
@@ -95,11 +95,15 @@ def test_the_defaults_in_yaml_and_in_the_schema_are_equal() -> None:
 
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "experiment"], ids=str)
 def test_every_option_names_every_key(group: str, option: str) -> None:
-    """No value is left to a default that one can't see: an option file has all keys of its group."""
+    """No value is left to a default that one can't see: an option file has all keys of its group.
+
+    Those that mean something with the user's own code only are left out.
+    """
     written = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
     kind = type(getattr(schema.Config(), group))
     assert isinstance(written, dict)
-    assert list(written) == [field.name for field in fields(kind)]
+    names = [field.name for field in fields(kind)]
+    assert list(written) == [name for name in names if not {name, f"{group}.{name}"} & schema.OWN_KEYS]
 
 
 OVERRIDES: list[tuple[list[str], Callable[[schema.Config], Any], Any]] = [
@@ -159,12 +163,14 @@ def test_overrides_set_what_they_name(
     assert read(checked(*overrides)) == expected
 
 
-@pytest.mark.parametrize("name", ["imagenet_local_dev", "quick"])
+@pytest.mark.parametrize("name", ["attribution", "imagenet_local_dev", "quick"])
 def test_an_experiment_opens_with_its_command(name: str) -> None:
     """An experiment says first which command runs it."""
     first, second = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:2]
     assert first == "# @package _global_"  # Hydra looks for it on the first line only
-    assert second.startswith(f"# python src/find_lr.py +experiment={name}")
+    assert (
+        second.removeprefix("# python src/find_lr.py ").removeprefix("-m ").startswith(f"+experiment={name}")
+    )
 
 
 def bare_keys(text: str) -> list[str]:
@@ -300,3 +306,19 @@ def test_checking_a_config_loads_no_torch(tmp_path: Path) -> None:
         "print(sorted({'torch', 'torchvision', 'matplotlib'} & set(sys.modules)))\n"
     )
     assert run_python(program, cwd=tmp_path).strip() == "[]"
+
+
+def test_the_attribution_experiment_lets_all_streams_vary_independently() -> None:
+    """Its two derived seeds make a Graeco-Latin square, and it is a sweep of 64 trainings read twice."""
+    cells = []
+    for init in range(8):
+        config = checked("+experiment=attribution", f"seeds.init={init}", "seeds.order=3")
+        cells.append((config.seeds.augment, config.seeds.noise))
+    assert sorted(augment for augment, _ in cells) == sorted(noise for _, noise in cells) == list(range(8))
+    experiment = OmegaConf.load(CONF / "experiment" / "attribution.yaml")
+    assert experiment.hydra.mode == "MULTIRUN"
+    assert dict(experiment.hydra.sweeper.params) == {
+        "seeds.init": "range(0,8)",
+        "seeds.order": "range(0,8)",
+        "finder.smooth_f": "0.05,0.15",
+    }

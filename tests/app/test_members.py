@@ -182,6 +182,14 @@ def test_curves_are_read_anew_with_other_settings(tmp_path: Path) -> None:
     assert member.headline.rule == "valley"
 
 
+def test_a_curve_read_anew_keeps_what_its_training_is_diagnosed_with(tmp_path: Path) -> None:
+    """Updates that a gradient scaler left out are no matter of reading."""
+    make_job(tmp_path / "0", meta={"skipped_steps": list(range(30))})
+    (member,) = from_job(tmp_path / "0", reread=Reread(smooth_f=0.2), label="0").members
+    assert member.skipped_share == 0.5
+    assert "skipped_steps" in member.findings
+
+
 def test_curves_from_elsewhere_are_read_from_csv(tmp_path: Path) -> None:
     """A file that can't be read is named, and the others count."""
     curve = curve_of(3)

@@ -98,13 +98,21 @@ def test_the_title_of_a_run_names_model_data_and_seed() -> None:
     assert run_title(config_of_a_run()) == "mlp on digits, seed 4"
 
 
+def test_updates_that_a_scaler_left_out_are_diagnosed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Many of them are, beside the answer."""
+    curve = descent()
+    text = shown(curve, capsys, answer=answer_of(curve, config_of_a_run(), skipped_share=0.3))
+    assert "The gradient scaler left out 30% of the updates" in text
+
+
 @pytest.mark.parametrize("curve", [descent(), FLAT], ids=["answer", "no answer"])
 def test_the_figure_is_drawn_with_and_without_an_answer(curve: Curve, tmp_path: Path) -> None:
     """Also for validation losses, behind which the training losses stand."""
     config = config_of_a_run()
     half = Curve(curve.lr[::2], curve.loss[::2], num_iter=curve.num_iter, stop=curve.stop)
     for number, validation in enumerate((None, half)):
-        run = Obtained(RunCurves(curve, validation, curve.lr[:, None]), False, 1.0)
+        meta = {"skipped_steps": [0, 1, len(curve) - 1]}
+        run = Obtained(RunCurves(curve, validation, curve.lr[:, None], meta), False, 1.0)
         answer = answer_of(run.curves.read, config)
         draw_run(tmp_path / f"{number}.png", config, run, answer)
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")

@@ -114,6 +114,7 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
     assert [lr for _, lr in steps] == pytest.approx(list(run.curve.lr))
     assert (run.curve.lr[0], run.curve.lr[-1]) == (1e-7, 10.0)
     assert run.meta["device"]["threads"] == 1
+    assert run.meta["skipped_steps"] == []
     assert run.validation is None
 
 

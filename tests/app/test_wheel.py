@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -70,6 +72,24 @@ def test_the_wheel_installs_three_commands(installed: Path) -> None:
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_an_installed_steadylr_takes_the_users_own_code(installed: Path, tmp_path: Path) -> None:
+    """The example, copied out of the repository: a sweep with its model, data and loss, then an edited model."""
+    shutil.copytree(ROOT / "examples" / "bring_your_own", tmp_path, dirs_exist_ok=True)
+    (command,) = re.findall(r"^steadylr (.*)$", (tmp_path / "README.md").read_text(), flags=re.M)
+    short = ("seed=1,2", "device.threads=1", "finder.num_iter=40", "data.size=300", "sweep_name=own")
+    arguments = [*command.replace(" seed=1,2,3", "").split(), *short]
+    program = PROGRAM.format(module="find_lr")
+    done = process("-c", program, installed, *arguments, cwd=tmp_path)
+    assert done.out.startswith("2 jobs, 2 trainings")
+    assert "signals.SignalNet on signals.train_and_validation" in done.out
+    again = process("-c", program, installed, *arguments, "dry_run=true", cwd=tmp_path)
+    assert again.out.startswith("2 jobs, 0 trainings")
+    code = tmp_path / "signals.py"
+    code.write_text(code.read_text().replace("nn.ReLU()", "nn.GELU()"))
+    edited = process("-c", program, installed, *arguments, "dry_run=true", cwd=tmp_path)
+    assert edited.out.startswith("2 jobs, 2 trainings")
 
 
 def test_what_is_installed_works_from_a_foreign_folder(installed: Path, tmp_path: Path) -> None:

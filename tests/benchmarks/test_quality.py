@@ -14,7 +14,8 @@ from quality_parts import candidates
 from quality_parts import compute as units
 from quality_parts.compute import GRID, Unit
 from quality_parts.evaluate import CAP, Answers, Regret, answers_of, combine, score
-from steadylr.core.curve import Curve
+from steadylr.core.curve import Curve, Stop
+from steadylr.core.rules import suggest
 
 pytest.importorskip("sklearn")
 
@@ -122,22 +123,35 @@ def test_score_is_the_same_for_the_same_generator() -> None:
     assert first == second
 
 
-def test_the_split_is_eight_and_six() -> None:
-    """Eight tasks for tuning, six set aside, all names different."""
+def test_the_split_is_fourteen_and_eight() -> None:
+    """Fourteen tasks for tuning, eight set aside, all names different."""
     from quality_parts.tasks import QUICK, all_tasks
 
     groups = [task.group for task in all_tasks()]
-    assert (groups.count("tuning"), groups.count("aside")) == (8, 6)
+    assert (groups.count("tuning"), groups.count("aside")) == (14, 8)
     names = {task.name for task in all_tasks()}
-    assert len(names) == 14
+    assert len(names) == 22
     assert set(QUICK) <= names
 
 
-def test_every_task_builds_and_takes_a_batch() -> None:
+def test_every_task_builds_and_takes_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each task's model takes its batches, and equal seeds give equal weights and batches."""
     import torch
 
-    from quality_parts.tasks import Batches, all_tasks, build, loss_fn
+    from quality_parts.tasks import CIFAR10, Batches, all_tasks, build, load, loss_fn
+
+    rng = np.random.default_rng(0)
+    photos = {
+        f"{split}_{name}": values
+        for split in ("train", "val")
+        for name, values in (
+            ("images", rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)),
+            ("labels", np.arange(200) % 10),
+        )
+    }
+    np.savez(tmp_path / "cifar10.npz", **photos)
+    monkeypatch.setenv(CIFAR10, str(tmp_path))
+    load.cache_clear()
 
     for task in all_tasks():
         x, y = next(iter(Batches(task, 1)))
@@ -145,6 +159,20 @@ def test_every_task_builds_and_takes_a_batch() -> None:
         assert torch.equal(x, again), task.name
         losses = [loss_fn(build(task, seed, lr=0.1)[0](x), y).item() for seed in (1, 1, 2)]
         assert losses[0] == losses[1] != losses[2], task.name
+    load.cache_clear()
+
+
+def test_tasks_without_their_data_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CIFAR-10 comes with no package: without its folder the three tasks that need it are named and left out."""
+    import quality
+    from quality_parts.tasks import CIFAR10
+
+    monkeypatch.delenv(CIFAR10, raising=False)
+    left = quality.chosen_tasks(None, quick=False)
+    assert len(left) == 19
+    assert "left out, as they need --cifar10 FOLDER: cifar-resnet-aug-nesterov" in capsys.readouterr().out
 
 
 def test_units_are_computed_once(tmp_path: Path) -> None:
@@ -224,45 +252,33 @@ def bowl(num_iter: int, *, noise: float = 0.0, seed: int = 0) -> Curve:
     return Curve(lr, loss + noise * np.random.default_rng(seed).normal(size=num_iter), num_iter)
 
 
-def test_steps_per_decade_of_the_usual_ramp() -> None:
-    """A hundred points over eight decades are 12.4 steps per decade."""
-    assert candidates.steps_per_decade(bowl(100)) == pytest.approx(99 / 8)
-
-
-def test_moved_answers_grow_with_the_steps_per_decade() -> None:
-    """On one and the same shape the moved rule answers k^exponent times the unmoved one, and stays below edge / 2."""
-    still, moves = candidates.moved(0.0), candidates.moved(1 / 3)
-    for num_iter in (100, 300, 1000):
-        curve = bowl(num_iter)
-        one, other = still(curve), moves(curve)
-        found = candidates.ends(curve)
-        assert one is not None
-        assert other is not None
-        assert found is not None
-        expected = one * (candidates.steps_per_decade(curve) / 12.5) ** (1 / 3)
-        assert other == pytest.approx(min(expected, found[1] / 2))
+def test_the_rule_with_its_own_constants_is_the_rule() -> None:
+    """The candidates vary the constants of the very rule that the package has."""
+    for curve in (bowl(100, noise=0.05), bowl(300, noise=0.1, seed=1), bowl(1000)):
+        assert candidates.Constants()(curve) == pytest.approx(suggest(curve).lr)
 
 
 def test_candidates_have_no_answer_on_a_flat_curve() -> None:
-    """Where there is no descent no candidate answers, and there is no uncertainty either."""
+    """Where there is no descent no candidate answers."""
     noise = np.random.default_rng(0).normal(size=200)
     curve = Curve(np.logspace(-7, 1, 200), 1 + 0.01 * noise, 200)
     assert [rule(curve) for rule in candidates.CANDIDATES.values()] == [None] * len(candidates.CANDIDATES)
-    rule = candidates.CANDIDATES[candidates.BEST]
-    assert candidates.uncertainty(curve, rule, rng=np.random.default_rng(0)) is None
 
 
-def test_uncertainty_grows_with_the_noise() -> None:
-    """Five times the noise gives a larger predicted deviation; the same generator gives the same one."""
-    rule = candidates.CANDIDATES[candidates.BEST]
-    low, again, high = (
-        candidates.uncertainty(bowl(300, noise=noise), rule, rng=np.random.default_rng(1))
-        for noise in (0.02, 0.02, 0.1)
-    )
-    assert low is not None
-    assert high is not None
-    assert low == again
-    assert high > low
+def test_all_candidates_differ() -> None:
+    """On a noisy curve no two of them say the same."""
+    answers = [rule(bowl(300, noise=0.1)) for rule in candidates.CANDIDATES.values()]
+    assert len(set(answers)) == len(answers)
+
+
+def test_the_mean_curve_ends_with_the_shortest_run() -> None:
+    """Losses are averaged point by point; another ramp is refused."""
+    whole, half = bowl(100), Curve(bowl(100).lr[:50], bowl(100).loss[:50] + 1, 100, Stop.DIVERGED)
+    mean = candidates.mean_curve([whole, half])
+    assert (len(mean), mean.num_iter, mean.stop) == (50, 100, Stop.DIVERGED)
+    np.testing.assert_allclose(mean.loss, whole.loss[:50] + 0.5)
+    with pytest.raises(ValueError, match="only runs along one ramp"):
+        candidates.mean_curve([whole, bowl(101)])
 
 
 def test_report_and_studies_of_a_tiny_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

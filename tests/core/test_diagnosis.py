@@ -66,6 +66,18 @@ def test_never_diverged() -> None:
     assert advised(finding, "finder.end_lr") == pytest.approx(100.0)
 
 
+@pytest.mark.parametrize(
+    "curve", [make_curve(typical, noise=0.1), make_curve(constant(2.3))], ids=["well", "flat"]
+)
+def test_updates_that_a_gradient_scaler_left_out(curve: Curve) -> None:
+    """Many say that another training was measured, whatever else is wrong; a few, as fp16 has them, say nothing."""
+    *others, finding = diagnose(curve, skipped_share=0.25)
+    assert (finding.code, tuple(others)) == (Code.SKIPPED_STEPS, diagnose(curve))
+    assert "left out 25% of the updates" in finding.text
+    assert "device.precision" in finding.advice
+    assert diagnose(curve, skipped_share=0.1) == diagnose(curve)
+
+
 def test_following_the_advice_of_never_diverged_shows_the_edge() -> None:
     """The same model, with the end_lr that was advised."""
     short = make_curve(typical, noise=0.02, end_lr=0.5)
@@ -243,6 +255,7 @@ def test_every_code_has_been_seen() -> None:
         "never_diverged",
         "minimum_at_edge",
         "noisy",
+        "skipped_steps",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,17 +16,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from steadylr.core.attribution import Attribution, attribute
 from steadylr.core.curve import Curve
 from steadylr.core.onecycle import plan
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.present.figures import (
+    AttributionInfo,
     CurveInfo,
     Mark,
     PlanInfo,
+    ShareRow,
     SummaryGroup,
     SummaryInfo,
     SummaryRun,
+    attribution_figure,
+    attribution_info,
     curve_figure,
     curve_info,
     draw_curve,
@@ -100,6 +106,9 @@ CURVES = {
     "only NaN": info_of(np.full(30, np.nan), reason="no finite losses"),
     "one point": CurveInfo(lr=np.array([1e-3]), loss=np.array([1.0]), headline="bracket"),
     "no rules, no titles": CurveInfo(lr=ramp(40), loss=descent(40)),
+    "updates left out": replace(
+        info_of(descent(), marks=marks_at(1e-2)), left_out_lr=ramp(300)[:60:7], left_out_loss=descent()[:60:7]
+    ),
     "long title": info_of(descent(), marks=marks_at(1e-2), title="a_model_with_a_long_name on " * 12),
     "mathematics in the title": info_of(
         descent(), marks=marks_at(1e-2), title="cost $1 on $x^2$ & a_b \\alpha"
@@ -186,11 +195,8 @@ def written_texts(figure: Figure) -> list[tuple[str, tuple[float, float, float, 
     return [(text.get_text(), text.get_window_extent(canvas.get_renderer()).extents) for text in shown]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_text_overlaps_another_or_leaves_the_figure(name: str) -> None:
-    """In every figure all texts lie inside of it and none touches another."""
-    make, info = FIGURES[name]
-    figure = make(info)  # type: ignore[operator]
+def assert_texts_apart(figure: Figure) -> None:
+    """All texts lie inside of a figure and none touches another."""
     texts = written_texts(figure)
     width, height = figure.get_size_inches() * figure.dpi
     for text, (left, bottom, right, top) in texts:
@@ -201,6 +207,14 @@ def test_no_text_overlaps_another_or_leaves_the_figure(name: str) -> None:
     for (one, a), (other, b) in combinations(texts, 2):
         apart = a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
         assert apart, f"{one!r} overlaps {other!r}"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_overlaps_another_or_leaves_the_figure(name: str) -> None:
+    """In every figure all texts lie inside of it and none touches another."""
+    make, info = FIGURES[name]
+    figure = make(info)  # type: ignore[operator]
+    assert_texts_apart(figure)
 
 
 @pytest.mark.parametrize("form", ["png", "pdf", "svg"])
@@ -294,6 +308,21 @@ def test_the_info_of_a_run_without_answer_carries_the_reason() -> None:
     assert info.background_lr.size == 5
     written = [text for text, _ in written_texts(curve_figure(info))]
     assert "No answer: the loss never fell" in written
+
+
+@pytest.mark.parametrize("on_validation", [False, True])
+def test_points_whose_update_was_left_out_are_crossed(on_validation: bool) -> None:
+    """Among the training losses, in front or behind; the legend says what the crosses are."""
+    curve = Curve(ramp(100), descent(100), 100)
+    half = Curve(curve.lr[::2], curve.loss[::2], 50)
+    suggestions = {"bracket": Suggestion("bracket", Outcome.FLAT, "the loss never fell")}
+    behind = (curve.lr, curve.loss) if on_validation else None
+    info = curve_info(
+        half if on_validation else curve, suggestions, "bracket", background=behind, left_out=(0, 51)
+    )
+    assert info.left_out_lr.tolist() == curve.lr[[0, 51]].tolist()
+    assert info.left_out_loss.tolist() == curve.loss[[0, 51]].tolist()
+    assert "update left out" in [text for text, _ in written_texts(curve_figure(info))]
 
 
 def test_an_unknown_headline_rule_is_refused() -> None:
@@ -433,3 +462,66 @@ def test_text_is_broken_by_its_width() -> None:
     assert fitted("  short  ", 2.0, size=10.0, lines=2) == ["short"]
     assert fitted("", 2.0, size=10.0, lines=2) == []
     assert all(text_width(line, 10.0) <= 1.0 for line in fitted("x" * 100, 1.0, size=10.0, lines=9))
+
+
+def split_of(seeds: int = 8, *, unused: tuple[str, ...] = ("noise",)) -> Attribution:
+    """Init and order fully crossed, order the larger; noise changes with init."""
+    rng = np.random.default_rng(0)
+    init, order = (
+        column.ravel() for column in np.meshgrid(np.arange(seeds), np.arange(seeds), indexing="ij")
+    )
+    y = (
+        0.05 * rng.normal(size=seeds)[init]
+        + 0.2 * rng.normal(size=seeds)[order]
+        + 0.05 * rng.normal(size=init.size)
+    )
+    found = attribute(
+        [float(lr) for lr in 10**y], {"init": init, "order": order, "noise": init}, unused=unused
+    )
+    assert isinstance(found, Attribution)
+    return found
+
+
+def test_the_info_of_an_attribution_has_a_row_for_each_source() -> None:
+    """With share, interval and seeds; an unused stream says so; the subtitle names the largest."""
+    found = split_of()
+    info = attribution_info(found, title="mlp on digits")
+    assert [(row.label, row.note, row.used) for row in info.rows] == [
+        ("init", "8 seeds", True),
+        ("order", "8 seeds", True),
+        ("noise", "unused", False),
+        ("interactions and rest", "", True),
+    ]
+    assert [(row.share, row.low, row.high) for row in info.rows] == [
+        (source.share, *source.interval) for source in found.sources
+    ]
+    assert info.subtitle == found.summary
+    assert info.note == "Dot: estimate from 64 runs. Line: 95% interval over new seeds."
+
+
+ATTRIBUTIONS = {
+    "two streams": attribution_info(split_of(), title="small_resnet on fashion_mnist_mini"),
+    "interactions": AttributionInfo(
+        tuple(
+            ShareRow(label, share, low, high, note)
+            for label, share, low, high, note in (
+                ("init", 1.0, 0.0, 1.0, "3 seeds"),
+                ("a stream with a very long name of somebody's own", 0.0, 0.0, 0.004, "1,000 seeds"),
+                ("init x order", 0.004, 0.0, 0.997, ""),
+                ("rest", 0.0, 0.0, 0.0, ""),
+            )
+        ),
+        title="a model with a long name " * 4,
+        subtitle="The largest source is the starting weights (init). " * 4,
+        note="One seed in all runs, so not shown: augment and noise. " * 4,
+    ),
+    "bare": AttributionInfo((ShareRow("init", 0.5, 0.1, 0.9), ShareRow("rest", 0.5, 0.1, 0.9))),
+}
+
+
+@pytest.mark.parametrize("name", ATTRIBUTIONS)
+def test_an_attribution_is_drawn_without_overlaps(name: str) -> None:
+    """All texts lie inside of the figure and none touches another; the same info gives the same bytes."""
+    figure = attribution_figure(ATTRIBUTIONS[name])
+    assert_texts_apart(figure)
+    assert figure_bytes(figure) == figure_bytes(attribution_figure(ATTRIBUTIONS[name]))

@@ -12,6 +12,7 @@ from steadylr.present.numbers import (
     format_lr_range,
     format_power,
     format_ratio,
+    format_share,
     setting_label,
 )
 
@@ -89,3 +90,12 @@ def test_settings_become_a_label() -> None:
     assert setting_label({"rule": "bracket", "smooth_f": 0.05}) == "rule bracket, smooth_f 0.05"
     assert setting_label({"smooth_f": None}) == "smooth_f none"
     assert setting_label({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0%"), (1e-5, "<0.1%"), (0.004, "0.4%"), (0.614, "61%"), (0.997, ">99%"), (1.0, "100%")],
+)
+def test_a_share_is_0_or_100_percent_only_when_it_is(share: float, text: str) -> None:
+    """A small share isn't none, and a large one isn't all."""
+    assert format_share(share) == text

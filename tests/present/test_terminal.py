@@ -6,10 +6,13 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 
 import pytest
 from rich.console import Console
 
+from steadylr.core.attribution import NotSplit, attribute
 from steadylr.core.consensus import Observation, SweepConsensus, consensus, consensus_of
 from steadylr.core.diagnosis import Code, Finding
 from steadylr.core.onecycle import plan
@@ -185,6 +188,37 @@ def test_the_text_of_a_sweep_says_everything() -> None:
     assert "1 job failed" in text
     assert "  7    seed=7 data.batch_size=512  RuntimeError: CUDA out of memory at batch size 512" in text
     assert "  3/record.json: has version 9" in text
+
+
+def test_the_split_of_the_spread_is_shown_by_source() -> None:
+    """Share, interval and seeds of each, two sentences, and what the runs leave out."""
+    cells = list(product(range(8), range(8)))
+    seeds = {
+        "init": [i for i, _ in cells],
+        "order": [j for _, j in cells],
+        "noise": [0] * 64,
+        "augment": [1] * 64,
+    }
+    lrs = [10 ** (0.02 * (i % 3) + 0.1 * (j % 2) + 0.01 * (i * j % 5)) for i, j in cells]
+    found = attribute(lrs, seeds, unused=("augment",))
+    view = sweep_view()
+    text = sweep_text(replace(view, kinds=(replace(view.kinds[0], attribution=found),)))
+    part = text.partition("Where the spread comes from\n")[2].partition("\n\n")[0].splitlines()
+    assert part[0].split("  ")[1] == "source"
+    assert [line.split()[0] for line in part[1:5]] == ["init", "order", "augment", "interactions"]
+    assert part[3].split() == ["augment", "0%", "unused:", "nothing", "draws", "from", "it"]
+    assert part[5].startswith("  The largest source is the order of the samples (order): ")
+    assert part[6].startswith("  To reduce it use larger batches (data.batch_size)")
+    assert part[7] == "  One seed in all runs, so not in these shares: noise."
+    assert part[8].startswith("  Runs that share seeds are not independent: ")
+
+
+def test_why_a_spread_is_not_split_is_one_line() -> None:
+    """The reason and what to run."""
+    view = sweep_view()
+    missing = NotSplit("only init varies, so there is nothing to tell it from", "Run more.")
+    text = sweep_text(replace(view, kinds=(replace(view.kinds[0], attribution=missing),)))
+    assert "\n  Not known: only init varies, so there is nothing to tell it from. Run more.\n" in text
 
 
 def test_two_values_give_the_known_answer() -> None:

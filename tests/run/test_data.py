@@ -416,7 +416,7 @@ def test_what_makes_batches_can_be_sent_to_a_fresh_process(small_data: Data) -> 
     """Where processes are spawned, not forked, the maker of batches is pickled: it makes the same ones after."""
     fetch = batches_of(small_data, augmented=True)._fetch
     sent = pickle.loads(pickle.dumps(fetch))
-    one, two = fetch.batch([(3, 0), (7, 2)]), sent.batch([(3, 0), (7, 2)])
+    (one, _), (two, _) = fetch.batch([(3, 0), (7, 2)]), sent.batch([(3, 0), (7, 2)])
     assert torch.equal(one[0], two[0])
     assert torch.equal(one[1], two[1])
 

@@ -67,7 +67,8 @@ def test_frozen_parameters_are_left_out() -> None:
     ("name", "changes", "message"),
     [
         ("sdg", {}, r"optimizer\.name='sdg' is not known; did you mean sgd"),
-        ("lbfgs", {}, r"optimizer\.name='lbfgs' is not known"),
+        ("lbfgs", {}, r"optimizer\.name=lbfgs can't be ramped: it evaluates the loss several times a step"),
+        ("SparseAdam", {}, r"optimizer\.name=SparseAdam can't be ramped: it takes sparse gradients only"),
         (
             "sgd",
             {"kwargs": {"momentun": 0.9}},

@@ -29,6 +29,16 @@ def example(*, validation: bool = True, points: int = 5) -> RunCurves:
     return RunCurves(curve, held_out, np.stack([lr, lr / 10], axis=1), meta)
 
 
+def test_steps_that_a_scaler_left_out_are_kept(tmp_path: Path) -> None:
+    """As points of the curve and as their share; none where the meta says nothing."""
+    run = example()
+    assert (run.skipped_steps, run.skipped_share) == ((), 0.0)
+    marked = RunCurves(run.curve, None, run.group_lrs, {"skipped_steps": [0, 3]})
+    save_run_curves(tmp_path / "run.npz", marked)
+    read = load_run_curves(tmp_path / "run.npz")
+    assert (read.skipped_steps, read.skipped_share) == ((0, 3), 0.4)
+
+
 def bits(run: RunCurves) -> tuple[Any, ...]:
     """Everything in a run, comparable bit for bit."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from steadylr.core.certainty import log10_std
 from steadylr.core.diagnosis import Finding, diagnose
 from steadylr.core.onecycle import Plan, plan
-from steadylr.core.rules import suggest_all
+from steadylr.core.rules import DEFAULT_RULE, suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
+from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,8 @@ def has_momentum(optimizer: Optimizer) -> bool:
 
     torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
     """
+    if optimizer._target_ is not None or optimizer.name.lower() in NO_MOMENTUM_CYCLE:
+        return False
     if optimizer.name.lower() in ("sgd", "rmsprop"):
         return bool(optimizer.kwargs.get("momentum"))
     return "adam" in optimizer.name.lower()
@@ -89,10 +93,15 @@ def plan_of(
     )
 
 
-def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,)) -> Answer:
+def answer_of(
+    curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,), skipped_share: float = 0.0
+) -> Answer:
     """Read one curve with every rule; the plan follows from the rule that the config picked."""
     reading = reading_of(config.finder)
     suggestions = suggest_all(curve, reading=reading)
+    suggestions[DEFAULT_RULE] = replace(
+        suggestions[DEFAULT_RULE], log10_std=log10_std(curve, reading=reading)
+    )
     headline = suggestions[config.finder.rule]
     planned = None
     if headline.lr is not None:
@@ -104,5 +113,5 @@ def answer_of(curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0
             momentum=has_momentum(config.optimizer),
             lr_ratios=lr_ratios,
         )
-    findings = diagnose(curve, reading)
+    findings = diagnose(curve, reading, skipped_share=skipped_share)
     return Answer(reading, config.finder.rule, suggestions, findings, planned)

@@ -18,9 +18,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.config_folder import config_folder, group_options, groups
-from steadylr.app.schema import Config, Finder
+from steadylr.app.own_config import is_open, own_problems, with_own_code, with_stand_ins
+from steadylr.app.schema import OWN_GROUPS, Config, Finder
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.names import did_you_mean
+from steadylr.run.optimizer_facts import optimizer_doubt
 from steadylr.run.ranks import torchrun_rank
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ def unknown_override(
 ) -> None:
     """Refuse overrides whose key the schema doesn't have, whose option no group has, or that can't be read.
 
-    Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms.
+    Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms. In a group
+    whose option may name the user's own code any key may be an argument of that: check_config tells.
 
     Args:
         overrides: as given on the command line, with or without +, ++ or ~.
@@ -124,10 +127,14 @@ def unknown_override(
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """The folders that groups are looked up in; options are only checked when all of them can be listed."""
+    """The folders that groups are looked up in; options are only checked when all of them can be listed.
+
+    open_groups are those that the user's own code may have arguments in.
+    """
 
     paths: tuple[Path, ...]
     complete: bool
+    open_groups: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, folders: Sequence[str | Path] | None, overrides: Sequence[Override]) -> _Folders:
@@ -135,7 +142,15 @@ class _Folders:
         own = folders if folders is not None else [config_folder()]
         paths = [Path(entry) for entry in [*own, *added] if entry is not None]
         complete = folders is not None and None not in added
-        return cls(tuple(path for path in paths if path.is_dir()), complete)
+        there = tuple(path for path in paths if path.is_dir())
+        chosen = {
+            override.key_or_group: _given_options(override)
+            for override in overrides
+            if not override.is_delete()
+        }
+        named = {key.partition("._target_")[0] for key in chosen if key.endswith("._target_")}
+        is_named = [group for group in OWN_GROUPS if group in named or is_open(group, chosen, there)]
+        return cls(there, complete, frozenset(OWN_GROUPS if not complete else is_named))
 
 
 def _searchpath(override: Override) -> list[str]:
@@ -176,7 +191,8 @@ def _override_problems(override: Override, folders: _Folders, schema: type) -> I
             yield from _option_problems(override, folders.paths)
         return
     if (problem := _key_problem(key, schema, groups=names)) is not None:
-        yield problem
+        if schema is not Config or key.partition(".")[0] not in folders.open_groups:
+            yield problem
     elif key == "sweep_name" and not override.is_delete():
         yield from _sweep_name_override_problems(override)
     else:
@@ -413,9 +429,11 @@ def check_config(cfg: DictConfig) -> Config:
         BadInput: unknown keys, missing values, wrong types, or values outside their range.
     """
     try:
+        cfg = with_stand_ins(cfg)
         given = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
         given.pop("hydra", None)
         asked = {key for key in OmegaConf.missing_keys(cfg) if key in _all_keys(Config)}
+        with_own_code(given)
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
@@ -560,7 +578,15 @@ def _value_problems(config: Config) -> list[str]:
         follows = key.startswith("seeds.") and value == config.seed  # then the seed itself is named
         if value is not None and not follows and not allowed.holds(value):
             problems.append(f"{key} must be {allowed.words()}; got {value}")
-    for check in (_data_problems, _optimizer_problems, _loss_problems, _finder_problems, _device_problems):
+    checks = (
+        own_problems,
+        _data_problems,
+        _optimizer_problems,
+        _loss_problems,
+        _finder_problems,
+        _device_problems,
+    )
+    for check in checks:
         problems += check(config)
     problems += _onecycle_problems(config)
     if (problem := _sweep_name_problem(config.sweep_name)) is not None:
@@ -581,6 +607,8 @@ def _data_problems(config: Config) -> Iterator[str]:
     from steadylr.run.fingerprint import DATASETS
 
     data = config.data
+    if data._target_ is not None:
+        return
     if data.name not in DATASETS:
         yield f"data.name={data.name} is not known; {did_you_mean(data.name, DATASETS, count=1)}"
     elif data.name != "fashion_mnist_mini" and not (data.root or "").strip():
@@ -597,6 +625,14 @@ def _data_problems(config: Config) -> Iterator[str]:
 
 
 def _optimizer_problems(config: Config) -> Iterator[str]:
+    from steadylr.run.optimizer_facts import EXTRA, REFUSED, missing_package
+
+    name = config.optimizer.name
+    if config.optimizer._target_ is None:
+        if name.lower() in REFUSED:
+            yield f"optimizer.name={name} can't be ramped: {REFUSED[name.lower()]}"
+        if (package := missing_package(name)) is not None:
+            yield f"optimizer.name={name} needs {package}: pip install 'steadylr[{EXTRA}]'"
     for position, group in enumerate(config.optimizer.groups):
         key = f"optimizer.groups.{position}"
         if not group.pattern:
@@ -692,6 +728,11 @@ def _sharing_problems(config: Config) -> Iterator[str]:
             f"data.batch_size={config.data.batch_size} can't be shared equally by device.devices={count}: "
             f"make it a multiple of {count}"
         )
+    if config.data._target_ is not None:
+        yield (
+            f"device.devices={count} can't share out batches of your own (data._target_): "
+            "set device.devices=1, or take one of the data sets of this project"
+        )
     kind = probe_device(device.accelerator.value)
     here, there = count if rank is None else rank.local_count, len(visible_gpus())
     if kind == "mps":
@@ -737,6 +778,10 @@ def doubts(config: Config) -> list[str]:
             "model.freeze=true without model.weights freezes random weights: only the last layer learns, "
             "on random features; give model.weights, or leave model.freeze out"
         )
+    optimizer = config.optimizer
+    called = optimizer.name if optimizer._target_ is None else optimizer._target_.rpartition(".")[2]
+    if (doubt := optimizer_doubt(called)) is not None:
+        found.append(doubt)
     device, rank = config.device, torchrun_rank()
     here = device.devices if rank is None else rank.local_count
     if here > cpu_cores() and probe_device(device.accelerator.value) == "cpu":
@@ -757,21 +802,30 @@ def training_config(config: Config) -> dict[str, Any]:
     fingerprints of the data and of a file of weights. A key that nothing depends on is left out: val_samples
     without val_every, the strategy of one device. The transforms are a list of pairs, as their order counts.
     """
-    data, finder, device = config.data, config.finder, config.device
+    finder, device = config.finder, config.device
     sharing = ("strategy", "devices") if device.devices > 1 else ()
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
-        "model": _some(config.model, ("name", "weights", "freeze", "kwargs")),
-        "data": _some(data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
+        "model": _trained_part(config.model, ("name", "weights", "freeze", "kwargs")),
+        "data": _trained_part(config.data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
         "augmentation": [
             [name, arguments or {}] for name, arguments in config.augmentation.transforms.items()
         ],
-        "optimizer": asdict(config.optimizer),
-        "loss": asdict(config.loss),
+        "optimizer": _trained_part(config.optimizer, ("name", "weight_decay", "kwargs", "groups")),
+        "loss": _trained_part(config.loss, ("name", "label_smoothing")),
         "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
         "device": _some(device, ("precision", "channels_last", "deterministic", *sharing)),
     }
     return cast("dict[str, Any]", plain_values(trained))
+
+
+def _trained_part(node: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What shapes a curve of a group that takes the user's own code: these keys, or all of them with such code."""
+    values = asdict(node)
+    if node._target_ is None:
+        return {name: values[name] for name in names}
+    how = ("name", "root", "download", "workers", "pin_memory", "min_image_size")
+    return {name: value for name, value in values.items() if name not in how}
 
 
 def _some(node: Any, names: Sequence[str]) -> dict[str, Any]:

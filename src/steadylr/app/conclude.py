@@ -72,7 +72,12 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
     files.write_curves(folder, found.members)
     for number, kind in enumerate(answer.kinds, start=1):
         names = files.kind_files(number, kinds=len(answer.kinds))
-        draw_kind(kind, summary=folder / names.summary_figure, plan=folder / names.plan_figure)
+        draw_kind(
+            kind,
+            summary=folder / names.summary_figure,
+            plan=folder / names.plan_figure,
+            attribution=folder / names.attribution_figure,
+        )
         if kind.plan is not None:
             files.write_plan(folder / names.plan, kind)
     write_atomic(folder / files.ANSWER_FILE, sweep_answer_text(answer, folder))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
 
-    from steadylr.app.schema import Config
+    from steadylr.app.schema import Config, Device
 
 NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
 """Keys that change no training; runs are not named after them."""
@@ -242,15 +242,18 @@ def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _workers(jobs: Sequence[Job]) -> int:
-    """How many trainings share the machine: as many as there are GPUs or cores for, never more than there are runs."""
-    device = jobs[0].config.device
-    runs = len({job.run for job in jobs})
+    """How many trainings share the machine: as many as fit on it, never more than there are runs."""
+    fitting = min(fitting_trainings(job.config.device) for job in jobs)
+    return min(fitting, len({job.run for job in jobs}))
+
+
+def fitting_trainings(device: Device) -> int:
+    """How many trainings may share the machine: as the config says, else as many as GPUs or cores allow."""
     if device.workers is not None:
-        return min(device.workers, runs)
+        return device.workers
     kind = probe_device(device.accelerator.value)
     slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
-    each = max(job.config.device.devices for job in jobs)
-    return min(max(1, slots // each), runs)
+    return max(1, slots // device.devices)
 
 
 def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:

@@ -92,7 +92,9 @@ def as_failure(error: Exception) -> TrainingFailed:
     if isinstance(error, TrainingFailed):
         return error
     if explained(error):
-        return TrainingFailed(str(error))
+        in_user_code = getattr(error, "show_traceback", False) and error.__cause__ is not None
+        details = traceback.format_exception(error) if in_user_code else ()
+        return TrainingFailed(str(error), "".join(details))
     message = f"{type(error).__name__}: {error}"
     return TrainingFailed(message, "".join(traceback.format_exception(error)))
 
@@ -188,7 +190,7 @@ def build_record(
             "num_points": len(curve),
             "stop": curve.stop.value,
         },
-        config=plain_values(asdict(config)),
+        config={**plain_values(asdict(config)), "own_code": training.shape.get("own_code")},
         overrides=overrides,
         seeds=meta["seeds"],
         rule=answer.rule,
@@ -266,7 +268,10 @@ class _Job:
         write_atomic(self.folder / CONFIG_FILE, OmegaConf.to_yaml(cfg, resolve=True))
         with run_progress(config.finder.num_iter, shown=self.single) as report:
             run = obtain(config, training, report=report)
-        answer = answer_of(run.curves.read, config, lr_ratios=run.curves.lr_ratios)
+        curves = run.curves
+        answer = answer_of(
+            curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share
+        )
         record = build_record(config, training, run, answer, overrides=self.overrides)
         save_run_curves(self.folder / CURVE_FILE, run.curves)
         draw_run(self.folder / FIGURE_FILE, config, run, answer)

@@ -14,17 +14,27 @@ import numpy.typing as npt
 from steadylr.app.analysis import has_momentum
 from steadylr.app.checks import BadInput
 from steadylr.app.job import CURVE_FILE, job_folders
-from steadylr.app.schema import Optimizer
+from steadylr.app.schema import OWN_KEYS, Optimizer
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
 from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
+from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
 from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.records import RECORD_FILE, STATUS_FILE, RunRecord, read_record, read_status
+from steadylr.store.records import (
+    RECORD_FILE,
+    STATUS_FILE,
+    RunRecord,
+    read_record,
+    read_status,
+    read_stopping,
+)
 
 IntArray = npt.NDArray[np.int64]
+Seeds = tuple[tuple[str, int], ...]
+"""The seeds of a run, by stream, in the order of the streams' names."""
 
 VALUE_RULE = "given"
 """The rule's name of a number that somebody brought along: no curve, no rule."""
@@ -45,6 +55,7 @@ class Member:
         findings: codes of the diagnosis.
         curve: the curve that the rules read; None for a number without a curve.
         steps: the optimizer step of each point of the curve; None where the points are the steps.
+        skipped_share: the share of its updates that a gradient scaler left out, from 0 to 1.
         record: the job's record, where there is one.
         lr_ratios: of the parameter groups, each group's LR over the ramp's.
         momentum: whether the optimizer has a momentum that OneCycle can cycle; True if unknown.
@@ -63,6 +74,7 @@ class Member:
     lr_ratios: tuple[float, ...] = (1.0,)
     momentum: bool = True
     steps: IntArray | None = None
+    skipped_share: float = 0.0
 
     @property
     def headline(self) -> Suggestion:
@@ -72,26 +84,46 @@ class Member:
     @property
     def kind_key(self) -> str:
         """The kind as text: equal for members of one kind."""
-        return repr(sorted(self.kind.items(), key=lambda item: item[0]))
+        return kind_text(self.kind)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds of the run; empty where there is no record."""
+        return () if self.record is None else seeds_of(self.record.config)
 
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A job that left no suggestion because it failed."""
+    """A job that left no suggestion because it failed.
+
+    Args:
+        label: what people call it.
+        overrides: the job's command line.
+        status: "failed" or "interrupted".
+        reason: what went wrong.
+        kind_key: of the run, as Member.kind_key; empty where it ended before that was known.
+        seeds: of the run, by stream; empty likewise.
+    """
 
     label: str
     overrides: tuple[str, ...]
     status: str
     reason: str
+    kind_key: str = ""
+    seeds: Seeds = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """All that takes part, all that failed, and the files that could not be read."""
+    """All that takes part, all that failed, the files that could not be read, and what decided how many runs there are.
+
+    stopping is None where the number of runs was settled beforehand.
+    """
 
     members: tuple[Member, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     problems: tuple[str, ...] = ()
+    stopping: StoppingRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +169,11 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         )
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    return _latest(joined(_not_made_good(jobs, gathered)))
+    found = _latest(joined(_not_made_good(jobs, gathered)))
+    try:
+        return replace(found, stopping=read_stopping(folder))
+    except (DamagedFile, NewerSchema) as error:
+        return replace(found, problems=(*found.problems, str(error)))
 
 
 def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Members]:
@@ -209,7 +245,8 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
         status = read_status(folder)
         if status.status in ("failed", "interrupted"):
             reason = status.error or status.status
-            return Members(failed=(FailedJob(label, tuple(status.overrides), status.status, reason),))
+            failed = FailedJob(label, tuple(status.overrides), status.status, reason)
+            return Members(failed=(_of_its_kind(failed, status.config),))
         record = read_record(folder)
         curves = load_run_curves(folder / CURVE_FILE)
     except FileNotFoundError as error:
@@ -226,6 +263,15 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
     except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
         problem = f"its config can't be used here ({type(error).__name__}: {error})"
         return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
+
+
+def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
+    """The same job with what its config says of its run; unchanged where there is none, or of another version."""
+    if config is None:
+        return job
+    with suppress(KeyError, TypeError, AttributeError):
+        return replace(job, kind_key=kind_text(kind_of(config)), seeds=seeds_of(config))
+    return job
 
 
 def key_of(folder: Path) -> str:
@@ -270,6 +316,7 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         steps=None
         if curves.validation is None
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
+        skipped_share=curves.skipped_share,
     )
     if not reread.given:
         return member
@@ -279,11 +326,12 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
 
 
 def joined(parts: Sequence[Members]) -> Members:
-    """All parts as one."""
+    """All parts as one; of several stopping rules the first, as all ask for the same interval."""
     return Members(
         tuple(member for part in parts for member in part.members),
         tuple(job for part in parts for job in part.failed),
         tuple(problem for part in parts for problem in part.problems),
+        next((part.stopping for part in parts if part.stopping is not None), None),
     )
 
 
@@ -294,7 +342,10 @@ def _read(member: Member, reading: Reading) -> Member:
         member,
         setting={**asdict(reading), "rule": member.rule},
         suggestions=suggest_all(member.curve, reading=reading),
-        findings=tuple(finding.code.value for finding in diagnose(member.curve, reading)),
+        findings=tuple(
+            finding.code.value
+            for finding in diagnose(member.curve, reading, skipped_share=member.skipped_share)
+        ),
     )
 
 
@@ -342,20 +393,54 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
     of images counts, as nothing else says which images they are.
     """
-    parts = {name: config[name] for name in ("model", "data", "augmentation", "optimizer", "loss")}
+    parts = {
+        name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
+    }
     parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
     device = config["device"]
     parts["device"] = {"precision": device["precision"]}
     if device.get("devices", 1) > 1:  # BatchNorm sees each device's share of a batch
         parts["device"]["devices"] = device["devices"]
+    parts["own_code"] = config.get("own_code") or {}
     left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
-    return {key: value for key, value in _flat(parts).items() if key not in left_out}
+    return {
+        key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
+    }
+
+
+def kind_text(kind: Mapping[str, Any]) -> str:
+    """A kind as text: equal for runs of one kind."""
+    return repr(sorted(kind.items(), key=lambda item: item[0]))
+
+
+def seeds_of(config: Mapping[str, Any]) -> Seeds:
+    """The seeds that a config gives to the random streams."""
+    return tuple(sorted((str(name), int(seed)) for name, seed in config["seeds"].items()))
+
+
+def lost_runs(found: Members, kind_key: str) -> int:
+    """How many runs of a kind failed, so that no job has an answer of theirs."""
+    answered = {member.seeds for member in found.members if member.kind_key == kind_key}
+    failed = {job.seeds for job in found.failed if job.kind_key == kind_key and job.status == "failed"}
+    return len(failed - answered)
 
 
 READING_KEYS = frozenset(Reread.__slots__)
 HOW_NOT_WHAT = frozenset(
     {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
 )
+
+
+def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as its YAML has it: the arguments of the user's own code stand beside its _target_."""
+    if not part.get("_target_"):
+        return dict(part)
+    return {name: value for name, value in part.items() if name != "kwargs"} | dict(part["kwargs"])
+
+
+def _is_unset(key: str, value: Any) -> bool:
+    """Whether a key is one of the user's own code that has no meaning without it, and has its default."""
+    return not value and (key == "own_code" or key in OWN_KEYS or key.rpartition(".")[2] in OWN_KEYS)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

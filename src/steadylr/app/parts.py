@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from steadylr.run.fingerprint import DataError
 from steadylr.run.ranks import ALONE, Rank
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from steadylr.app.schema import Config
+    from steadylr.run.data import TrainBatches
     from steadylr.run.device import Device
+    from steadylr.run.own_data import LoaderBatches
     from steadylr.run.randomness import Streams
 
 
@@ -33,7 +36,7 @@ class Parts:
         loss_fn: loss_fn(model(inputs), targets) for batches that are pairs; None where there is a step.
         step: step(model, batch) -> loss, for any other batch; None where there is a loss_fn.
         validate: validate(model) -> mean loss on held-out data, or None where there are none. It sets no modes:
-            call it in eval mode and without gradients.
+            call it in eval mode (the optimizer too, where it has modes: set_train_mode) and without gradients.
         batch_size: samples per batch, for messages; None where nobody knows.
         drawn: drawn() says which of the streams init, order and augment have been drawn from so far; the order
             and augment streams are drawn from while the batches are iterated. Whether noise is, a training sees.
@@ -65,13 +68,63 @@ def build_parts(config: Config, *, streams: Streams, device: Device, rank: Rank 
 
     Raises:
         ValueError: data, a model, an optimizer or a loss that can't be had as the config says.
+        Exception: whatever the user's own code raises.
     """
+    from steadylr.run.randomness import drawing_init
+
+    if config.data._target_ is None:
+        samples = _project_data(config, streams=streams, device=device, rank=rank)
+    else:
+        samples = _own_data(config, streams=streams, device=device)
+    with drawing_init(streams) as init:
+        model, notes = _model(config, samples.image_facts)
+    optimizer, ratios = _optimizer(config, model)
+    loss_fn, step = _loss(config, samples.image_facts)
+    batches = samples.batches
+    return Parts(
+        model=model,
+        optimizer=optimizer,
+        lr_ratios=ratios,
+        batches=batches,
+        loss_fn=loss_fn,
+        step=step,
+        validate=samples.validate(loss_fn, step),
+        batch_size=config.data.batch_size,
+        drawn=lambda: {
+            "init": init.used,
+            "order": batches.order_used,
+            "augment": batches.augment_used,
+        },
+        notes=(*notes, *samples.notes),
+    )
+
+
+_LossFn = Callable[[Any, Any], "Tensor"]
+_Validate = Callable[["nn.Module"], "float | Tensor"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Samples:
+    """Data, wherever they come from.
+
+    Args:
+        batches: of the training data.
+        image_facts: image_facts() gives the number of classes and channels and the size of the images, for models and
+            losses of this project.
+        validate: from a loss_fn or a step to what measures it on validation data; to None where there are none.
+        notes: what the record should say of them.
+    """
+
+    batches: TrainBatches | LoaderBatches
+    image_facts: Callable[[], tuple[int, int, int]]
+    validate: Callable[[_LossFn | None, _LossFn | None], _Validate | None]
+    notes: tuple[str, ...] = ()
+
+
+def _project_data(config: Config, *, streams: Streams, device: Device, rank: Rank) -> _Samples:
     from steadylr.run.augmentation import build_augmentation
     from steadylr.run.data import ValidationBatches, default_data_workers, load_data, make_batches
-    from steadylr.run.losses import build_loss, mean_loss
-    from steadylr.run.models import build_model
-    from steadylr.run.optimizers import build_optimizer
-    from steadylr.run.randomness import drawing_init
+    from steadylr.run.own_data import validation_of
 
     data_config, finder = config.data, config.finder
     data = load_data(
@@ -95,45 +148,123 @@ def build_parts(config: Config, *, streams: Streams, device: Device, rank: Rank 
         channels_last=device.channels_last,
         rank=rank,
     )
-    with drawing_init(streams) as init:
-        model, notes = build_model(
-            config.model.name,
-            num_classes=data.num_classes,
-            in_channels=data.in_channels,
-            image_size=data.image_size,
-            weights=config.model.weights,
-            freeze=config.model.freeze,
-            kwargs=config.model.kwargs,
-        )
-    optimizer, ratios = build_optimizer(
-        config.optimizer.name,
-        model,
-        lr=finder.start_lr,
-        weight_decay=config.optimizer.weight_decay,
-        kwargs=config.optimizer.kwargs,
-        groups=[(group.pattern, group.lr_mult, group.weight_decay) for group in config.optimizer.groups],
-    )
-    loss_kwargs = {"label_smoothing": config.loss.label_smoothing} if config.loss.label_smoothing else {}
-    loss = build_loss(config.loss.name, num_classes=data.num_classes, kwargs=loss_kwargs)
     held_out = ValidationBatches(
         data,
         size=finder.val_samples,
         batch_size=data_config.batch_size,
         channels_last=device.channels_last,
     )
-    return Parts(
-        model=model,
-        optimizer=optimizer,
-        lr_ratios=ratios,
+    return _Samples(
         batches=batches,
-        loss_fn=loss,
-        step=None,
-        validate=lambda trained: mean_loss(trained, held_out, loss),
-        batch_size=data_config.batch_size,
-        drawn=lambda: {
-            "init": init.used,
-            "order": batches.order_used,
-            "augment": batches.augment_used,
-        },
-        notes=tuple(notes),
+        image_facts=lambda: (data.num_classes, data.in_channels, data.image_size),
+        validate=lambda loss_fn, step: validation_of(held_out, loss_fn=loss_fn, step=step),
     )
+
+
+def _own_data(config: Config, *, streams: Streams, device: Device) -> _Samples:
+    from steadylr.run.own_code import build
+    from steadylr.run.own_data import (
+        OWN_ORDER,
+        LoaderBatches,
+        image_facts,
+        own_data,
+        own_train_batches,
+        own_validation_batches,
+        validation_of,
+    )
+    from steadylr.run.randomness import kept_generators, seed_generators
+
+    asked = config.data
+    assert asked._target_ is not None
+    with kept_generators():
+        seed_generators(0)  # a random split or made-up data are the same for every seed
+        made = build(asked._target_, asked.kwargs, key="data._target_", prefix="data")
+    data = own_data(made, path=asked._target_)
+    if config.finder.val_every and data.validation is None:
+        raise DataError(
+            f"finder.val_every={config.finder.val_every} needs validation data: {asked._target_} must give a pair "
+            "(training data, validation data)"
+        )
+    batches = own_train_batches(
+        data,
+        batch_size=asked.batch_size,
+        streams=streams,
+        workers=asked.workers or 0,
+        pin_memory=device.kind == "cuda" if asked.pin_memory is None else asked.pin_memory,
+        drop_last=asked.drop_last,
+    )
+    held_out = own_validation_batches(data, size=config.finder.val_samples, batch_size=asked.batch_size)
+    return _Samples(
+        batches=batches,
+        image_facts=lambda: image_facts(data),
+        validate=lambda loss_fn, step: (
+            None if held_out is None else validation_of(held_out, loss_fn=loss_fn, step=step)
+        ),
+        notes=(OWN_ORDER,) if isinstance(batches, LoaderBatches) else (),
+    )
+
+
+def _model(
+    config: Config, image_facts: Callable[[], tuple[int, int, int]]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    from torch import nn
+
+    from steadylr.run.models import build_model
+    from steadylr.run.own_code import OwnCodeError, build
+
+    asked = config.model
+    if asked._target_ is not None:
+        model = build(asked._target_, asked.kwargs, key="model._target_", prefix="model")
+        if not isinstance(model, nn.Module):
+            raise OwnCodeError(
+                f"model._target_={asked._target_} must give a torch.nn.Module; it gave a {type(model).__name__}"
+            )
+        return model, ()
+    num_classes, in_channels, image_size = image_facts()
+    built, notes = build_model(
+        asked.name,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        image_size=image_size,
+        weights=asked.weights,
+        freeze=asked.freeze,
+        kwargs=asked.kwargs,
+    )
+    return built, tuple(notes)
+
+
+def _optimizer(config: Config, model: nn.Module) -> tuple[Optimizer, tuple[float, ...]]:
+    from steadylr.run.optimizers import build_optimizer
+    from steadylr.run.own_code import built_arguments, check_arguments, load
+
+    asked = config.optimizer
+    own, kwargs = None, asked.kwargs
+    if asked._target_ is not None:
+        own = load(asked._target_, key="optimizer._target_")
+        kwargs = built_arguments(asked.kwargs, prefix="optimizer")
+        check_arguments(own, {"lr": 0.1, **kwargs}, path=asked._target_, prefix="optimizer", filled=1)
+    return build_optimizer(
+        asked.name,
+        model,
+        lr=config.finder.start_lr,
+        weight_decay=asked.weight_decay,
+        kwargs=kwargs,
+        groups=[(group.pattern, group.lr_mult, group.weight_decay) for group in asked.groups],
+        own=own,
+    )
+
+
+def _loss(
+    config: Config, image_facts: Callable[[], tuple[int, int, int]]
+) -> tuple[_LossFn | None, _LossFn | None]:
+    """The loss on pairs, or the step on whole batches: one of the two."""
+    from steadylr.run.losses import build_loss
+    from steadylr.run.own_code import bound
+
+    asked = config.loss
+    if asked._target_ is not None:
+        function = bound(asked._target_, asked.kwargs, key="loss._target_", prefix="loss", filled=2)
+        return (None, function) if asked.as_step else (function, None)
+    kwargs = {"label_smoothing": asked.label_smoothing} if asked.label_smoothing else {}
+    num_classes = image_facts()[0] if asked.name == "mse" else 1  # which cross entropy does not ask for
+    return build_loss(asked.name, num_classes=num_classes, kwargs=kwargs), None

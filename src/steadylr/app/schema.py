@@ -2,6 +2,9 @@
 
 Values live in the YAML files; a default here serves those who build a Config in Python or bring a YAML file
 that leaves a key out, and a test keeps the two equal. Ranges are checked in `steadylr.app.checks`.
+
+Four groups take the user's own class or function under `_target_` (docs/your-own-model.md). In YAML its arguments
+stand beside that key; here they are in `kwargs`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,14 @@ from enum import Enum
 from typing import Any
 
 from omegaconf import II, MISSING, OmegaConf
+
+from steadylr.core.latin_square import latin_seed
+
+OWN_GROUPS = ("model", "data", "optimizer", "loss")
+"""The groups that take the user's own code."""
+
+OWN_KEYS = frozenset({"_target_", "data.kwargs", "loss.kwargs", "as_step"})
+"""Keys that have a meaning with the user's own code only: the options of this project leave them out."""
 
 
 class Choice(str, Enum):
@@ -86,6 +97,7 @@ class Model:
     weights: str | None = None
     freeze: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
+    _target_: str | None = None
 
 
 @dataclass
@@ -102,6 +114,8 @@ class Data:
     workers: int | None = None
     pin_memory: bool | None = None
     drop_last: bool = True
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    _target_: str | None = None
 
 
 @dataclass
@@ -128,6 +142,7 @@ class Optimizer:
     weight_decay: float = 0.0
     kwargs: dict[str, Any] = field(default_factory=dict)
     groups: list[ParamGroup] = field(default_factory=list)
+    _target_: str | None = None
 
 
 @dataclass
@@ -136,6 +151,9 @@ class Loss:
 
     name: str = MISSING
     label_smoothing: float = 0.0
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    as_step: bool = False
+    _target_: str | None = None
 
 
 @dataclass
@@ -227,8 +245,16 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra as base_config, and max to OmegaConf. Calling it again changes nothing."""
+    """Make the schema known to Hydra as base_config, and the resolvers of the YAML files to OmegaConf.
+
+    Calling it again changes nothing. The groups for the user's own code are open, so that its arguments can stand in
+    them; `steadylr.app.checks` refuses every key that is neither theirs nor ours.
+    """
     from hydra.core.config_store import ConfigStore
 
     OmegaConf.register_new_resolver("steadylr.larger", max, replace=True)
-    ConfigStore.instance().store(name="base_config", node=Config)
+    OmegaConf.register_new_resolver("steadylr.latin_seed", latin_seed, replace=True)
+    node = OmegaConf.structured(Config)
+    for group in OWN_GROUPS:
+        OmegaConf.set_struct(node[group], False)
+    ConfigStore.instance().store(name="base_config", node=node)

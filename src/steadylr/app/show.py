@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steadylr.core.certainty import factor_95
+from steadylr.core.stopping import State
 from steadylr.present.numbers import format_lr
 from steadylr.present.terminal import (
     FailedRow,
@@ -66,8 +68,16 @@ def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
     """Where an LR came from, and how one learns how far it can be trusted."""
     if run.from_store:
         yield "This run came from the store: nothing was trained (store.enabled=false would)."
-    if answer.headline.lr is not None:
+    if answer.headline.lr is None:
+        return
+    std = answer.headline.log10_std
+    if std is None:
         yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
+    else:
+        yield (
+            f"By this one curve the mean over seeds lies within a factor of {factor_95(std):.2g} (19 of 20 runs); "
+            f"to see it add {SEVERAL_RUNS}"
+        )
 
 
 def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
@@ -88,6 +98,7 @@ def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
         subtitle="; ".join(finding.text for finding in answer.findings),
         on_validation=curves.validation is not None,
         background=None if curves.validation is None else (curves.curve.lr, curves.curve.loss),
+        left_out=curves.skipped_steps,
     )
     save_figure(curve_figure(info), path)
 
@@ -113,6 +124,7 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
             f"These runs train {len(answer.kinds)} different things, so their LRs are not averaged; "
             "consensus.mix=true would"
         )
+    notes += _to_go_on(answer, folder)
     return SweepView(
         kinds=tuple(_kind_view(kind) for kind in answer.kinds),
         failed=tuple(FailedRow(job.label, job.reason, job.overrides) for job in answer.failed),
@@ -122,6 +134,19 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
     )
 
 
+MOST_FURTHER_RUNS = 50  # no command is given for more: the verdict says to find out first why runs differ
+
+
+def _to_go_on(answer: SweepAnswer, folder: Path) -> list[str]:
+    """How to go on where a sweep has run out of runs before it was stable."""
+    gave_up = [k for k in answer.kinds if k.decision is not None and k.decision.state is State.MAX_RUNS]
+    needed = max((kind.consensus.headline.runs_needed or 0 for kind in gave_up), default=0)
+    if not 0 < needed <= MOST_FURTHER_RUNS:
+        return []
+    runs = max(kind.decision.num_runs for kind in gave_up if kind.decision is not None) + needed
+    return [f"To go on: the same command with sweep_name='{folder.name}' hydra.sweeper.max_runs={runs}"]
+
+
 def _kind_view(kind: KindAnswer) -> KindView:
     return KindView(
         title=kind_title(kind),
@@ -129,6 +154,9 @@ def _kind_view(kind: KindAnswer) -> KindView:
         consensus=kind.consensus,
         verdict=kind.verdict,
         plan=kind.plan,
+        stopping="" if kind.decision is None else kind.decision.text,
+        attribution=kind.attribution,
+        rule_shifts=kind.rule_shifts,
     )
 
 
@@ -174,13 +202,25 @@ def _lr_in_group(members: Sequence[Member], label: object) -> float | None:
     return None
 
 
-def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path) -> None:
-    """Draw the summary of one kind of run, and the plan where there is one."""
-    from steadylr.present.figures import plan_figure, plan_info, save_figure, summary_figure
+def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:
+    """Draw the summary of one kind of run, and the plan and the attribution where there are any."""
+    from steadylr.core.attribution import Attribution
+    from steadylr.present.figures import (
+        attribution_figure,
+        attribution_info,
+        plan_figure,
+        plan_info,
+        save_figure,
+        summary_figure,
+    )
 
     save_figure(summary_figure(summary_of(kind)), summary)
     if kind.plan is not None:
         save_figure(plan_figure(plan_info(kind.plan, subtitle=kind_title(kind))), plan)
+    if isinstance(kind.attribution, Attribution):
+        save_figure(
+            attribution_figure(attribution_info(kind.attribution, title=kind_title(kind))), attribution
+        )
 
 
 def summary_of(kind: KindAnswer) -> SummaryInfo:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from steadylr.app.analysis import plan_of
+from steadylr.app.attribute import attribution_of, rule_shifts
 from steadylr.app.checks import BadInput
-from steadylr.app.members import FailedJob, Member, Members
-from steadylr.core.consensus import Choice, Observation, SweepConsensus, consensus_of
+from steadylr.app.members import FailedJob, Member, Members, lost_runs
+from steadylr.core.attribution import Attribution, NotSplit
+from steadylr.core.consensus import Choice, Observation, Shift, SweepConsensus, consensus_of
 from steadylr.core.diagnosis import Code
 from steadylr.core.onecycle import Plan
 from steadylr.core.shapes import OddCurve, odd_curves
+from steadylr.core.stopping import Decision, StoppingRule, decide
 from steadylr.core.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from steadylr.app.schema import OneCycle
     from steadylr.core.curve import Curve
+    from steadylr.store.records import SeedUse
 
 NOISY = frozenset({Code.NOISY.value})
 EDGE_BOUND = frozenset({Code.NEVER_DIVERGED.value, Code.MINIMUM_AT_EDGE.value})
@@ -33,6 +40,9 @@ class KindAnswer:
         members: the readings, in the order of the jobs.
         runs: name of each run by its digest, in the order of the jobs.
         odd: names of runs whose curve has another shape than the rest, with what was measured.
+        decision: whether it is stable, where a rule decides how many runs there are.
+        attribution: the spread by random stream, or why it can't be split; None where no streams vary apart.
+        rule_shifts: from the headline's rule to each other rule, on the same curves.
     """
 
     label: dict[str, Any]
@@ -42,6 +52,9 @@ class KindAnswer:
     verdict: Verdict
     odd: dict[str, OddCurve]
     plan: Plan | None
+    decision: Decision | None = None
+    attribution: Attribution | NotSplit | None = None
+    rule_shifts: tuple[Shift, ...] = ()
 
     @property
     def title(self) -> str:
@@ -78,7 +91,7 @@ def answer_sweep(found: Members, *, choose: Choice, onecycle: OneCycle, mix: boo
     kinds = {"": list(found.members)} if mix else _by_kind(found.members)
     labels = _labels([members[0].kind for members in kinds.values() if members])
     answers = [
-        _answer_kind(members, label, choose=choose, onecycle=onecycle)
+        _answer_kind(members, label, found, choose=choose, onecycle=onecycle)
         for members, label in zip(kinds.values(), labels, strict=False)
     ]
     return SweepAnswer(tuple(answers), found.failed, found.problems)
@@ -99,14 +112,47 @@ def _labels(kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: kind[name] for name in differing if name in kind} for kind in kinds]
 
 
-def _answer_kind(
-    members: Sequence[Member], label: dict[str, Any], *, choose: Choice, onecycle: OneCycle
-) -> KindAnswer:
+def consensus_of_members(
+    members: Sequence[Member], *, choose: Choice, rule: StoppingRule | None = None
+) -> SweepConsensus:
+    """The consensus of readings of one kind of run.
+
+    Args:
+        members: the readings.
+        choose: which number of the consensus counts.
+        rule: what decided how many runs there are, if anything did.
+
+    Raises:
+        BadInput: an LR that is zero, negative or no number.
+    """
     try:
         observations = [_observation(member) for member in members]
     except ValueError as error:
         raise BadInput(str(error)) from None
-    found = consensus_of(observations, choose=choose)
+    return consensus_of(observations, choose=choose, rule=rule, log10_step=_log10_step(members))
+
+
+def _log10_step(members: Sequence[Member]) -> float:
+    """How far apart the points of the ramp lie where the answers are, log10: the widest of all runs."""
+    steps = [0.0]
+    for member in members:
+        lr, curve = member.headline.lr, member.curve
+        if lr is not None and curve is not None and len(curve) > 1:
+            above = min(max(int(np.searchsorted(curve.lr, lr)), 1), len(curve) - 1)
+            steps.append(math.log10(curve.lr[above] / curve.lr[above - 1]))
+    return max(steps)
+
+
+def _answer_kind(
+    members: Sequence[Member],
+    label: dict[str, Any],
+    all_found: Members,
+    *,
+    choose: Choice,
+    onecycle: OneCycle,
+) -> KindAnswer:
+    rule = all_found.stopping
+    found = consensus_of_members(members, choose=choose, rule=rule)
     runs = _run_names(members)
     odd = _odd(members, runs)
     head = found.headline
@@ -123,7 +169,14 @@ def _answer_kind(
         ),
         odd=odd,
         plan=_plan(found, members, onecycle),
+        decision=None if rule is None else decide(rule, head, lost_runs=_lost(all_found, members)),
+        attribution=attribution_of(members, found),
+        rule_shifts=rule_shifts(members, found),
     )
+
+
+def _lost(found: Members, members: Sequence[Member]) -> int:
+    return sum(lost_runs(found, kind) for kind in {member.kind_key for member in members})
 
 
 def _plan(found: SweepConsensus, members: Sequence[Member], onecycle: OneCycle) -> Plan | None:
@@ -166,17 +219,18 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _seeds(member: Member) -> dict[str, int]:
-    return {} if member.record is None else {name: use["seed"] for name, use in member.record.seeds.items()}
+def _seeds(member: Member) -> Mapping[str, SeedUse]:
+    return {} if member.record is None else member.record.seeds
 
 
-def _seed_names(runs: Sequence[Mapping[str, int]]) -> list[str]:
-    """Such as "seed 1" where all streams have one seed; else the streams whose seeds differ between runs."""
-    if all(len(set(seeds.values())) == 1 for seeds in runs):
-        return [f"seed {next(iter(seeds.values()))}" for seeds in runs]
-    streams = dict.fromkeys(stream for seeds in runs for stream in seeds)
-    differing = [stream for stream in streams if len({seeds.get(stream) for seeds in runs}) > 1]
-    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in runs]
+def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
+    """Such as "seed 1" where all streams have one seed; else the used streams whose seeds differ between runs."""
+    if all(len({use["seed"] for use in streams.values()}) == 1 for streams in runs):
+        return [f"seed {next(iter(streams.values()))['seed']}" for streams in runs]
+    used = [{name: use["seed"] for name, use in streams.items() if use["used"]} for streams in runs]
+    names = dict.fromkeys(stream for seeds in used for stream in seeds)
+    differing = [stream for stream in names if len({seeds.get(stream) for seeds in used}) > 1]
+    return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in used]
 
 
 def _observation(member: Member) -> Observation:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from steadylr.core.attribution import Attribution
 from steadylr.store.files import DamagedFile, json_text, read_json, temp_name, write_atomic, write_json
 from steadylr.store.records import utc_now
 
@@ -37,12 +38,15 @@ class KindFiles:
     summary_figure: str
     plan_figure: str
     plan: str
+    attribution_figure: str
 
 
 def kind_files(number: int, *, kinds: int) -> KindFiles:
     """The files of the kind with this number, from 1, among so many kinds."""
     suffix = f"-{number}" if kinds > 1 else ""
-    return KindFiles(f"summary{suffix}.png", f"plan{suffix}.png", f"plan{suffix}.yaml")
+    return KindFiles(
+        f"summary{suffix}.png", f"plan{suffix}.png", f"plan{suffix}.yaml", f"attribution{suffix}.png"
+    )
 
 
 def written_files(answer: SweepAnswer) -> list[str]:
@@ -50,16 +54,19 @@ def written_files(answer: SweepAnswer) -> list[str]:
     names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE]
     for number, kind in enumerate(answer.kinds, start=1):
         own = kind_files(number, kinds=len(answer.kinds))
-        names += (
-            [own.summary_figure] if kind.plan is None else [own.summary_figure, own.plan_figure, own.plan]
-        )
+        names.append(own.summary_figure)
+        if kind.plan is not None:
+            names += [own.plan_figure, own.plan]
+        if isinstance(kind.attribution, Attribution):
+            names.append(own.attribution_figure)
     return names
 
 
 def inputs_digest(found: Members, settings: dict[str, Any], version: str) -> str:
     """Equal when an aggregate would come out the same: what takes part, the settings, the program's version."""
     digest = hashlib.sha256()
-    digest.update(json_text([version, settings], indent=None, sort_keys=True).encode())
+    stopping = None if found.stopping is None else asdict(found.stopping)
+    digest.update(json_text([version, settings, stopping], indent=None, sort_keys=True).encode())
     for member in found.members:
         digest.update(json_text(_facts(member), indent=None, sort_keys=True).encode())
     others = [[asdict(job) for job in found.failed], list(found.problems)]
@@ -73,7 +80,8 @@ def _facts(member: Member) -> list[Any]:
     headline = [member.headline.outcome.value, member.headline.reason]
     read = [member.setting, member.rule, list(member.findings), suggestions, headline]
     plan = [list(member.lr_ratios), member.momentum]
-    return [member.label, member.run, member.kind_key, list(member.overrides), read, plan]
+    seeds = None if member.record is None else member.record.seeds
+    return [member.label, member.run, member.kind_key, list(member.overrides), read, plan, seeds]
 
 
 def unchanged(folder: Path, digest: str) -> bool:
@@ -118,7 +126,10 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
         "inputs": digest,
         "settings": settings,
         "kinds": [_kind(kind) for kind in answer.kinds],
-        "failed": [asdict(job) for job in answer.failed],
+        "failed": [
+            {name: getattr(job, name) for name in ("label", "overrides", "status", "reason")}
+            for job in answer.failed
+        ],
         "problems": list(answer.problems),
         "files": written_files(answer),
     }
@@ -136,9 +147,21 @@ def _kind(kind: KindAnswer) -> dict[str, Any]:
         "partial_runs": [kind.runs[run] for run in found.partial_runs],
         "runs": {kind.runs[run]: lr for run, lr in found.run_lrs.items()},
         "verdict": {**asdict(kind.verdict), "level": kind.verdict.level.value},
+        "attribution": _attribution(kind),
         "odd_runs": {name: {"distance": odd.distance, "limit": odd.limit} for name, odd in kind.odd.items()},
         "plan": None if kind.plan is None else kind.plan.as_dict(),
+        "stopping": None
+        if kind.decision is None
+        else {**asdict(kind.decision), "state": kind.decision.state.value},
     }
+
+
+def _attribution(kind: KindAnswer) -> dict[str, Any] | None:
+    """The split, or why there is none; smooth_f and the like are in shifts, the rules here."""
+    if kind.attribution is None:
+        return None
+    rules = [asdict(shift) for shift in kind.rule_shifts]
+    return {"split": isinstance(kind.attribution, Attribution), **asdict(kind.attribution), "rules": rules}
 
 
 def write_runs(folder: Path, found: Members) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steadylr.app.checks import BadInput, training_config
+from steadylr.app.own_config import own_code_of
+from steadylr.present.numbers import count
 from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
+from steadylr.run.optimizer_facts import PACKAGE_OF
 from steadylr.run.ranks import ALONE, Rank, torchrun_rank
 
 if TYPE_CHECKING:
@@ -22,9 +26,10 @@ if TYPE_CHECKING:
 
     from steadylr.app.schema import Config
     from steadylr.present.terminal import StepReport
+    from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised whenever the engine would draw other numbers or take other steps from the same config."""
 
 KEYED_PACKAGES = ("torch", "torchvision")
@@ -55,23 +60,30 @@ def describe_training(config: Config, *, threads: int) -> Training:
 
     Raises:
         DataError: the data isn't where the config says.
+        OwnCodeError: the user's own code isn't.
     """
     versions = package_versions()
+    package = PACKAGE_OF.get(config.optimizer.name.lower())
     shape = {
         **training_config(config),
         "threads": threads,
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
-        "versions": {name: versions.get(name) for name in KEYED_PACKAGES},
+        "versions": {name: versions.get(name) for name in KEYED_PACKAGES}
+        | ({} if package is None else {package: importlib.metadata.version(package)}),
         "engine": ENGINE_VERSION,
     }
+    if (own_code := own_code_of(config)) is not None:
+        shape["own_code"] = own_code
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
 
 
 def _fingerprint(config: Config) -> str:
     """What data a config trains on. Data that are to be downloaded are, since before that nothing identifies them."""
     data = config.data
+    if data._target_ is not None:
+        return "own code"  # which is identified with the rest of it
     found = _known_fingerprint(data.name, data.root)
     if not data.download or not found.startswith(NOT_DOWNLOADED):
         return found
@@ -131,6 +143,12 @@ def _too_small_batches(config: Config) -> Iterator[None]:
         ) from error
 
 
+def _skipped_note(test: RangeTest) -> Iterator[str]:
+    if test.skipped_steps:
+        skipped = f"{len(test.skipped_steps)} of {count(len(test.curve), 'update')}"
+        yield f"The gradient scaler left out {skipped}, as gradients overflowed in fp16; their points are marked."
+
+
 def train(
     config: Config, training: Training, *, report: StepReport | None = None, gpus: Sequence[int] = ()
 ) -> RawRun:
@@ -185,7 +203,6 @@ def train_rank(
     from steadylr.app.parts import build_parts
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
-    from steadylr.run.data import TrainBatches
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
     from steadylr.run.process_group import of_any_rank
     from steadylr.run.randomness import Streams, seed_noise
@@ -207,10 +224,6 @@ def train_rank(
     )
     with on_device(device, rank, store=store) as fabric:
         parts = build_parts(config, streams=streams, device=device, rank=rank)
-        if not (rank.alone or isinstance(parts.batches, TrainBatches)):
-            raise BadInput(
-                f"device.devices={rank.count} can't share out batches of your own: set device.devices=1"
-            )
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
             _too_small_batches(config),
@@ -239,7 +252,8 @@ def train_rank(
     meta = {
         "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
         "device": asdict(device),
-        "notes": [*parts.notes, *_sharing_notes(parts.model, rank)],
+        "notes": [*parts.notes, *_sharing_notes(parts.model, rank), *_skipped_note(test)],
+        "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
         "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
     }

@@ -12,6 +12,8 @@ import numpy as np
 from scipy.special import gammaln, stdtrit
 
 from steadylr.core.curve import FloatArray
+from steadylr.core.stopping import EACH_LOOK, StoppingRule
+from steadylr.core.suggestion import Suggestion
 
 Choice = Literal["geometric_mean", "median", "conservative", "aggressive"]
 Setting = str | float | int | bool | None
@@ -48,14 +50,17 @@ class Consensus:
         median: the middle one of the LRs, or the geometric mean of the two in the middle.
         geometric_mean: 10^m, never outside [low, high].
         geometric_std: 10^s, a factor of at least 1; None for n < 2.
-        interval: (lower, upper) of the geometric mean; None for n < 3: two runs have no interval.
+        interval: (lower, upper) of the geometric mean; None for n < 3: two runs have no interval. Where a
+            StoppingRule ended the sweep, with t(0.99, n - 1) in place of t(0.975, n - 1): see core.stopping.
         leave_one_out: the lowest and the highest geometric mean when any one run is left out; None for n < 2.
-        runs_needed: how many further runs would bring the interval's upper end within a factor 1.25 of the
+        runs_needed: how many further runs would bring the interval's upper end within near_factor of the
             mean, if s stays what it is: the smallest N >= max(n, 3) with t(0.975, N - 1) s / sqrt(N) <=
-            log10(1.25), minus n. None for n < 2, where s is unknown.
+            log10(near_factor), minus n. None for n < 2, where s is unknown.
         expected_ratio: the ratio to expect of five runs at this spread, 10^(2.326 s / c4(n)), where 2.326 is
             the expected range of five standard normals and c4(n) corrects s for being too small on average;
             None for n < 2. Unlike ratio it doesn't grow with n.
+        near_factor: how close the interval's upper end should be to the mean: 1.25, or the rule's factor.
+        corrected: whether the interval is the wider one that looking repeatedly asks for.
     """
 
     n: int
@@ -72,6 +77,8 @@ class Consensus:
     leave_one_out: tuple[float, float] | None = None
     runs_needed: int | None = None
     expected_ratio: float | None = None
+    near_factor: float = NEAR_FACTOR
+    corrected: bool = False
 
     @property
     def num_failed(self) -> int:
@@ -167,32 +174,48 @@ class SweepConsensus:
 
 
 def consensus(
-    lrs: Sequence[float],
+    lrs: Sequence[float | Suggestion],
     *,
     choose: Choice = "geometric_mean",
     failures: Mapping[str, int] | None = None,
+    rule: StoppingRule | None = None,
+    log10_step: float = 0.0,
 ) -> Consensus:
     """What the LRs of many runs say together.
 
     Args:
-        lrs: one LR per run, finite and above 0, in any order; none at all is an answer too: no usable run.
+        lrs: one LR per run, finite and above 0, or one suggestion per run, in any order; a suggestion without an LR
+            counts as a failure. None at all is an answer too: no usable run.
         choose: "geometric_mean", "median", "conservative" (the lowest) or "aggressive" (the highest).
-        failures: runs without an LR, counted by outcome.
+        failures: further runs without an LR, counted by outcome.
+        rule: what decided how many runs there are; None where that was settled beforehand.
+        log10_step: how far apart, in log10, the LRs lie that a run can answer with: the ramp's step. A rule takes
+            no spread for smaller than rounding to such steps makes it, log10_step / sqrt(12).
 
     Raises:
         ValueError: an LR that is zero, negative, not finite or no number; unknown choice; negative count.
     """
     if choose not in get_args(Choice):
         raise ValueError(f"choose must be one of {get_args(Choice)}; got {choose!r}")
-    counts = _checked_failures(failures or {})
+    unread = Counter(one.outcome.value for one in lrs if isinstance(one, Suggestion) and one.lr is None)
+    counts = _checked_failures(Counter(_checked_failures(failures or {})) + unread)
+    found = [one.lr if isinstance(one, Suggestion) else one for one in lrs]
     # sorted, so that the order of the runs changes no bit of the answer
-    values = sorted(_checked_lr(lr, f"LR number {i} of {len(lrs)}") for i, lr in enumerate(lrs, start=1))
+    values = sorted(
+        _checked_lr(lr, f"LR number {i} of {len(found)}")
+        for i, (lr, one) in enumerate(zip(found, lrs, strict=True), start=1)
+        if not (lr is None and isinstance(one, Suggestion))
+    )
+    confidence = _CONFIDENCE if rule is None else EACH_LOOK
+    near_factor = NEAR_FACTOR if rule is None else rule.factor
+    corrected = rule is not None
     if not values:
-        return Consensus(n=0, choose=choose, failures=counts)
+        return Consensus(0, choose, failures=counts, near_factor=near_factor, corrected=corrected)
     n = len(values)
     mean, median = _geometric_mean(values), _geometric_mean(values[(n - 1) // 2 : n // 2 + 1])
     chosen = {"geometric_mean": mean, "median": median, "conservative": values[0], "aggressive": values[-1]}
     s = _log10_std(values)
+    known_s = s if s is None or rule is None else max(s, log10_step / math.sqrt(12))
     return Consensus(
         n=n,
         choose=choose,
@@ -204,14 +227,24 @@ def consensus(
         median=median,
         geometric_mean=mean,
         geometric_std=None if s is None else _power10(s),
-        interval=None if s is None or n < 3 else _factor_around(mean, _log10_half_width(s, n)),
+        interval=None
+        if known_s is None or n < 3
+        else _factor_around(mean, log10_half_width(known_s, n, confidence)),
         leave_one_out=None if n < 2 else (_geometric_mean(values[:-1]), _geometric_mean(values[1:])),
-        runs_needed=None if s is None else _runs_needed(s, n),
+        runs_needed=None if known_s is None else _runs_needed(known_s, n, near_factor, confidence),
         expected_ratio=None if s is None else _power10(_FIVE_RUNS_RANGE * s / _c4(n)),
+        near_factor=near_factor,
+        corrected=corrected,
     )
 
 
-def consensus_of(observations: Iterable[Observation], *, choose: Choice = "geometric_mean") -> SweepConsensus:
+def consensus_of(
+    observations: Iterable[Observation],
+    *,
+    choose: Choice = "geometric_mean",
+    rule: StoppingRule | None = None,
+    log10_step: float = 0.0,
+) -> SweepConsensus:
     """The consensus of a sweep whose jobs may differ in analysis settings too.
 
     A setting counts as swept when it isn't equal in all observations (missing counts as None). Groups that
@@ -223,6 +256,7 @@ def consensus_of(observations: Iterable[Observation], *, choose: Choice = "geome
     Args:
         observations: one per run and analysis, in any order; one run under equal settings counts once.
         choose: as in consensus, for the headline and for the groups.
+        rule, log10_step: as in consensus; all intervals are corrected, those of groups and shifts too.
 
     Raises:
         ValueError: an unknown choice; one run with two different answers under the same settings.
@@ -241,13 +275,16 @@ def consensus_of(observations: Iterable[Observation], *, choose: Choice = "geome
             [lr for lr in run_lrs.values() if lr is not None],
             choose=choose,
             failures=Counter(_main_outcome(by_run[run]) for run, lr in run_lrs.items() if lr is None),
+            rule=rule,
+            log10_step=log10_step,
         ),
         groups=tuple(
-            Group(label, _group_consensus(members, choose))
+            Group(label, _group_consensus(members, choose, rule, log10_step))
             for label, members in zip(labels, by_key.values(), strict=True)
         ),
         shifts=tuple(
-            _shift(labels[0], label, row) for label, row in zip(labels[1:], differences, strict=True)
+            _shift(labels[0], label, row, _CONFIDENCE if rule is None else EACH_LOOK)
+            for label, row in zip(labels[1:], differences, strict=True)
         ),
         duplicates=len(given) - len(unique),
         run_lrs=run_lrs,
@@ -255,6 +292,19 @@ def consensus_of(observations: Iterable[Observation], *, choose: Choice = "geome
             run for run, row in zip(by_run, answered, strict=True) if row.any() and not row.all()
         ),
     )
+
+
+def paired_shift(
+    before: Mapping[str, Setting],
+    after: Mapping[str, Setting],
+    *,
+    before_lrs: Mapping[str, float | None],
+    after_lrs: Mapping[str, float | None],
+) -> Shift:
+    """How the LR moves between two ways to read the same runs; LRs by run, None without one."""
+    pairs = [(lr, after_lrs[run]) for run, lr in before_lrs.items() if lr is not None and run in after_lrs]
+    found = [math.log10(other) - math.log10(lr) for lr, other in pairs if other is not None]
+    return _shift(before, after, np.array(found), _CONFIDENCE)
 
 
 _Key = tuple[Setting, ...]
@@ -327,15 +377,24 @@ def _main_outcome(observations: Sequence[Observation]) -> str:
     return min(counts, key=lambda outcome: (-counts[outcome], outcome))
 
 
-def _group_consensus(members: Sequence[Observation], choose: Choice) -> Consensus:
+def _group_consensus(
+    members: Sequence[Observation], choose: Choice, rule: StoppingRule | None, log10_step: float
+) -> Consensus:
     return consensus(
         [observation.lr for observation in members if observation.lr is not None],
         choose=choose,
         failures=Counter(observation.outcome for observation in members if observation.lr is None),
+        rule=rule,
+        log10_step=log10_step,
     )
 
 
-def _shift(before: Mapping[str, Setting], after: Mapping[str, Setting], differences: FloatArray) -> Shift:
+def _shift(
+    before: Mapping[str, Setting],
+    after: Mapping[str, Setting],
+    differences: FloatArray,
+    confidence: float,
+) -> Shift:
     """The shift from the differences of log10 LR, NaN where a run lacks one of the two."""
     found = sorted(differences[~np.isnan(differences)].tolist())
     n = len(found)
@@ -344,7 +403,8 @@ def _shift(before: Mapping[str, Setting], after: Mapping[str, Setting], differen
     mean = math.fsum(found) / n
     if n < 3:
         return Shift(before, after, n, _power10(mean))
-    half_width = _log10_half_width(math.sqrt(math.fsum((x - mean) ** 2 for x in found) / (n - 1)), n)
+    s = math.sqrt(math.fsum((x - mean) ** 2 for x in found) / (n - 1))
+    half_width = log10_half_width(s, n, confidence)
     return Shift(before, after, n, _power10(mean), (_power10(mean - half_width), _power10(mean + half_width)))
 
 
@@ -373,9 +433,9 @@ def _log10_std(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (len(logs) - 1))
 
 
-def _log10_half_width(s: float, n: int) -> float:
-    """Half the 95% interval of a mean of n values whose standard deviation is s."""
-    return float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * s / math.sqrt(n)
+def log10_half_width(s: float, n: int, confidence: float) -> float:
+    """Half the t interval of a mean of n values whose standard deviation is s."""
+    return float(stdtrit(n - 1, (1 + confidence) / 2)) * s / math.sqrt(n)
 
 
 def _factor_around(mean: float, log10_half_width: float) -> tuple[float, float]:
@@ -383,16 +443,16 @@ def _factor_around(mean: float, log10_half_width: float) -> tuple[float, float]:
     return mean / factor, mean * factor
 
 
-def _runs_needed(s: float, n: int) -> int:
+def _runs_needed(s: float, n: int, near_factor: float, confidence: float) -> int:
     """Further runs until the interval's upper end is near; its half width falls with n, so halving works."""
-    limit = math.log10(NEAR_FACTOR)
+    limit = math.log10(near_factor)
     enough = max(n, 3)
     too_few = enough - 1
-    while _log10_half_width(s, enough) > limit:
+    while log10_half_width(s, enough, confidence) > limit:
         too_few, enough = enough, 2 * enough
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        if _log10_half_width(s, middle) > limit:
+        if log10_half_width(s, middle, confidence) > limit:
             too_few = middle
         else:
             enough = middle

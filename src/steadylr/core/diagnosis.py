@@ -17,6 +17,7 @@ NOISE_SHARE = 0.1  # standard error of the line over its descent, above which th
 EDGE_SHARE = 0.05  # share of the points that counts as the edge of the curve
 MARGIN = 2.5  # times the points that would do if a noisy curve told its noise and its descent exactly
 MAX_SMOOTH_F = 0.3  # more smoothing than this hides the descent itself
+SKIPPED_SHARE = 0.1  # share of updates left out in fp16 above which the curve is that of another training
 
 
 class Code(str, Enum):
@@ -29,6 +30,7 @@ class Code(str, Enum):
     NEVER_DIVERGED = "never_diverged"
     MINIMUM_AT_EDGE = "minimum_at_edge"
     NOISY = "noisy"
+    SKIPPED_STEPS = "skipped_steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +50,31 @@ _NO_DESCENT = {
 }
 
 
-def diagnose(curve: Curve, reading: Reading | None = None) -> tuple[Finding, ...]:
+def diagnose(
+    curve: Curve, reading: Reading | None = None, *, skipped_share: float = 0.0
+) -> tuple[Finding, ...]:
     """Say what is wrong with a curve; nothing for one that reads well.
 
-    - no descent: too short, flat, not finite or climbing from the start; then nothing else is said.
+    - no descent: too short, flat, not finite or climbing from the start; then nothing else is said of the curve.
     - minimum at the edge: the lowest point of the line lies among the last 5% of the points, or the first 5% after
       those that make up the start.
     - never diverged: the ramp reached its end and the loss never climbed back over half of its descent.
     - noisy: a point of the line is uncertain by more than 10% of the descent.
+    - skipped steps: a gradient scaler left out more than 10% of the updates.
 
     Args:
         curve: the raw curve.
         reading: smoothing and skips; Reading() by default.
+        skipped_share: the share of the training's updates that a gradient scaler left out, from 0 to 1.
     """
+    skipped = _skipped(skipped_share)
     settings = Reading() if reading is None else reading
     found = find_landmarks(curve, settings)
     if found.outcome is not Outcome.FOUND:
-        return (Finding(_NO_DESCENT[found.outcome], *why_nothing(found)),)
-    findings = (_at_edge(found), _never_diverged(found), _noisy(curve, settings, found))
+        no_descent = Finding(_NO_DESCENT[found.outcome], *why_nothing(found))
+        return (no_descent,) if skipped is None else (no_descent, skipped)
+    noisy = _noisy(curve, settings, found)
+    findings = (_at_edge(found), _never_diverged(found), noisy, skipped)
     return tuple(finding for finding in findings if finding is not None)
 
 
@@ -89,6 +98,13 @@ def _never_diverged(found: Landmarks) -> Finding | None:
         "the loss never climbed back over half of its descent, so the upper end of the useful LRs is not seen"
     )
     return Finding(Code.NEVER_DIVERGED, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
+
+
+def _skipped(share: float) -> Finding | None:
+    if share <= SKIPPED_SHARE:
+        return None
+    text = f"the gradient scaler left out {share:.0%} of the updates, as gradients overflowed in fp16"
+    return Finding(Code.SKIPPED_STEPS, text, "use device.precision=bf16-mixed, or 32")
 
 
 def _noisy(curve: Curve, reading: Reading, found: Landmarks) -> Finding | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -229,8 +229,20 @@ class Plan:
         return peak
 
 
+@runtime_checkable
+class Found(Protocol):
+    """What an LR was read off or brought together from: a Suggestion or a Consensus."""
+
+    @property
+    def lr(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
 def plan(
-    max_lr: float,
+    max_lr: float | Found,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -244,7 +256,18 @@ def plan(
     anneal_strategy: AnnealStrategy = "cos",
     lr_ratios: Sequence[float] = (1.0,),
 ) -> Plan:
-    """The OneCycle schedule with max_lr as its peak, from numbers of any numeric type; see Plan."""
+    """The OneCycle schedule with max_lr as its peak, from numbers of any numeric type; see Plan.
+
+    A Suggestion or a Consensus in place of max_lr gives its LR, and its range where low and high aren't given.
+
+    Raises:
+        ValueError: a suggestion or consensus without an LR, or what Plan refuses.
+    """
+    if isinstance(max_lr, Found):
+        if max_lr.lr is None:
+            raise ValueError(f"max_lr: there is no LR to plan with; got {max_lr}")
+        low, high = max_lr.low if low is None else low, max_lr.high if high is None else high
+        max_lr = max_lr.lr
     return Plan(
         max_lr=float(max_lr),
         low=None if low is None else float(low),

@@ -34,9 +34,9 @@ class Ramp:
     https://arxiv.org/abs/1506.01186 (the linear LR range test).
     """
 
-    start_lr: float
-    end_lr: float
-    num_iter: int
+    start_lr: float = 1e-7
+    end_lr: float = 10.0
+    num_iter: int = 1000
     step_mode: StepMode = "exp"
 
     def __post_init__(self) -> None:

@@ -108,7 +108,7 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
     index = found.first + int(np.argmax(reached))
     edge = found.lr_at(found.last - 1 if found.edge is None else found.edge)
     high = edge / EDGE_FACTOR
-    low = min(high, found.lr_at(index) * (_steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
+    low = min(high, found.lr_at(index) * (steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
     where = "the last LR" if found.edge is None else "the climb"
     reason = f"between {LOW_SHARE:.0%} of the descent and a quarter of {where}"
     lr = low ** (1 - HIGH_WEIGHT) * high**HIGH_WEIGHT
@@ -241,7 +241,7 @@ def why_nothing(found: Landmarks) -> tuple[str, str]:
     )
 
 
-def _steps_per_decade(curve: Curve, index: int) -> float:
+def steps_per_decade(curve: Curve, index: int) -> float:
     """Optimizer steps in which the ramp multiplies the LR by ten, at a point of the curve."""
     before, after = max(0, index - 1), min(len(curve) - 1, index + 1)
     decades = float(np.log10(curve.lr[after] / curve.lr[before]))

@@ -22,7 +22,8 @@ class Suggestion:
     """What one rule reads off one curve.
 
     lr is None unless outcome is FOUND; low and high are given by rules that bracket, with low <= lr <= high.
-    reason says in one sentence how the LR was found, or what is wrong and what to do next.
+    reason says in one sentence how the LR was found, or what is wrong and what to do next. log10_std says how sure
+    this one curve is (certainty.log10_std); None where nothing has asked, or can tell.
     """
 
     rule: str
@@ -31,3 +32,4 @@ class Suggestion:
     lr: float | None = None
     low: float | None = None
     high: float | None = None
+    log10_std: float | None = None

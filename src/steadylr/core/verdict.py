@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from steadylr.core.consensus import NEAR_FACTOR, Consensus
+from steadylr.core.consensus import Consensus
 
 FEW_RUNS = 3  # below this a spread is no more than a hint
 OBSERVED_UP_TO = (
@@ -187,12 +187,12 @@ def _advice(
         verb = "has" if len(odd_runs) == 1 else "have"
         advice.append(f"Look at {', '.join(odd_runs)}, which {verb} a curve of another shape than the rest.")
     if found.n >= FEW_RUNS and found.runs_needed:
-        advice.append(_more_runs(found.runs_needed))
+        advice.append(_more_runs(found.runs_needed, found.near_factor))
     return tuple(advice)
 
 
-def _more_runs(needed: int) -> str:
-    goal = f"bring the upper end of the interval within a factor of {NEAR_FACTOR} of the mean"
+def _more_runs(needed: int, near_factor: float) -> str:
+    goal = f"bring the upper end of the interval within a factor of {near_factor:g} of the mean"
     if needed > _MANY_RUNS:
         return (
             f"It would take more than {_MANY_RUNS} further runs to {goal}: find what makes them differ first."

@@ -33,6 +33,14 @@ def format_ratio(ratio: float) -> str:
     return format_lr(ratio) if ratio >= 1000 else f"{ratio:#.3g}".rstrip(".")
 
 
+def format_share(share: float) -> str:
+    """A share in percent: "61%", "0.4%"; 0 and 1 only where it is exactly that."""
+    percent = 100 * share
+    if 0 < percent < 1:
+        return f"{percent:.1f}%" if percent >= 0.05 else "<0.1%"
+    return f"{percent:.0f}%" if not 99.5 <= percent < 100 else ">99%"
+
+
 def format_duration(seconds: float) -> str:
     """A time span as people say it: "8 s", "3 min 20 s", "2 h 10 min"."""
     whole = max(0, round(seconds))

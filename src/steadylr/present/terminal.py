@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from steadylr.present.notebook import in_notebook, notebook_bar
 from steadylr.present.numbers import (
     count,
     format_duration,
@@ -26,10 +27,12 @@ from steadylr.present.numbers import (
     format_lr,
     format_lr_range,
     format_ratio,
+    format_share,
     setting_label,
 )
 
 if TYPE_CHECKING:
+    from steadylr.core.attribution import Attribution, NotSplit, Source
     from steadylr.core.consensus import Consensus, Shift, SweepConsensus
     from steadylr.core.diagnosis import Finding
     from steadylr.core.onecycle import Plan
@@ -108,6 +111,9 @@ class KindView:
         consensus: over the runs, and in each group.
         verdict: how far it may be trusted.
         plan: the plan, or None without an answer.
+        stopping: whether it is stable, where that decides how many runs there are.
+        attribution: where the spread comes from, or why that can't be told; None where nobody asked.
+        rule_shifts: how far other rules are from the headline's; shown beside the attribution.
     """
 
     title: str
@@ -115,6 +121,9 @@ class KindView:
     consensus: SweepConsensus
     verdict: Verdict
     plan: Plan | None = None
+    stopping: str = ""
+    attribution: Attribution | NotSplit | None = None
+    rule_shifts: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +361,13 @@ def _kind_lines(kind: KindView, console: Console) -> Iterator[_Line]:
     yield from _group_lines(kind.consensus, console)
     yield from _heading("Consensus")
     yield from _consensus_lines(kind.consensus.headline, console)
+    if kind.stopping:
+        yield _Line(f"  {kind.stopping}")
     yield from _heading("Verdict")
     yield _Line(f"  {kind.verdict.summary}", f"bold {_LEVEL_COLOURS.get(kind.verdict.level.value, 'red')}")
     for advice in kind.verdict.advice:
         yield _Line(f"  {advice}")
+    yield from _attribution_lines(kind, console)
     if kind.consensus.headline.n:
         yield from _guide_lines(kind.consensus.headline, console)
     if kind.plan is not None:
@@ -416,6 +428,46 @@ def _shift_text(shift: Shift) -> str:
     return f"{text} (n = {shift.n}, 95% interval {low} to {high})"
 
 
+def _attribution_lines(kind: KindView, console: Console) -> Iterator[_Line]:
+    """The shares of the sources, the largest in words, and what other rules read off the same curves."""
+    found = kind.attribution
+    if found is None:
+        return
+    from steadylr.core.attribution import ENOUGH_LEVELS, NotSplit
+
+    yield from _heading("Where the spread comes from")
+    if isinstance(found, NotSplit):
+        yield _Line(f"  Not known: {found.reason}. {found.remedy}".rstrip())
+        return
+    header = ("source", "share", "95% interval", "seeds", "geometric std")
+    yield from _table(header, [_source_row(source) for source in found.sources], console)
+    yield _Line(f"  {found.summary}", "bold")
+    yield _Line(f"  {found.advice}")
+    few = [f"{s.name} has {s.levels}" for s in found.sources if s.used and 0 < s.levels < ENOUGH_LEVELS]
+    if few:
+        yield _Line(f"  Few seeds make wide intervals: {', '.join(few)}; take at least {ENOUGH_LEVELS}.")
+    if found.fixed:
+        yield _Line(f"  One seed in all runs, so not in these shares: {', '.join(found.fixed)}.")
+    yield _Line(
+        "  Runs that share seeds are not independent: over new seeds the geometric mean has the 95% interval "
+        f"{format_lr_range(*found.interval)}."
+    )
+    for shift in kind.rule_shifts:
+        if shift.factor is not None:
+            yield _Line(f"  {_shift_text(shift)}")
+
+
+def _source_row(source: Source) -> _Row:
+    if not source.used:
+        return _Row((source.name, format_share(source.share)), "unused: nothing draws from it", "dim")
+    low, high = source.interval
+    interval = f"{format_share(low)} to {format_share(high)}"
+    seeds = str(source.levels) if source.levels else ""
+    return _Row(
+        (source.name, format_share(source.share), interval, seeds, format_ratio(source.geometric_std))
+    )
+
+
 def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
     failures = ", ".join(
         f"{number} {outcome.replace('_', ' ')}" for outcome, number in found.failures.items()
@@ -442,7 +494,8 @@ def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
 
 def _interval_text(found: Consensus) -> str:
     if found.interval is not None:
-        return f"95% interval {format_lr_range(*found.interval)}"
+        looks = ", corrected for looking repeatedly" if found.corrected else ""
+        return f"95% interval {format_lr_range(*found.interval)}{looks}"
     return "no interval below 3 runs"
 
 
@@ -470,18 +523,27 @@ def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
 
 @contextmanager
 def run_progress(
-    num_iter: int, *, shown: bool = True, console: Console | None = None
+    num_iter: int, *, shown: bool = True, label: str = "", console: Console | None = None
 ) -> Iterator[StepReport | None]:
     """A progress bar with loss, LR and iterations per second while one run trains.
 
     Gives what is to be called after each step, or None where nothing is shown: shown is false, or standard
-    error is no terminal. Most calls only note the numbers; the bar is drawn a few times per second.
+    error is neither a terminal nor a notebook's. Most calls only note the numbers; the bar is drawn a few times per
+    second.
 
     Args:
         num_iter: steps of the ramp.
         shown: whether to show anything.
-        console: where; standard error by default.
+        label: what the run is called, shown before the numbers; empty for nothing.
+        console: where; standard error by default, or below the cell of a notebook.
     """
+    if shown and console is None and in_notebook():
+        bar = _RunBar(notebook_bar(num_iter), label)
+        try:
+            yield bar.report
+        finally:
+            bar.draw()
+        return
     console = progress_console() if console is None else console
     if not shown or not console.is_terminal:
         yield None
@@ -492,7 +554,13 @@ def run_progress(
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, auto_refresh=False) as progress:
-        bar = _RunBar(progress, num_iter)
+        task = progress.add_task("", total=num_iter)
+
+        def show(done: int, text: str) -> None:
+            progress.update(task, completed=done, description=text)
+            progress.refresh()
+
+        bar = _RunBar(show, label)
         try:
             yield bar.report
         finally:
@@ -502,11 +570,11 @@ def run_progress(
 class _RunBar:
     """What the bar shows, drawn at most once in REFRESH_SECONDS."""
 
-    __slots__ = ("_done", "_due", "_first", "_loss", "_lr", "_progress", "_started", "_task")
+    __slots__ = ("_done", "_due", "_first", "_label", "_loss", "_lr", "_show", "_started")
 
-    def __init__(self, progress: Progress, num_iter: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=num_iter)
+    def __init__(self, show: Callable[[int, str], None], label: str) -> None:
+        self._show = show
+        self._label = label
         self._done = 0
         self._lr = 0.0
         self._loss: float | None = None
@@ -529,14 +597,15 @@ class _RunBar:
 
     def draw(self, now: float | None = None) -> None:
         """Draw the bar as it stands."""
-        parts = [] if self._loss is None else [f"loss {format_loss(self._loss)}"]
+        parts = [self._label] if self._label else []
+        if self._loss is not None:
+            parts.append(f"loss {format_loss(self._loss)}")
         if self._done:
             parts.append(f"LR {format_lr(self._lr)}")
         if self._started is not None and self._done > self._first:
             seconds = (time.perf_counter() if now is None else now) - self._started
             parts.append(f"{(self._done - self._first) / max(seconds, 1e-9):.0f} it/s")
-        self._progress.update(self._task, completed=self._done, description="  ".join(parts))
-        self._progress.refresh()
+        self._show(self._done, "  ".join(parts))
 
 
 class SweepProgress:

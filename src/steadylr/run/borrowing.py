@@ -1,50 +1,94 @@
-"""Borrowing a model and an optimizer: whatever is done with them, they come back as they were."""
+"""Borrowing models and optimizers: whatever is done with them, they come back as they were."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from steadylr.run.randomness import GeneratorStates
+from steadylr.run.updates import scaler_of
 
 _Restore = Callable[[], Any]
 
 
-@contextmanager
-def borrowed(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """Within this context train at will; after it model, optimizer and random generators are as they were.
+Lent = nn.Module | Optimizer | GradScaler
+"""What can be borrowed."""
 
-    Restored, also after an exception or an interrupt: parameters and buffers, the optimizer's state (none, if
-    it had none) and its groups, the train or eval mode of every module, gradients, and the global random
-    generators of torch, Python and NumPy. Values are put back in place: tensors keep identity and address.
-    The copies lie in host memory. On a CPU gradients are set aside, not copied.
+
+@contextmanager
+def borrowed(*lent: Lent) -> Iterator[None]:
+    """Within this context train at will; after it models, optimizers and random generators are as they were.
+
+    Restored, also after an exception or an interrupt: parameters and buffers, an optimizer's state (none, if
+    it had none) and its groups, the train or eval mode of every module, gradients, the scale of a gradient
+    scaler, and the global random generators of torch, Python and NumPy. Values are put back in place: tensors
+    keep identity and address. The copies lie in host memory. On a CPU gradients are set aside, not copied.
+
+    Args:
+        lent: models, optimizers and gradient scalers; that of Fabric comes with the optimizer.
 
     Raises:
         ValueError: a model with lazy parameters, which have no values yet to go back to.
+        TypeError: something that is no model, optimizer or gradient scaler.
     """
+    put_back = saved(*lent)
+    generators = GeneratorStates.now()
+    gradients = _taken_gradients(lent)
+    try:
+        yield
+    finally:
+        put_back()
+        for restore in gradients:
+            restore()
+        generators.restore()
+
+
+def saved(*lent: Lent) -> Callable[[], None]:
+    """Note how models, optimizers and gradient scalers are now; calling what it gives puts them back.
+
+    That can be done any number of times. Gradients and random generators are left alone: see borrowed, also for
+    the errors.
+    """
+    restores = [restore for each in lent for restore in _saved(each)]
+    restores += _saved_outsiders(lent)
+
+    def put_back() -> None:
+        for restore in restores:
+            restore()
+
+    return put_back
+
+
+def _saved(lent: Lent) -> list[_Restore]:
+    if isinstance(lent, nn.Module):
+        return _saved_modules(lent)
+    if isinstance(lent, GradScaler):
+        return _saved_scaler(lent)
+    if hasattr(lent, "param_groups"):
+        return _saved_optimizer(lent)
+    raise TypeError(f"models, optimizers and gradient scalers can be lent; got {type(lent).__name__}")
+
+
+def _saved_outsiders(lent: Iterable[Lent]) -> list[_Restore]:
+    """The parameters that only an optimizer knows, such as those of a loss."""
+    inside = {id(p) for each in lent if isinstance(each, nn.Module) for p in each.parameters()}
+    outside = {id(p): p for each in lent for p in _parameters(each) if id(p) not in inside}
+    return [_saved_tensor(parameter) for parameter in outside.values()]
+
+
+def _saved_modules(model: nn.Module) -> list[_Restore]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if nn.parameter.is_lazy(tensor):
             raise ValueError(
                 f"{name!r} is a lazy parameter: run one batch through the model before lending it"
             )
-    generators = GeneratorStates.now()
-    restores = [*_saved_modules(model), *_saved_optimizer(optimizer), *_saved_scaler(optimizer)]
-    gradients = _taken_gradients(model, optimizer)
-    try:
-        yield
-    finally:
-        for restore in (*restores, *gradients):
-            restore()
-        generators.restore()
-
-
-def _saved_modules(model: nn.Module) -> list[_Restore]:
     restores: list[_Restore] = []
     seen: dict[int, _Restore] = {}
     for module in model.modules():
@@ -104,6 +148,7 @@ def _saved_optimizer(optimizer: Optimizer) -> list[_Restore]:
         _saved_value(optimizer.state),
         *map(_saved_group, optimizer.param_groups),
         _saved_groups(optimizer),
+        *_saved_scaler(scaler_of(optimizer)),
     ]
 
 
@@ -144,7 +189,7 @@ def _saved_value(value: Any) -> _Restore:
         parts = [_saved_value(part) for part in value]
         return lambda: tuple(part() for part in parts)
     kept = copy.deepcopy(value)
-    return lambda: kept
+    return lambda: copy.deepcopy(kept)
 
 
 def _saved_dict(value: dict[Any, Any]) -> _Restore:
@@ -169,20 +214,32 @@ def _saved_list(value: list[Any]) -> _Restore:
     return restore
 
 
-def _saved_scaler(optimizer: Optimizer) -> list[_Restore]:
-    """The loss scale of 16-bit training, where Fabric has wrapped the optimizer."""
-    scaler = getattr(getattr(getattr(optimizer, "_strategy", None), "precision", None), "scaler", None)
+def _saved_scaler(scaler: GradScaler | None) -> list[_Restore]:
+    """All that a scaler holds, also what an exception between its calls would leave behind."""
     if scaler is None:
         return []
-    state = copy.deepcopy(scaler.state_dict())
-    return [lambda: scaler.load_state_dict(state)]
+    attributes = vars(scaler)
+    held = dict(attributes)  # numbers, or objects that are no state of its own, such as a process group
+    parts = {key: _saved_value(value) for key, value in held.items() if isinstance(value, Tensor | dict)}
+
+    def restore() -> None:
+        attributes.clear()
+        attributes.update(held | {key: part() for key, part in parts.items()})
+
+    return [restore]
 
 
-def _taken_gradients(model: nn.Module, optimizer: Optimizer) -> list[_Restore]:
+def _taken_gradients(lent: Iterable[Lent]) -> list[_Restore]:
     """Take all gradients off their parameters, and give what puts them back."""
-    parameters = {id(p): p for p in model.parameters()}
-    parameters.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
+    parameters = {id(parameter): parameter for each in lent for parameter in _parameters(each)}
     return [_taken_gradient(parameter) for parameter in parameters.values()]
+
+
+def _parameters(lent: Lent) -> Iterator[Tensor]:
+    if isinstance(lent, nn.Module):
+        yield from lent.parameters()
+    elif not isinstance(lent, GradScaler):
+        yield from (parameter for group in lent.param_groups for parameter in group["params"])
 
 
 def _taken_gradient(parameter: Tensor) -> _Restore:

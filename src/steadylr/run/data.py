@@ -14,12 +14,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from steadylr.run.augmentation import Augmentation
 from steadylr.run.environment import cpu_cores
@@ -35,7 +36,7 @@ from steadylr.run.fingerprint import (
 )
 from steadylr.run.names import did_you_mean
 from steadylr.run.processes import may_have_children
-from steadylr.run.randomness import AugmentDraws, DrawSampler, Streams
+from steadylr.run.randomness import CPU_GENERATORS, AugmentDraws, DrawSampler, Streams
 from steadylr.run.ranks import ALONE, Rank
 
 Batch = tuple[Tensor, Tensor]
@@ -351,14 +352,25 @@ class _Finishing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class FailedBatch:
     """A DataError met in a data worker: as a value its message crosses to the training process unchanged."""
 
     message: str
 
 
-class _Fetch(Dataset[Any]):
+class Fetch(Protocol):
     """Makes one batch from a list of (index, draw number), in whatever process."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether making a batch draws nothing and sums nothing."""
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> tuple[Any, bool] | FailedBatch:
+        """A batch, and whether anything so far drew a random number."""
+
+
+class _Fetch(Dataset[Any]):
+    """Batches of images: (inputs, targets)."""
 
     def __init__(
         self,
@@ -385,21 +397,21 @@ class _Fetch(Dataset[Any]):
     def __getitem__(self, item: tuple[int, int]) -> Any:
         return self.__getitems__([item])
 
-    def __getitems__(self, items: list[tuple[int, int]]) -> tuple[Tensor, Tensor, bool] | _Failed:
+    def __getitems__(self, items: list[tuple[int, int]]) -> tuple[Batch, bool] | FailedBatch:
         try:
             return self.batch(items)
         except DataError as error:
-            return _Failed(str(error))
+            return FailedBatch(str(error))
 
-    def batch(self, items: list[tuple[int, int]]) -> tuple[Tensor, Tensor, bool]:
-        """Inputs, targets, and whether any augmentation so far drew a random number."""
+    def batch(self, items: list[tuple[int, int]]) -> tuple[Batch, bool]:
+        """Inputs with targets, and whether any augmentation so far drew a random number."""
         indices = torch.tensor([index for index, _ in items])
         targets = self._images.targets[indices]
         if self._augmentation is None and isinstance(self._images, ArrayImages):
             pixels = fitted(self._images.pixels[indices], self._size)
         else:
             pixels = torch.stack([self._one(index, draw) for index, draw in items])
-        return self._finish(pixels), targets, self._draws.used
+        return (self._finish(pixels), targets), self._draws.used
 
     def _one(self, index: int, draw_number: int) -> Tensor:
         image = self._images.image(index)
@@ -432,7 +444,7 @@ def default_data_workers(data: Data, *, cores: int | None = None) -> int:
 
 
 class TrainBatches:
-    """Endless batches of the training images: iterate to get (inputs, targets). See make_batches.
+    """Endless batches of the training data: of images (inputs, targets), see make_batches; else what Fetch makes.
 
     Each iter() starts again at the first epoch, so that training twice gives the same numbers twice. Workers,
     if
@@ -440,7 +452,7 @@ class TrainBatches:
     """
 
     def __init__(
-        self, fetch: _Fetch, sampler: DrawSampler, *, batch_size: int, workers: int, pin_memory: bool
+        self, fetch: Fetch, sampler: DrawSampler, *, batch_size: int, workers: int, pin_memory: bool
     ) -> None:
         self._fetch = fetch
         self._sampler = sampler
@@ -454,15 +466,15 @@ class TrainBatches:
         """Whether the order of the batches is drawn at all."""
         return self._sampler.order_used
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         made = self._made_here() if self.workers == 0 else self._made_by_workers()
         with closing(made):
             for item in made:
-                if isinstance(item, _Failed):
+                if isinstance(item, FailedBatch):
                     raise DataError(item.message)
-                inputs, targets, drew = item
+                batch, drew = item
                 self.augment_used = self.augment_used or drew
-                yield inputs, targets
+                yield batch
 
     def _made_here(self) -> Generator[Any, None, None]:
         # changing the number of threads for every batch would cost two threads a tenth of their time
@@ -470,8 +482,8 @@ class TrainBatches:
         for items in self._sampler:
             with as_in_a_worker():
                 made = self._fetch.__getitems__(items)
-            if self._pin_memory and not isinstance(made, _Failed):
-                made = (made[0].pin_memory(), made[1].pin_memory(), made[2])
+            if self._pin_memory and not isinstance(made, FailedBatch):
+                made = (pin_memory(made[0]), made[1])  # type: ignore[no-untyped-call]
             yield made
 
     def _made_by_workers(self) -> Generator[Any, None, None]:
@@ -481,7 +493,7 @@ class TrainBatches:
             # of forking beside threads (data workers start none), and of more workers than cores (as asked)
             warnings.simplefilter("ignore")
             loader: DataLoader[Any] = DataLoader(
-                self._fetch,
+                cast("Dataset[Any]", self._fetch),
                 batch_sampler=self._sampler,
                 collate_fn=_unchanged,
                 num_workers=self.workers,
@@ -502,8 +514,8 @@ def _unchanged(batch: Any) -> Any:
 
 @contextmanager
 def _as_in_a_worker() -> Iterator[None]:
-    """Work on one thread, as data workers do, so that sums agree; leave torch's CPU generator alone."""
-    state = torch.default_generator.get_state()
+    """Work on one thread, as data workers do, so that sums agree; leave the random generators alone."""
+    states = [(generator, generator.state()) for generator in CPU_GENERATORS]
     threads = torch.get_num_threads()
     if threads != 1:
         torch.set_num_threads(1)
@@ -512,7 +524,8 @@ def _as_in_a_worker() -> Iterator[None]:
     finally:
         if threads != 1:
             torch.set_num_threads(threads)
-        torch.default_generator.set_state(state)
+        for generator, state in states:
+            generator.set_state(state)
 
 
 def make_batches(

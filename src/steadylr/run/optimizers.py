@@ -1,9 +1,9 @@
-"""The optimizers: torch's, by name, with parameter groups by name pattern."""
+"""The optimizers by name: torch's, some packages', the user's own; with parameter groups by name pattern."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,22 +11,49 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from steadylr.run.extras import needed
+from steadylr.run.muon import MuonWithAdamW, muon_takes, split_groups
 from steadylr.run.names import check_kwargs, did_you_mean, keyword_names
-
-NEED_MORE = frozenset({"Optimizer", "LBFGS", "SparseAdam"})
-"""Optimizers that want a closure or sparse gradients, which a range test does not give."""
+from steadylr.run.optimizer_facts import CLASS_OF, EXTRA, PACKAGE_OF, REFUSED
 
 Group = tuple[str, float, "float | None"]
 """A pattern of parameter names, the multiplier of their LR, their weight decay (None: the common one)."""
 
 
 def optimizer_classes() -> dict[str, type[Optimizer]]:
-    """The offered optimizers by lower-case name: sgd, adamw, rmsprop and the rest of torch.optim."""
-    return {
+    """The offered optimizers of torch by lower-case name: sgd, adamw, rmsprop and the rest of torch.optim.
+
+    muon stands for MuonWithAdamW, as torch's own takes matrices only.
+    """
+    found = {
         name.lower(): value
         for name, value in vars(torch.optim).items()
-        if isinstance(value, type) and issubclass(value, Optimizer) and name not in NEED_MORE
+        if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
     }
+    if "muon" in found:
+        found["muon"] = MuonWithAdamW
+    return {name: value for name, value in found.items() if name not in REFUSED}
+
+
+def _named_optimizer(name: str) -> type[Optimizer]:
+    """The class that a name in a config stands for.
+
+    Raises:
+        ValueError: an unknown name, or an optimizer that can't be ramped.
+        MissingPackage: the package that ships it isn't installed.
+    """
+    folded = name.lower()
+    if folded in REFUSED:
+        raise ValueError(f"optimizer.name={name} can't be ramped: {REFUSED[folded]}")
+    if folded in PACKAGE_OF:
+        package = needed(PACKAGE_OF[folded], extra=EXTRA, by=f"optimizer.name={name}")
+        found: type[Optimizer] = getattr(package, CLASS_OF[folded])
+        return found
+    classes = optimizer_classes()
+    if folded not in classes:
+        hint = did_you_mean(folded, sorted({*classes, *PACKAGE_OF}))
+        raise ValueError(f"optimizer.name={name!r} is not known; {hint}")
+    return classes[folded]
 
 
 def build_optimizer(
@@ -37,47 +64,80 @@ def build_optimizer(
     weight_decay: float = 0.0,
     kwargs: Mapping[str, Any] | None = None,
     groups: Sequence[Group] = (),
+    own: Callable[..., Optimizer] | None = None,
 ) -> tuple[Optimizer, tuple[float, ...]]:
     """Build an optimizer over the trainable parameters of a model.
 
+    A schedule-free one is put into train mode. With muon, matrices go to Muon and all else to AdamW in groups of
+    their own, at kwargs["adamw_lr_mult"] (1 unless given) times the LR.
+
     Args:
-        name: a class of torch.optim, in any case: sgd, adamw, rmsprop, ...
+        name: a class of torch.optim, in any case: sgd, adamw, rmsprop, ...; or one of optimizer_facts.PACKAGE_OF.
         model: its parameters with requires_grad are trained.
         lr: the LR of a group with multiplier 1, finite and above 0.
         weight_decay: of all groups that set none of their own, finite and at least 0.
-        kwargs: further arguments of the class, such as {"momentum": 0.9}.
+        kwargs: further arguments of the class, such as {"momentum": 0.9}. Of muon also adamw_lr_mult, and
+            adamw_names: patterns of names of matrices that go to AdamW as well.
         groups: (pattern, multiplier, weight decay or None). The pattern (of fnmatch: * and ?) is matched
             against the full parameter names; the first that matches wins. Parameters that none matches form a
             group of their own, the first, with multiplier 1.
+        own: the user's class (or function), called with parameter groups, lr, kwargs, and weight_decay where it
+            takes one; then `name` is only what it is called.
 
     Returns:
         The optimizer, and the multiplier of each of its groups: what range_test takes as lr_ratios.
 
     Raises:
-        ValueError: an unknown name or argument (with the nearest ones), a pattern that matches nothing, a
-        value
-            outside its range, or a model without trainable parameters.
+        ValueError: an unknown name or argument (with the nearest ones), an optimizer that can't be ramped, a pattern
+            that matches nothing, a value outside its range, or a model without trainable parameters.
+        MissingPackage: the package that ships it isn't installed.
     """
-    classes = optimizer_classes()
-    if name.lower() not in classes:
-        raise ValueError(
-            f"optimizer.name={name!r} is not known; {did_you_mean(name.lower(), sorted(classes))}"
-        )
-    chosen = classes[name.lower()]
-    allowed = keyword_names(chosen, without={"params", "lr", "weight_decay"})
-    check_kwargs(kwargs or {}, allowed, key="optimizer.kwargs")
+    chosen: Callable[..., Optimizer] = _named_optimizer(name) if own is None else own
+    arguments: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in (kwargs or {}).items()
+    }
+    taken = _keywords(chosen)
+    if own is None:
+        allowed = taken - {"params", "lr", "weight_decay"}
+        check_kwargs(arguments, allowed, key="optimizer.kwargs")
     _check_number("lr", lr, above_zero=True)
     _check_number("weight_decay", weight_decay)
-    decays = "weight_decay" in keyword_names(chosen)
+    decays = "weight_decay" in taken
     if not decays and (weight_decay or any(decay for _, _, decay in groups)):
         raise ValueError(f"optimizer.weight_decay must be 0 for {name}: it has no weight decay")
     parts, ratios = _split(model, groups, lr=lr)
-    arguments = dict(kwargs or {}) | ({"weight_decay": weight_decay} if decays else {})
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()}
+    if chosen is MuonWithAdamW:
+        multiple = float(arguments.pop("adamw_lr_mult", 1.0))
+        _check_number("kwargs.adamw_lr_mult", multiple, above_zero=True)
+        matrices = muon_takes(model, adamw_names=arguments.pop("adamw_names", ()))
+        parts, ratios = split_groups(parts, ratios, matrices=matrices, adamw_lr_mult=multiple)
+    arguments |= {"weight_decay": weight_decay} if decays else {}
     try:
-        return chosen(parts, lr=lr, **arguments), ratios  # type: ignore[call-arg]
+        optimizer = chosen(parts, lr=lr, **arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer.name={name} refuses {arguments}: {error}") from error
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"optimizer.name={name} must give a torch.optim.Optimizer; it gave {optimizer!r}")
+    if len(optimizer.param_groups) != len(ratios):
+        raise ValueError(
+            f"optimizer.name={name} made {len(optimizer.param_groups)} parameter groups of the {len(ratios)} that "
+            "it was given: it must keep them, so that each trains at its own multiple of the LR"
+        )
+    return optimizer, ratios
+
+
+def _keywords(chosen: Callable[..., Optimizer]) -> frozenset[str]:
+    """What an optimizer takes as keywords; with muon also what torch's Muon does."""
+    if chosen is not MuonWithAdamW:
+        return keyword_names(chosen)
+    return keyword_names(MuonWithAdamW) | keyword_names(torch.optim.Muon) | {"adamw_lr_mult", "adamw_names"}
+
+
+def set_train_mode(optimizer: Optimizer, *, train: bool) -> None:
+    """Put an optimizer that has modes (a schedule-free one) into the one for training or for evaluation."""
+    change = getattr(optimizer, "train" if train else "eval", None)
+    if callable(change):
+        change()
 
 
 def _split(

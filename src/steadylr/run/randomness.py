@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
@@ -195,6 +196,97 @@ class AugmentDraws:
         after = torch.default_generator.get_state()
         self.begin(index, draw_number)
         self.used = not torch.equal(after, torch.default_generator.get_state())
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalGenerator:
+    """One of the global random generators of the CPU, whose states can be compared.
+
+    Args:
+        seed: seeds it with a number from 0 to 2**32 - 1.
+        state: gives its state.
+        set_state: puts a state back.
+        same: whether two states are equal.
+    """
+
+    seed: Callable[[int], Any]
+    state: Callable[[], Any]
+    set_state: Callable[[Any], Any]
+    same: Callable[[Any, Any], bool]
+
+
+CPU_GENERATORS = (
+    GlobalGenerator(
+        torch.default_generator.manual_seed,
+        torch.default_generator.get_state,
+        torch.default_generator.set_state,
+        torch.equal,
+    ),
+    GlobalGenerator(random.seed, random.getstate, random.setstate, operator.eq),
+    GlobalGenerator(
+        np.random.seed,
+        np.random.get_state,
+        np.random.set_state,
+        lambda one, other: _numpy_state(one) == _numpy_state(other),
+    ),
+)
+"""torch's on the CPU, Python's, NumPy's: what a data set may draw from."""
+
+
+class SampleDraws:
+    """Lets the samples of any data set draw from the augment stream, whichever global generators they draw from.
+
+    As with AugmentDraws, what a sample draws depends on (augment seed, how often it was drawn, its index) only.
+    Seeding all three generators takes 20 us a sample, so that only those are seeded that something draws from: a
+    batch in which another one was drawn from is made again.
+
+    Args:
+        streams: the seeds.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._base = streams.derive("augment")
+        self._seeded: tuple[int, ...] = ()
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was drawn."""
+        return bool(self._seeded)
+
+    def samples(
+        self,
+        items: Sequence[tuple[int, int]],
+        get_one: Callable[[int], Any],
+        get_all: Callable[[list[int]], Any],
+    ) -> Any:
+        """The samples of a batch.
+
+        Args:
+            items: (index, draw number) of each.
+            get_one: gives a sample by its index.
+            get_all: gives the samples of all indices at once: used as long as nothing is drawn.
+        """
+        while True:
+            before = [generator.state() for generator in CPU_GENERATORS]
+            if self._seeded:
+                made = [self._seeded_sample(item, get_one) for item in items]
+            else:
+                made = get_all([index for index, _ in items])
+            drawn = tuple(
+                place
+                for place, (generator, state) in enumerate(zip(CPU_GENERATORS, before, strict=True))
+                if place not in self._seeded and not generator.same(generator.state(), state)
+            )
+            if not drawn:
+                return made
+            self._seeded = (*self._seeded, *drawn)
+
+    def _seeded_sample(self, item: tuple[int, int], get_one: Callable[[int], Any]) -> Any:
+        index, draw_number = item
+        seed = _mixed(_mixed(self._base + draw_number) + index) & 0xFFFFFFFF
+        for place in self._seeded:
+            CPU_GENERATORS[place].seed(seed)
+        return get_one(index)
 
 
 def _mixed(value: int) -> int:

@@ -14,19 +14,23 @@ import numpy as np
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.run.borrowing import borrowed
+from steadylr.run.borrowing import Lent, borrowed
+from steadylr.run.optimizers import set_train_mode
 from steadylr.run.randomness import GeneratorStates, kept_generators
+from steadylr.run.steps import Step, StepError, check_parameters, described, function_name, watched
+from steadylr.run.updates import Updates, updating
 
 ACCELERATOR_READ_LAG = 16
 """Steps after which a loss is read from an accelerator: by then it has long been computed."""
 
-Step = Callable[[Any, Any], Tensor]
-"""(model, batch) -> loss, a tensor of shape ()."""
+OnStep = Callable[[int, float, float | None], Stop | None]
+"""(step, lr, newest loss or None) -> a Stop to end the run, or None."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +45,8 @@ class RangeTest:
         group_lrs: shape (points of the curve, parameter groups): the LRs that were used.
         seconds: wall time of the training, without copying and restoring.
         noise_used: whether the training drew from a global random generator (dropout and the like).
+        skipped_steps: the points, from 0, whose update the gradient scaler of fp16 training left out because
+            gradients overflowed: their losses stand, but the weights did not move.
     """
 
     curve: Curve
@@ -48,6 +54,12 @@ class RangeTest:
     group_lrs: FloatArray
     seconds: float
     noise_used: bool
+    skipped_steps: tuple[int, ...] = ()
+
+    @property
+    def skipped_share(self) -> float:
+        """The share of the curve's points that are in skipped_steps, from 0 to 1: for diagnose."""
+        return len(self.skipped_steps) / len(self.curve)
 
 
 def range_test(
@@ -59,13 +71,17 @@ def range_test(
     *,
     stop_rule: StopRule | None = None,
     accumulation_steps: int = 1,
+    batch_weight: Callable[[Any], float] | None = None,
     lr_ratios: Sequence[float] | None = None,
     step: Step | None = None,
+    others: Sequence[Lent] = (),
     backward: Callable[[Tensor], Any] | None = None,
+    scaler: GradScaler | None = None,
+    before_step: Callable[[nn.Module], Any] | None = None,
     validate: Callable[[nn.Module], float | Tensor] | None = None,
     val_every: int = 0,
     restore: bool = True,
-    on_step: Callable[[int, float, float | None], None] | None = None,
+    on_step: OnStep | None = None,
     read_lag: int | None = None,
 ) -> RangeTest:
     """Train a model, where it is and as it is wrapped, along a ramp of LRs.
@@ -83,15 +99,24 @@ def range_test(
         ramp: start, end and number of steps.
         stop_rule: when a run has diverged; None: StopRule(). NaN and infinities always end it.
         accumulation_steps: batches per optimizer step, at least 1.
+        batch_weight: batch_weight(batch) -> how much it counts among the batches of its step, above 0: its
+            number of samples, say, so that an epoch's short last batch counts less. None: all the same.
         lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the optimizer's
             groups have now, the first group being 1.
-        step: step(model, batch) -> loss, for batches of any other shape. Moves the batch itself if it must.
+        step: step(model, batch) -> loss, for batches of any other shape: dicts, several inputs, several losses. The
+            batch comes on the model's device.
+        others: further models, optimizers and gradient scalers that `step` trains by itself, such as a GAN's
+            discriminator with its optimizer: given back like the first two. Their LRs are left alone.
         backward: called with the loss; None: loss.backward(). With Fabric: fabric.backward.
+        scaler: scales the loss for fp16, and leaves out updates whose gradients overflowed; given back like the
+            model. None: that of Fabric where it wrapped the optimizer for fp16, else none.
+        before_step: before_step(model), called once the gradients of a step are there, unscaled: to clip them.
         validate: validate(model) -> loss, called in eval mode without gradients after steps 0, val_every,
             2 val_every, ...; neither modes nor random generators notice.
         val_every: steps from one validation to the next; 0: none.
         restore: give model and optimizer back as they were, also after an exception; see borrowed.
         on_step: on_step(step, lr, newest loss that has been read, or None), after every step. Must be quick.
+            A Stop that it returns ends the run with that step, for that reason.
         read_lag: steps after which a loss is read. None: at once on a CPU, else 16, so that no step waits for
             the device. The result is the same for any: steps after the one at which the rule fired are cut
             off.
@@ -99,19 +124,27 @@ def range_test(
     In several processes (torch.distributed) the loss is the mean over all of them, so that all stop together.
 
     Raises:
-        ValueError: a number outside its range, batches that end early or are no pairs, a loss that is not one
-            number, or a first group with LR 0 while lr_ratios is None.
+        ValueError: a number outside its range, batches that end early, an optimizer with none of the model's
+            parameters, or a first group with LR 0 while lr_ratios is None.
+        StepError: batches that are no pairs, a loss that is not one number or has no gradient, or a step, loss or
+            model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
     _check(accumulation_steps, val_every, read_lag)
+    check_parameters(model, optimizer.param_groups)
     ratios = _checked_ratios(optimizer, lr_ratios)
-    take_step = step if step is not None else _default_step(model, loss_fn)
+    take_step = _step(model, loss_fn, step)
     rule = StopRule() if stop_rule is None else stop_rule
-    with borrowed(model, optimizer) if restore else nullcontext():
+    lent = (model, optimizer, *others) if scaler is None else (model, optimizer, scaler, *others)
+    with (
+        borrowed(*lent) if restore else nullcontext(),
+        updating(model, optimizer, backward=backward, scaler=scaler, before_step=before_step) as updates,
+    ):
         if not model.training:
             model.train()
+        set_train_mode(optimizer, train=True)
         before = GeneratorStates.now()
         start = time.perf_counter()
-        losses, stop, points = _train(
+        trained = _train(
             model,
             optimizer,
             _endless(batches, ramp.num_iter * accumulation_steps),
@@ -120,20 +153,22 @@ def range_test(
             rule=rule,
             ratios=ratios,
             accumulation_steps=accumulation_steps,
-            backward=torch.Tensor.backward if backward is None else backward,
-            validation=_Validation(model, validate, val_every),
+            batch_weight=batch_weight,
+            updates=updates,
+            validation=_Validation(model, optimizer, validate, val_every),
             on_step=on_step,
             read_lag=read_lag,
         )
         seconds = time.perf_counter() - start
         noise_used = not before.same_as(GeneratorStates.now())
-    lrs = ramp.lrs()[: len(losses)]
+    lrs = ramp.lrs()[: len(trained.losses)]
     return RangeTest(
-        curve=Curve(lrs, np.asarray(losses), ramp.num_iter, stop),
-        validation=_validation_curve(points, lrs, ramp.num_iter, val_every, stop),
+        curve=Curve(lrs, np.asarray(trained.losses), ramp.num_iter, trained.stop),
+        validation=_validation_curve(trained, lrs, ramp.num_iter, val_every),
         group_lrs=frozen_array(lrs[:, None] * np.asarray(ratios)),
         seconds=seconds,
         noise_used=noise_used,
+        skipped_steps=updates.left_out(trained.taken),
     )
 
 
@@ -167,29 +202,44 @@ def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> 
     return ratios
 
 
-def _default_step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None) -> Step:
-    if loss_fn is None:
-        raise ValueError("give loss_fn, or step(model, batch) -> loss")
-    first = next(model.parameters(), None)
-    device = torch.device("cpu") if first is None else first.device
+def _step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step: Step | None) -> Step:
+    """What is called with the model and each batch; batches are moved to the model's device."""
+    device = next(model.parameters()).device
+    if step is None:
+        if loss_fn is None:
+            raise ValueError("give loss_fn, or step(model, batch) -> loss")
+        return _step_on_pairs(model, loss_fn, device)
+    name = f"step {function_name(step)}"
+    if device.type == "cpu":
+        return watched(step, name=name, expected="step(model, batch)")
+    return watched(
+        lambda model, batch: step(model, move_data_to_device(batch, device)),
+        name=name,
+        expected="step(model, batch)",
+    )
+
+
+def _step_on_pairs(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor], device: torch.device) -> Step:
+    name = f"loss_fn {function_name(loss_fn)} with model {type(model).__name__}"
 
     def take_step(model: Any, batch: Any) -> Tensor:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise ValueError(
-                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}: "
-                "give step(model, batch) -> loss for other batches"
+            raise StepError(
+                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}, {described(batch)}: "
+                "give step(model, batch) -> loss for other batches (in a config a loss of your own with as_step: true)"
             )
         inputs, targets = move_data_to_device(batch, device)
         return loss_fn(model(inputs), targets)
 
-    return take_step
+    return watched(take_step, name=name, expected="loss_fn(model(inputs), targets)")
 
 
 def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
     """Batches epoch after epoch.
 
     Raises:
-        ValueError: no batches, or an iterator, which can't start again, that ended before `needed` batches.
+        ValueError: no batches, or what can't start again (an iterator, or data that are spent) ended before
+            `needed` batches.
     """
     came = 0
     epoch = 0
@@ -208,13 +258,17 @@ def _endless(batches: Iterable[Any], needed: int) -> Iterator[Any]:
             close = getattr(iterator, "close", None)
             if close is not None and not once:
                 close()
-        if once:
-            raise ValueError(
-                f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): "
-                "an iterator can't start again; give the loader itself, or a list"
-            )
-        if came == before:
+        if came == 0:
             raise ValueError("batches is empty: there is nothing to train on")
+        if once or came == before:
+            why = (
+                "an iterator can't start again; give the loader itself, or a list"
+                if once
+                else "started again it gave none; its data set must start anew whenever it is iterated"
+            )
+            raise ValueError(
+                f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): {why}"
+            )
         epoch += 1
 
 
@@ -226,6 +280,7 @@ class _Validation:
     """Measures the validation loss every so often, and leaves no trace of it."""
 
     model: nn.Module
+    optimizer: Optimizer
     validate: Callable[[nn.Module], float | Tensor] | None
     every: int
 
@@ -234,13 +289,16 @@ class _Validation:
 
     def measure(self) -> float | Tensor:
         assert self.validate is not None
-        with _eval_mode(self.model), kept_generators(), torch.no_grad():
+        set_train_mode(self.optimizer, train=False)
+        with eval_mode(self.model), kept_generators(), torch.no_grad():
             loss = self.validate(self.model)
+        set_train_mode(self.optimizer, train=True)
         return loss.detach() if isinstance(loss, Tensor) else float(loss)
 
 
 @contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Within this context a model evaluates; after it every module has the mode that it had."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -250,7 +308,22 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-_Points = list[tuple[int, "float | Tensor"]]
+@dataclass(slots=True)
+class _Trained:
+    """What came of the loop.
+
+    Args:
+        losses: up to the end of the run.
+        stop: why it ended.
+        taken: updates that count. That of the point at which the stop rule fired doesn't: it was left out, or
+            made only because the loss was read late.
+        points: validation losses, each with the step that it was measured after.
+    """
+
+    losses: list[float]
+    stop: Stop
+    taken: int
+    points: list[tuple[int, float | Tensor]]
 
 
 def _train(
@@ -263,34 +336,44 @@ def _train(
     rule: StopRule,
     ratios: tuple[float, ...],
     accumulation_steps: int,
-    backward: Callable[[Tensor], Any],
+    batch_weight: Callable[[Any], float] | None,
+    updates: Updates,
     validation: _Validation,
-    on_step: Callable[[int, float, float | None], None] | None,
+    on_step: OnStep | None,
     read_lag: int | None,
-) -> tuple[list[float], Stop, _Points]:
-    """The losses up to the stop, why it stopped, and the validation losses with their steps."""
+) -> _Trained:
     monitor = rule.monitor()
     losses: list[float] = []
-    points: _Points = []
+    points: list[tuple[int, float | Tensor]] = []
     reader: _Reader | None = None
+    fired: Stop | None = None
+    asked: Stop | None = None
+    backward = updates.backward
     try:
         for step, lr in enumerate(ramp.lrs().tolist()):
             _set_lrs(optimizer, lr, ratios)
-            loss = _accumulate(model, optimizer, batches, take_step, accumulation_steps, backward)
+            optimizer.zero_grad(set_to_none=True)
+            loss = _accumulate(model, batches, take_step, accumulation_steps, batch_weight, backward)
             if reader is None:
                 reader = _reader(loss, ramp.num_iter, read_lag)
             reader.put(loss)
-            stop = _watch(monitor, reader.ready(), losses)
-            if stop is not None:
-                return losses, stop, points
-            optimizer.step()
+            fired = _watch(monitor, reader.ready(), losses)
+            if fired is not None:
+                break
+            updates.step()
             if validation.due(step):
                 points.append((step, validation.measure()))
             if on_step is not None:
-                on_step(step, lr, losses[-1] if losses else None)
+                answer = on_step(step, lr, losses[-1] if losses else None)
+                if isinstance(answer, Stop):
+                    asked = answer
+                    break
         assert reader is not None
-        stop = _watch(monitor, reader.rest(), losses)
-        return losses, Stop.COMPLETED if stop is None else stop, points
+        if fired is None:
+            fired = _watch(monitor, reader.rest(), losses)
+        if fired is not None:
+            return _Trained(losses, fired, len(losses) - 1, points)
+        return _Trained(losses, Stop.COMPLETED if asked is None else asked, len(losses), points)
     finally:
         close = getattr(batches, "close", None)
         if close is not None:
@@ -308,31 +391,47 @@ def _set_lrs(optimizer: Optimizer, lr: float, ratios: tuple[float, ...]) -> None
 
 def _accumulate(
     model: nn.Module,
-    optimizer: Optimizer,
     batches: Iterator[Any],
     take_step: Step,
     accumulation_steps: int,
+    batch_weight: Callable[[Any], float] | None,
     backward: Callable[[Tensor], Any],
 ) -> Tensor:
     """Leave the mean gradient over the batches on the parameters; give the mean loss, detached."""
-    optimizer.zero_grad(set_to_none=True)
     if accumulation_steps == 1:
-        loss = _one_number(take_step(model, next(batches)))
+        loss = take_step(model, next(batches))
         backward(loss)
         return _over_processes(loss.detach())
     total: Tensor | None = None
-    for _ in range(accumulation_steps):
-        loss = _one_number(take_step(model, next(batches)))
-        backward(loss / accumulation_steps)
+    for batch, divisor in _divided(batches, accumulation_steps, batch_weight):
+        loss = take_step(model, batch) / divisor
+        backward(loss)
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None
-    return _over_processes(total / accumulation_steps)
+    return _over_processes(total)
 
 
-def _one_number(loss: Tensor) -> Tensor:
-    if loss.numel() != 1:
-        raise ValueError(f"the loss must be one number; got a tensor of shape {tuple(loss.shape)}")
-    return loss
+def _divided(
+    batches: Iterator[Any], count: int, batch_weight: Callable[[Any], float] | None
+) -> Iterator[tuple[Any, float]]:
+    """The batches of one step, each with what its loss is divided by, so that the sum is the mean.
+
+    Only with weights are they fetched together: their sum has to be known before the first is used.
+
+    Raises:
+        ValueError: a weight that is not finite or not above 0.
+    """
+    if batch_weight is None:
+        for _ in range(count):
+            yield next(batches), count
+        return
+    held = [next(batches) for _ in range(count)]
+    weights = [float(batch_weight(batch)) for batch in held]
+    for weight in weights:
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"batch_weight must give a finite number above 0 for every batch; got {weight}")
+    total = sum(weights)
+    yield from ((batch, total / weight) for batch, weight in zip(held, weights, strict=True))
 
 
 def _over_processes(loss: Tensor) -> Tensor:
@@ -364,17 +463,14 @@ def _points_planned(num_iter: int, val_every: int) -> int:
     return math.ceil(num_iter / val_every) if val_every else 0
 
 
-def _validation_curve(
-    points: _Points, lrs: FloatArray, num_iter: int, val_every: int, stop: Stop
-) -> Curve | None:
-    """The points before the step at which the run stopped: how late that was noticed leaves no trace."""
-    last = len(lrs) - (0 if stop is Stop.COMPLETED else 1)
-    kept = [(step, float(loss)) for step, loss in points if step < last]
+def _validation_curve(trained: _Trained, lrs: FloatArray, num_iter: int, val_every: int) -> Curve | None:
+    """The points after updates that count: how late the end of a run was noticed leaves no trace."""
+    kept = [(step, float(loss)) for step, loss in trained.points if step < trained.taken]
     if not kept:
         return None
     steps, losses = zip(*kept, strict=True)
     planned = _points_planned(num_iter, val_every)
-    return Curve(lrs[list(steps)], np.asarray(losses), planned, stop, steps_per_point=val_every)
+    return Curve(lrs[list(steps)], np.asarray(losses), planned, trained.stop, steps_per_point=val_every)
 
 
 # ---- reading losses without waiting for the device

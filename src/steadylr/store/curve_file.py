@@ -70,6 +70,16 @@ class RunCurves:
         """Each parameter group's LR over that of the ramp, to 12 digits: the quotient has rounding errors."""
         return tuple(float(f"{lr / self.curve.lr[0]:.12g}") for lr in self.group_lrs[0])
 
+    @property
+    def skipped_steps(self) -> tuple[int, ...]:
+        """The points of curve, from 0, whose update a gradient scaler left out: see RangeTest."""
+        return tuple(self.meta.get("skipped_steps", ()))
+
+    @property
+    def skipped_share(self) -> float:
+        """The share of the points whose update a gradient scaler left out, from 0 to 1."""
+        return len(self.skipped_steps) / len(self.curve)
+
 
 def save_run_curves(
     path: str | os.PathLike[str], run: RunCurves, *, temp_folder: str | os.PathLike[str] | None = None

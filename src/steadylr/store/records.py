@@ -1,4 +1,4 @@
-"""Records: what one job found (record.json) and how it ended (status.json)."""
+"""Records: what one job found (record.json), how it ended (status.json), when its sweep stops (stopping.json)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypedDict, TypeVar, get_args
 
 from steadylr.core.curve import Stop
+from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.store.files import DamagedFile, NewerSchema, checked_version, read_json, write_json
 
 SCHEMA_VERSION = 1
-"""Version of record.json and status.json; raised when a field comes, goes or changes its meaning."""
+"""Version of record.json, status.json and stopping.json; raised when a field comes, goes or changes its meaning."""
 
 RECORD_FILE = "record.json"
 STATUS_FILE = "status.json"
+STOPPING_FILE = "stopping.json"
 
 Status = Literal["finished", "no_answer", "failed", "interrupted"]
 
@@ -212,6 +214,31 @@ def read_status(folder_or_file: str | os.PathLike[str]) -> JobStatus:
     return JobStatus.from_json(read_json(path), source=path)
 
 
+def write_stopping(sweep: str | os.PathLike[str], rule: StoppingRule) -> Path:
+    """Write into a sweep's folder which rule decides how many runs it has. Raises as write_record does."""
+    own = {f.name: getattr(rule, f.name) for f in fields(rule)}
+    return _write(Path(sweep) / STOPPING_FILE, {"schema_version": SCHEMA_VERSION, **own}, _stopping)
+
+
+def read_stopping(sweep: str | os.PathLike[str]) -> StoppingRule | None:
+    """The rule that decided how many runs a sweep has; None where that was settled beforehand.
+
+    Raises:
+        NewerSchema, DamagedFile: see RunRecord.from_json.
+    """
+    path = Path(sweep) / STOPPING_FILE
+    return _stopping(read_json(path), source=path) if path.is_file() else None
+
+
+def _stopping(content: object, *, source: str | os.PathLike[str]) -> StoppingRule:
+    top = _versioned(source, content, [f.name for f in fields(StoppingRule)])
+    factor, max_runs = top.positive("factor"), top.integer("max_runs")
+    try:
+        return StoppingRule(factor, max_runs)
+    except ValueError as error:
+        raise DamagedFile(source, str(error)) from None
+
+
 def _write(path: Path, content: dict[str, Any], check: Callable[..., object]) -> Path:
     # What can't be read back must not get to the disk: there it would be found days later.
     check(content, source=path)
@@ -313,7 +340,7 @@ class _Fields:
         return f"{self._where}.{name}" if self._where else name
 
 
-_SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high")
+_SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high", "log10_std")
 
 
 def _versioned(source: str | os.PathLike[str], content: object, names: Iterable[str]) -> _Fields:
@@ -369,14 +396,14 @@ def _suggestion(rule: str, found: _Fields) -> Suggestion:
     outcome = found.text("outcome")
     if outcome not in {known.value for known in Outcome}:
         found.refuse("outcome", f"must be one of {[known.value for known in Outcome]}")
-    lr, low, high = (found.optional(name, found.positive) for name in ("lr", "low", "high"))
+    lr, low, high, std = (found.optional(name, found.positive) for name in _SUGGESTION_FIELDS[2:])
     if (lr is not None) != (outcome == Outcome.FOUND.value):
         found.refuse("lr", f"must be a number with the outcome {Outcome.FOUND.value!r} and null with others")
     if low is not None and (lr is None or low > lr):
         found.refuse("low", f"must not be above the lr {lr!r}")
     if high is not None and (lr is None or high < lr):
         found.refuse("high", f"must not be below the lr {lr!r}")
-    return Suggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high)
+    return Suggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high, std)
 
 
 def _suggestion_json(found: Suggestion) -> dict[str, Any]:
@@ -403,6 +430,7 @@ __all__ = [
     "RECORD_FILE",
     "SCHEMA_VERSION",
     "STATUS_FILE",
+    "STOPPING_FILE",
     "DamagedFile",
     "FindingText",
     "JobStatus",
@@ -413,7 +441,9 @@ __all__ = [
     "Status",
     "read_record",
     "read_status",
+    "read_stopping",
     "utc_now",
     "write_record",
     "write_status",
+    "write_stopping",
 ]

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from steadylr.present.figures._drawing import figure_bytes, save_figure
+from steadylr.present.figures.attribution import (
+    AttributionInfo,
+    ShareRow,
+    attribution_figure,
+    attribution_info,
+    draw_shares,
+)
 from steadylr.present.figures.curve import CurveInfo, Mark, curve_figure, curve_info, draw_curve, draw_rules
 from steadylr.present.figures.plan import PlanInfo, draw_plan, plan_figure, plan_info
 from steadylr.present.figures.summary import (
@@ -15,18 +22,23 @@ from steadylr.present.figures.summary import (
 )
 
 __all__ = [
+    "AttributionInfo",
     "CurveInfo",
     "Mark",
     "PlanInfo",
+    "ShareRow",
     "SummaryGroup",
     "SummaryInfo",
     "SummaryRun",
+    "attribution_figure",
+    "attribution_info",
     "curve_figure",
     "curve_info",
     "draw_curve",
     "draw_curves",
     "draw_plan",
     "draw_rules",
+    "draw_shares",
     "draw_spread",
     "figure_bytes",
     "plan_figure",

@@ -55,9 +55,16 @@ def no_points() -> FloatArray:
     return frozen_array([])
 
 
+class InlineFigure(Figure):
+    """A figure that a notebook shows where it is a cell's last value, also without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return figure_bytes(self)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure, inches, that no pyplot state knows of."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=None)
+    figure = InlineFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout=None)
     FigureCanvasAgg(figure)
     return figure
 

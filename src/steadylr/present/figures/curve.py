@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,8 @@ class CurveInfo:
         background_lr: LRs of losses drawn behind the others, shape (k,); empty for none.
         background_loss: those losses, shape (k,).
         background_name: what they are.
+        left_out_lr: LRs of the training losses whose update a gradient scaler left out, shape (l,); may be empty.
+        left_out_loss: those losses, shape (l,).
 
     Raises:
         ValueError: an LR and a loss array of different lengths.
@@ -101,9 +103,12 @@ class CurveInfo:
     background_lr: FloatArray = field(default_factory=no_points)
     background_loss: FloatArray = field(default_factory=no_points)
     background_name: str = "Training loss"
+    left_out_lr: FloatArray = field(default_factory=no_points)
+    left_out_loss: FloatArray = field(default_factory=no_points)
 
     def __post_init__(self) -> None:
-        for lr, loss in (("lr", "loss"), ("smooth_lr", "smooth_loss"), ("background_lr", "background_loss")):
+        for kind in ("", "smooth_", "background_", "left_out_"):
+            lr, loss = f"{kind}lr", f"{kind}loss"
             sizes = np.size(getattr(self, lr)), np.size(getattr(self, loss))
             if sizes[0] != sizes[1]:
                 raise ValueError(
@@ -130,6 +135,7 @@ def curve_info(
     subtitle: str = "",
     on_validation: bool = False,
     background: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    left_out: Sequence[int] = (),
 ) -> CurveInfo:
     """Gather what the figure of one run shows.
 
@@ -144,6 +150,7 @@ def curve_info(
         subtitle: what the curve is diagnosed with.
         on_validation: the curve holds validation losses.
         background: LRs and losses to draw behind, the training losses of such a run.
+        left_out: the training losses, from 0, whose update a gradient scaler left out.
 
     Raises:
         ValueError: rule is not one of the suggestions.
@@ -153,6 +160,8 @@ def curve_info(
     headline = suggestions[rule]
     ordered = [headline, *(s for name, s in suggestions.items() if name != rule)]
     behind_lr, behind_loss = ((), ()) if background is None else background
+    trained_lr, trained_loss = (curve.lr, curve.loss) if background is None else background
+    marked = np.array(left_out, dtype=np.int64)
     return CurveInfo(
         lr=curve.lr,
         loss=curve.loss,
@@ -168,6 +177,8 @@ def curve_info(
         loss_name="Validation loss" if on_validation else "Training loss",
         background_lr=frozen_array(behind_lr),
         background_loss=frozen_array(behind_loss),
+        left_out_lr=np.asarray(trained_lr)[marked],
+        left_out_loss=np.asarray(trained_loss)[marked],
     )
 
 
@@ -185,6 +196,7 @@ def draw_curve(ax: Axes, info: CurveInfo) -> Axes:
     if info.background_lr.size:
         ax.plot(info.background_lr, info.background_loss, color="#CFCFCF", linewidth=0.8, zorder=1.5)
     _scatter(ax, info)
+    ax.plot(info.left_out_lr, info.left_out_loss, **_LEFT_OUT, markersize=4.5, zorder=2.2)
     if info.smooth_lr.size:
         ax.plot(info.smooth_lr, info.smooth_loss, color=BLUE, linewidth=2.0, solid_capstyle="round", zorder=3)
     _mark_rules(ax, info)
@@ -287,6 +299,9 @@ def _between(lr: FloatArray) -> FloatArray:
     if lr.size == 0:
         return lr
     return np.concatenate([lr[:1], np.sqrt(lr[:-1] * lr[1:]), lr[-1:]])
+
+
+_LEFT_OUT: dict[str, Any] = {"linestyle": "none", "marker": "x", "markeredgewidth": 1.1, "color": INK}
 
 
 def _scatter(ax: Axes, info: CurveInfo) -> None:
@@ -447,6 +462,9 @@ def _legend(figure: Figure, info: CurveInfo, *, centre: float) -> None:
     if info.background_lr.size:
         handles.append(Line2D([], [], color="#CFCFCF", linewidth=1.2))
         names.append(info.background_name.lower())
+    if info.left_out_lr.size:
+        handles.append(Line2D([], [], **_LEFT_OUT, markersize=5))
+        names.append("update left out")
     answer = info.answer
     if answer is not None and answer.low is not None and answer.high is not None:
         handles.append(Patch(facecolor=VERMILLION, alpha=0.18, linewidth=0))

@@ -1,0 +1,117 @@
+"""Four shapes of curve, by real range tests on the embedded images, for docs/why-suggestions-vary.md.
+
+    python benchmarks/curve_shapes.py    draws docs/images/curve-shapes.png: under a minute on a free core
+
+Each panel names the overrides of `python src/find_lr.py` that give the same curve.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
+
+import steadylr.app.find_lr  # noqa: F401  (registers the config)
+from steadylr.app.analysis import Answer, answer_of
+from steadylr.app.checks import check_config
+from steadylr.app.config_folder import config_folder
+from steadylr.app.schema import Config
+from steadylr.app.training import describe_training, train
+from steadylr.core.landmarks import find_landmarks
+from steadylr.present.figures import CurveInfo, curve_info, draw_curve, save_figure
+from steadylr.present.figures._drawing import (
+    SMALL_SIZE,
+    SOFT_INK,
+    TITLE_SIZE,
+    axes_at,
+    fitted,
+    new_figure,
+    text_at,
+)
+from steadylr.present.numbers import format_lr
+from steadylr.store.curve_file import RunCurves
+
+OUT = Path(__file__).parents[1] / "docs" / "images" / "curve-shapes.png"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One panel: its name, and the overrides that give it."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+SHAPES = (
+    Shape("Good", ("model=mlp", "finder.num_iter=300")),
+    Shape("Flat", ("model=mlp", "finder.num_iter=300", "finder.end_lr=1e-5")),
+    Shape("Exploding", ("model=mlp", "finder.num_iter=300", "finder.start_lr=0.3", "finder.end_lr=3")),
+    Shape("Noisy", ("model=mlp", "finder.num_iter=100", "data.batch_size=2")),
+)
+
+
+def main() -> None:
+    """Train, read and draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=OUT, help="the picture")
+    out = parser.parse_args().out
+    panels = []
+    for shape in SHAPES:
+        config = config_of(shape)
+        curves, _ = train(config, describe_training(config, threads=1))
+        answer = answer_of(curves.read, config)
+        panels.append((shape, info_of(curves, answer), said(answer)))
+        print(f"{shape.name}: {' '.join(shape.overrides)}\n  {said(answer)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(drawn(panels), out)
+
+
+def config_of(shape: Shape) -> Config:
+    """The config that find_lr.py would have."""
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return check_config(compose("find_lr", overrides=[*shape.overrides, "sweep_name=shapes"]))
+
+
+def said(answer: Answer) -> str:
+    """What find_lr.py says of a curve: its LR and the diagnosis, or why there is none."""
+    lr = answer.headline.lr
+    if lr is None:
+        return f"No answer: {answer.headline.reason}"
+    return "; ".join([f"LR {format_lr(lr)}", *(finding.text for finding in answer.findings)])
+
+
+def info_of(curves: RunCurves, answer: Answer) -> CurveInfo:
+    """What the figure of such a run shows."""
+    line = find_landmarks(curves.read, answer.reading).line
+    return curve_info(
+        curves.read,
+        {answer.rule: answer.headline},
+        answer.rule,
+        smooth_lr=10.0**line.log10_lr,
+        smooth_loss=line.loss,
+        reading=answer.reading,
+    )
+
+
+def drawn(panels: list[tuple[Shape, CurveInfo, str]]) -> Figure:
+    """Two by two, each with its name, its overrides and what is said of it."""
+    width, panel_width, panel, text = 11.0, 4.6, 2.2, 0.9
+    height = 2 * (panel + text + 0.65)
+    figure = new_figure(width, height)
+    for place, (shape, info, words) in enumerate(panels):
+        left, top = 0.75 + (place % 2) * 5.4, (place // 2) * height / 2 + 0.15
+        text_at(figure, left, top, shape.name, size=TITLE_SIZE, weight="bold")
+        overrides = fitted(" ".join(shape.overrides), panel_width, size=SMALL_SIZE, lines=1)
+        below = [*overrides, *fitted(words, panel_width, size=SMALL_SIZE, lines=3)]
+        text_at(figure, left, top + 0.24, "\n".join(below), size=SMALL_SIZE, colour=SOFT_INK)
+        draw_curve(axes_at(figure, left, height - top - text - panel, panel_width, panel), info)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

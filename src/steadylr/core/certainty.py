@@ -1,0 +1,64 @@
+"""How sure one curve is of its LR: how far from it the mean over many seeds may lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steadylr.core.curve import Curve
+from steadylr.core.landmarks import find_landmarks
+from steadylr.core.rules import WIDE, bracket
+from steadylr.core.settings import Reading
+from steadylr.core.suggestion import Outcome
+
+SEED_STD = 0.06
+"""What no single curve shows: the standard deviation of log10(lr) between seeds beyond the noise of their curves, as
+measured on the tuning tasks of benchmarks/quality.py."""
+
+NUM_DRAWS = 40
+_NORMAL_95 = 1.96
+
+
+def log10_std(
+    curve: Curve, *, reading: Reading | None = None, rng: np.random.Generator | None = None
+) -> float | None:
+    """Standard deviation of the bracket rule's log10(lr) about its mean over seeds, predicted from one curve.
+
+        std^2 = 0.06^2 + v
+
+    v is the variance of log10(lr) over a wild bootstrap: the residuals of the losses about their line get random
+    signs and are put back on it, 40 times, and the rule reads each again. That is what the noise of this curve does;
+    0.06 is what other weights and another order do beyond it. A bias that all seeds share is in neither.
+
+    Args:
+        curve: the raw curve.
+        reading: smoothing and skips; Reading() by default.
+        rng: for the signs; default_rng(0) by default, so that one curve always gives one number.
+
+    Returns:
+        A standard deviation in decades; None where the rule has no answer, or none in half of the draws.
+
+    Reference: C. F. J. Wu, "Jackknife, bootstrap and other resampling methods in regression analysis" (1986).
+    """
+    settings = Reading() if reading is None else reading
+    generator = np.random.default_rng(0) if rng is None else rng
+    found = find_landmarks(curve, settings, span_factor=WIDE)
+    if found.outcome is not Outcome.FOUND:
+        return None
+    size, line = len(found.line), found.line.loss
+    residuals = np.minimum(curve.loss[:size], float(line.max())) - line  # what a divergence does is no noise
+    logs = []
+    for signs in generator.choice((-1.0, 1.0), size=(NUM_DRAWS, size)):
+        again = Curve(
+            curve.lr[:size], line + signs * residuals, curve.num_iter, curve.stop, curve.steps_per_point
+        )
+        lr = bracket(again, settings).lr
+        if lr is not None:
+            logs.append(np.log10(lr))
+    if len(logs) < NUM_DRAWS / 2:
+        return None
+    return float(np.hypot(SEED_STD, np.std(logs, ddof=1)))
+
+
+def factor_95(std: float) -> float:
+    """The factor, up or down, within which the mean over seeds lies in 19 of 20 runs, for a log10_std."""
+    return float(10.0 ** (_NORMAL_95 * std))

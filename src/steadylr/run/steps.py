@@ -1,0 +1,115 @@
+"""The user's step: what it is called, what it must return, and what to say when it does not."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Step = Callable[[Any, Any], Tensor]
+"""(model, batch) -> loss, a tensor of shape ()."""
+
+PLAIN_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
+"""What a batch that doesn't fit a model or a loss raises. An error of another class is the user's own."""
+
+
+class StepError(ValueError):
+    """A user's step, loss or model that failed on the first batch, or gave what is no loss."""
+
+    show_traceback = True  # it was raised here for an error in the user's code
+
+
+def function_name(function: Any) -> str:
+    """What a function, a method, a partial or an object that is called is called by its author."""
+    if isinstance(function, functools.partial):
+        return function_name(function.func)
+    name = getattr(function, "__qualname__", None)
+    return str(name).replace("<locals>.", "") if name is not None else type(function).__name__
+
+
+def described(value: Any) -> str:
+    """A batch or any other value as an error message shows it: types, dtypes and shapes."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, dict):
+        shown = ", ".join(f"{key!r}: {described(part)}" for key, part in list(value.items())[:8])
+        return f"{{{shown}{', ...' if len(value) > 8 else ''}}}"
+    if type(value) in (tuple, list):
+        shown = ", ".join(described(part) for part in value[:4]) + (", ..." if len(value) > 4 else "")
+        return f"({shown})" if isinstance(value, tuple) else f"[{shown}]"
+    return repr(value) if value is None or isinstance(value, bool | int | float) else type(value).__name__
+
+
+def watched(step: Step, *, name: str, expected: str) -> Step:
+    """The same step, with its results checked, and what it raises on the first batch explained.
+
+    Args:
+        step: the step.
+        name: what to call it: "loss_fn my_loss with model Net".
+        expected: how it is called: "loss_fn(model(inputs), targets)".
+    """
+    first = True
+
+    def take_step(model: Any, batch: Any) -> Tensor:
+        nonlocal first
+        if not first:
+            return checked_loss(step(model, batch), name=name)
+        try:
+            loss = step(model, batch)
+        except PLAIN_ERRORS as error:
+            if type(error) not in PLAIN_ERRORS or _out_of_memory(error):
+                raise
+            raise StepError(
+                f"{name} failed on the first batch, {described(batch)}, in {expected}: {type(error).__name__}: {error}"
+            ) from error
+        first = False
+        return checked_loss(loss, name=name)
+
+    return take_step
+
+
+def checked_loss(loss: Any, *, name: str) -> Tensor:
+    """The loss as it is.
+
+    Raises:
+        StepError: it is no tensor with one number, or has no gradient.
+    """
+    if not isinstance(loss, Tensor):
+        hint = "; return its .loss" if hasattr(loss, "loss") else ""
+        raise StepError(
+            f"{name} must return the loss, a tensor with one number; it returned {described(loss)}{hint}"
+        )
+    if loss.numel() != 1:
+        raise StepError(
+            f"{name}: the loss must be one number; got a tensor of shape {tuple(loss.shape)}: take its mean or sum"
+        )
+    if not loss.requires_grad:
+        why = (
+            "it must depend on parameters of the model that require gradients, without .detach(), .item() or "
+            "torch.no_grad() on the way"
+            if torch.is_grad_enabled()
+            else "gradients are switched off here: call range_test outside of torch.no_grad() and inference_mode()"
+        )
+        raise StepError(f"{name}: the loss has no gradient: {why}")
+    return loss
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower()
+
+
+def check_parameters(model: nn.Module, groups: list[dict[str, Any]]) -> None:
+    """Refuse an optimizer that moves no parameter of the model.
+
+    Raises:
+        ValueError: it was built for another model, or for this one before its parameters were replaced.
+    """
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if not any(id(parameter) in held for parameter in model.parameters()):
+        raise ValueError(
+            f"the optimizer holds none of the parameters of the model ({type(model).__name__}), so that no step would "
+            "change it: build it from model.parameters() of this very model, after whatever replaces them"
+        )

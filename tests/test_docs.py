@@ -1,0 +1,37 @@
+"""The programs that the pages of docs/ start with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs_programs import blocks, run_command, run_program, write_files
+
+pytestmark = pytest.mark.slow
+
+
+def test_from_python(tmp_path: Path) -> None:
+    """One range test and three, with their figures."""
+    out = run_program("from-python.md", tmp_path)
+    assert "OneCycleLR(optimizer" in out
+    assert "3 runs with an LR" in out
+    for figure in ("curve.png", "summary.png"):
+        assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_optimizers(tmp_path: Path) -> None:
+    """Groups keep their ratio."""
+    lr, groups = run_program("optimizers.md", tmp_path).split(maxsplit=1)
+    assert 1e-5 < float(lr) < 10
+    assert groups.split() == ["[1.e-05", "1.e-04]"]
+
+
+def test_your_own_model(tmp_path: Path) -> None:
+    """The files of the page and its command give an answer over three runs."""
+    assert {path.name for path in write_files("your-own-model.md", tmp_path)} == {"my_code.py", "mine.yaml"}
+    command = next(block.text for block in blocks("your-own-model.md") if block.language == "sh")
+    out = run_command(command, tmp_path)
+    assert out.startswith("3 jobs, 3 trainings")
+    assert "my_code.Net on my_code.make_data" in out
+    assert "3 runs with an LR" in out
