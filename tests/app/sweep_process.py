@@ -27,7 +27,7 @@ def seeds_in(variable: str) -> set[int]:
     return {int(seed) for seed in os.environ.get(variable, "").split(",") if seed}
 
 
-def fake_train(config: Any, training: Any, *, report: Any = None, gpu: Any = None) -> Any:
+def fake_train(config: Any, training: Any, *, report: Any = None, gpus: Any = ()) -> Any:
     """A curve with a descent and a climb, the same for equal seeds."""
     seed, n = config.seed, config.finder.num_iter
     if seed in seeds_in("RAISE"):

@@ -14,7 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from steadylr.app import schema
+from steadylr.app import checks, schema
 from steadylr.app.checks import (
     ANALYSIS_KEYS,
     RANGES,
@@ -30,6 +30,7 @@ from steadylr.app.checks import (
 from steadylr.app.checks import _all_keys as all_keys
 from steadylr.app.checks import _hints as hints
 from steadylr.app.config_folder import config_folder
+from steadylr.run.ranks import Rank
 
 CONF = config_folder()
 
@@ -239,6 +240,13 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["finder.rule=zzz"], r"finder\.rule=zzz is not known; allowed: .*bracket"),
     (["device.precision=16"], r"device\.precision must be one of 32, bf16-mixed, 16-mixed; got 16"),
     (["device=cpu", "device.precision=16-mixed"], r"^device\.precision=16-mixed does not work on a CPU: use "),
+    (["device.devices=0"], r"^device\.devices must be at least 1; got 0$"),
+    (["device=cpu", "device.devices=2"], r"^device\.devices=2 with device\.strategy=single: give device\.strategy=d"),
+    (["device=cpu", "device.strategy=ddp", "device.devices=3"],
+     r"^data\.batch_size=64 can't be shared equally by device\.devices=3: make it a multiple of 3$"),
+    (["device=cuda", "device.strategy=fsdp", "device.devices=2", "device.precision=16-mixed"],
+     r"^device\.precision=16-mixed does not work with device\.strategy=fsdp: use device\.precision=bf16-mixed or "),
+    (["device=mps", "device.strategy=ddp", "device.devices=2"], r"does not work on a Mac, which has one GPU"),
     (["seed=-1"], r"^seed must be from 0 to 2\*\*63 - 1; got -1$"),
     (["seeds.init=-1"], r"^seeds\.init must be from 0 to 2\*\*63 - 1; got -1$"),
     (["finder.num_iter=10000001"], r"^finder\.num_iter must be from 2 .* to ten million; got 10000001$"),
@@ -404,7 +412,7 @@ CHANGES = {
     "data.image_size": "30",
     "data.mean": "[0.5]",
     "data.std": "[0.5]",
-    "data.batch_size": "65",
+    "data.batch_size": "60",
     "data.workers": "3",
     "data.pin_memory": "true",
     "data.drop_last": "false",
@@ -434,6 +442,8 @@ CHANGES = {
     "device.threads": "3",
     "device.channels_last": "true",
     "device.deterministic": "true",
+    "device.strategy": "ddp",
+    "device.devices": "4",
     "device.workers": "3",
     "onecycle.div_factor": "5",
     "onecycle.final_div_factor": "5",
@@ -468,11 +478,52 @@ def test_every_key_is_either_trained_or_not() -> None:
 @pytest.mark.parametrize("key", CHANGES)
 def test_the_training_config_changes_with_what_shapes_the_curve(key: str) -> None:
     """Analysis, seeds, folders and speed leave the training config as it is; all else changes it."""
-    base = ["data.root=somewhere"]
+    base = ["data.root=somewhere", "device=cpu", "device.strategy=fsdp", "device.devices=2"]
     free = "+" if CHANGES[key].startswith("{") else ""
     before = training_config(checked(*base))
     after = training_config(checked(*base, f"{free}{key}={CHANGES[key]}"))
     assert (before == after) == (key in NOT_TRAINED)
+
+
+def test_the_strategy_of_one_device_shapes_nothing() -> None:
+    """One device trains as it always did, and finds the runs that it stored before."""
+    assert training_config(checked("device.strategy=ddp")) == training_config(checked())
+
+
+def test_there_must_be_as_many_gpus_as_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as they can be seen without torch; where none can, the training says what is there."""
+    overrides = ("device=cuda", "device.strategy=ddp", "device.devices=4")
+    monkeypatch.setattr(checks, "visible_gpus", lambda: ["0", "1"])
+    with pytest.raises(
+        BadInput, match=r"^device\.devices=4 needs 4 GPUs on this machine, and 2 can be seen$"
+    ):
+        checked(*overrides)
+    monkeypatch.setattr(checks, "torchrun_rank", lambda: Rank(1, 4, 1, 2))
+    checked(*overrides)
+    monkeypatch.setattr(checks, "torchrun_rank", lambda: None)
+    monkeypatch.setattr(checks, "visible_gpus", list)
+    checked(*overrides)
+
+
+def test_torchrun_and_the_config_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of processes is part of what is trained, so that the config must say it; sweeps are refused."""
+    monkeypatch.setattr(checks, "torchrun_rank", lambda: Rank(0, 2, 0, 2))
+    with pytest.raises(
+        BadInput, match=r"^torchrun has started 2 .*: give device\.strategy=ddp device\.devices=2$"
+    ):
+        checked("device=cpu")
+    checked("device=cpu", "device.strategy=ddp", "device.devices=2")
+    with pytest.raises(BadInput, match=r"^a sweep can't run under torchrun: .* leave torchrun out"):
+        checks.refuse_sweep_in_torchrun()
+
+
+def test_more_processes_than_cores_are_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They work, but wait for each other."""
+    config = checked("device=cpu", "device.strategy=ddp", "device.devices=4")
+    monkeypatch.setattr(checks, "cpu_cores", lambda: 2)
+    assert doubts(config)[-1].startswith("device.devices=4 starts 4 processes on 2 cores")
+    monkeypatch.setattr(checks, "cpu_cores", lambda: 4)
+    assert doubts(config) == []
 
 
 def test_validation_samples_count_where_there_is_validation() -> None:

@@ -129,5 +129,23 @@ def test_workers_share_the_gpus_in_turn() -> None:
     config = config_of()
     tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
     made: Any = Workers(3, tasks, gpus=["a", "b"])
-    assert made._gpus == [0, 1, 0]
-    assert Workers(3, tasks)._gpus == [None] * 3
+    assert made._gpus == [(0,), (1,), (0,)]
+    assert Workers(3, tasks)._gpus == [()] * 3
+
+
+def test_a_training_on_several_gpus_gets_as_many() -> None:
+    """Two trainings on two of four GPUs each share none; a third shares the first's."""
+    from steadylr.app.workers import Task, Workers
+
+    config = config_of("device=cuda", "device.strategy=ddp", "device.devices=2")
+    tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
+    made: Any = Workers(3, tasks, gpus=["a", "b", "c", "d"])
+    assert made._gpus == [(0, 1), (2, 3), (0, 1)]
+
+
+def test_trainings_on_several_devices_leave_room_for_fewer_workers(in_folder: Path) -> None:
+    """Four cores hold two trainings on two devices each, and one on eight."""
+    for devices, workers in ((2, 2), (8, 1)):
+        overrides = ("device.strategy=ddp", f"device.devices={devices}", "data.batch_size=48", "device=cpu")
+        jobs = [job(*overrides, seed=seed) for seed in range(3)]
+        assert plan_work(in_folder, jobs, reserve=False).workers == workers

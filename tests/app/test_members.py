@@ -128,6 +128,20 @@ def test_a_failed_job_counts_until_a_later_one_makes_it_good(tmp_path: Path) -> 
     assert found.problems == ()
 
 
+def test_runs_on_other_numbers_of_devices_are_another_kind(tmp_path: Path) -> None:
+    """BatchNorm sees a device's share of a batch; how the weights are spread makes no difference."""
+    settings: list[tuple[str, ...]] = [
+        ("device=cpu",),
+        ("device=cpu", "device.strategy=ddp"),
+        ("device=cpu", "device.strategy=ddp", "device.devices=2"),
+        ("device=cpu", "device.strategy=fsdp", "device.devices=2"),
+    ]
+    for number, overrides in enumerate(settings):
+        make_job(tmp_path / str(number), *overrides, seed=number)
+    kinds = [member.kind_key for member in from_sweep(tmp_path).members]
+    assert kinds[0] == kinds[1] != kinds[2] == kinds[3]
+
+
 def test_of_one_job_twice_the_later_counts(tmp_path: Path) -> None:
     """Other launchers do a job again in a new folder."""
     make_job(tmp_path / "0", seed=1)

@@ -14,6 +14,7 @@ from steadylr.app import training as module
 from steadylr.app.checks import BadInput
 from steadylr.app.training import describe_training, threads_for, train, weights_fingerprint
 from steadylr.run.environment import cpu_cores
+from steadylr.run.ranks import Rank
 
 SHORT = ("model=mlp", "finder.num_iter=12", "finder.skip_start=1", "finder.skip_end=1", "device=cpu")
 
@@ -62,6 +63,26 @@ def test_threads_are_shared_among_workers() -> None:
     assert threads_for(checked("device.threads=3"), workers=100) == 3
     assert threads_for(checked(), workers=1) == cpu_cores()
     assert threads_for(checked(), workers=10**6) == 1
+
+
+def test_threads_are_shared_among_the_devices_of_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each device has a process of its own; under torchrun those count that are on this machine."""
+    config = checked("device=cpu", "device.strategy=ddp", "device.devices=4")
+    monkeypatch.setattr(module, "cpu_cores", lambda: 16)
+    assert threads_for(config, workers=2) == 2
+    monkeypatch.setattr(module, "torchrun_rank", lambda: Rank(2, 4, 0, 2))
+    assert threads_for(config, workers=1) == 8
+
+
+def test_batchnorm_on_several_devices_is_noted() -> None:
+    """Each device averages over its own share; other models are none the worse."""
+    from torch import nn
+
+    two = Rank(0, 2, 0, 2)
+    (note,) = module._sharing_notes(nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), two)
+    assert note.startswith("BatchNorm averages over each device's share of a batch (1/2 of it)")
+    assert module._sharing_notes(nn.Sequential(nn.Linear(1, 1), nn.LayerNorm(1)), two) == []
+    assert module._sharing_notes(nn.BatchNorm1d(1), module.ALONE) == []
 
 
 def test_weights_are_told_apart_by_size_and_time(tmp_path: Path) -> None:

@@ -62,6 +62,29 @@ def test_settings_outside_their_range_are_refused(changes: dict[str, str], messa
         resolve_device(**changes)  # type: ignore[arg-type]
 
 
+def test_several_devices_need_a_way_to_share(monkeypatch: pytest.MonkeyPatch, only_a_cpu: None) -> None:
+    """Each message names the key and what to use; for one device the strategy is of no account."""
+    assert resolve_device("cpu", strategy="fsdp", devices=2).strategy == "fsdp"
+    assert resolve_device("cpu", strategy="ddp").strategy == "single"
+    with pytest.raises(
+        DeviceError, match=r"device\.strategy must be one of ddp, fsdp for 2 devices; got 'single'"
+    ):
+        resolve_device("cpu", devices=2)
+    monkeypatch.setattr(device_module, "has_fsdp", lambda: False)
+    with pytest.raises(
+        DeviceError, match=r"device\.strategy=fsdp needs torch 2\.6 or later; this is .*=ddp$"
+    ):
+        resolve_device("cpu", strategy="fsdp", devices=2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(DeviceError, match=r"device\.devices=2 needs .*=cpu or cuda: a Mac has one GPU"):
+        resolve_device("mps", strategy="ddp", devices=2)
+    with monkeypatch.context() as cuda:
+        cuda.setattr(device_module, "_choose", lambda _: "cuda")
+        cuda.setattr(torch.cuda, "device_count", lambda: 2)
+        with pytest.raises(DeviceError, match=r"16-mixed does not work with device\.strategy=fsdp"):
+            resolve_device("cuda", strategy="fsdp", devices=2, precision="16-mixed")
+
+
 def test_threads_and_determinism_hold_within_the_context_only() -> None:
     """Also when the training raises."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

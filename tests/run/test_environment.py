@@ -10,10 +10,11 @@ from steadylr.run.environment import cpu_cores, git_commit, package_versions, pr
 
 
 def test_what_the_parent_process_needs_imports_no_torch() -> None:
-    """names, environment, fingerprint and augmentation can be used, fingerprints made, without torch."""
+    """names, environment, ranks, fingerprint and the like can be used, fingerprints made, without torch."""
     code = (
         "import sys\n"
-        "from steadylr.run import augmentation, environment, fingerprint, names\n"
+        "from steadylr.run import augmentation, environment, fingerprint, names, processes, ranks\n"
+        "ranks.torchrun_rank()\n"
         "environment.probe_device('auto'); environment.package_versions(); environment.git_commit()\n"
         "fingerprint.data_fingerprint('fashion_mnist_mini')\n"
         "augmentation.is_random({'Resize': {}}); augmentation.build_augmentation({}, image_size=28)\n"

@@ -20,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.app.config_folder import config_folder, group_options, groups
 from steadylr.app.own_config import is_open, own_problems, with_own_code, with_stand_ins
 from steadylr.app.schema import LIBRARIES, OWN_GROUPS, Config, Finder, Loss, Model, Optimizer
-from steadylr.run.environment import probe_device
+from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.names import did_you_mean
 from steadylr.run.optimizer_facts import optimizer_doubt
+from steadylr.run.ranks import torchrun_rank
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -567,6 +568,7 @@ RANGES: dict[str, Range] = {
     "finder.skip_start": _NOT_NEGATIVE,
     "finder.skip_end": _NOT_NEGATIVE,
     "device.threads": Range(1, note="null: the cores divided by the workers"),
+    "device.devices": _COUNT,
     "device.workers": Range(1, note="null: as many as there are cores, or GPUs"),
     "onecycle.div_factor": Range(1, note="it divides the peak LR"),
     "onecycle.final_div_factor": Range(1, note="it divides the peak LR"),
@@ -724,6 +726,52 @@ def _device_problems(config: Config) -> Iterator[str]:
             f"device.precision=16-mixed does not work on a CPU{why}: "
             "use device.precision=bf16-mixed or device.precision=32"
         )
+    yield from _sharing_problems(config)
+
+
+def _sharing_problems(config: Config) -> Iterator[str]:
+    """What keeps several devices from sharing a training."""
+    device, count = config.device, config.device.devices
+    rank = torchrun_rank()
+    if rank is not None and rank.count != count:
+        strategy = "" if device.strategy != "single" else "device.strategy=ddp "
+        yield (
+            f"torchrun has started {rank.count} processes, and device.devices={count}: "
+            f"give {strategy}device.devices={rank.count}"
+        )
+    if count < 2:
+        return
+    if device.strategy == "single":
+        yield (
+            f"device.devices={count} with device.strategy=single: give device.strategy=ddp (each device holds the "
+            "whole model) or device.strategy=fsdp (each holds a part of it)"
+        )
+    if device.strategy == "fsdp" and device.precision == "16-mixed":
+        yield (
+            "device.precision=16-mixed does not work with device.strategy=fsdp: "
+            "use device.precision=bf16-mixed or device.precision=32"
+        )
+    if config.data.batch_size % count:
+        yield (
+            f"data.batch_size={config.data.batch_size} can't be shared equally by device.devices={count}: "
+            f"make it a multiple of {count}"
+        )
+    if config.data._target_ is not None:
+        yield (
+            f"device.devices={count} can't share out batches of your own (data._target_): "
+            "set device.devices=1, or take one of the data sets of this project"
+        )
+    if config.model.library == LIGHTNING:
+        yield (
+            f"device.devices={count} does not train a LightningModule (model.library=lightning): set "
+            "device.devices=1, or put steadylr.lightning.LRFinderCallback into a Trainer with several devices"
+        )
+    kind = probe_device(device.accelerator.value)
+    here, there = count if rank is None else rank.local_count, len(visible_gpus())
+    if kind == "mps":
+        yield f"device.devices={count} does not work on a Mac, which has one GPU: use device=cpu, or device.devices=1"
+    elif kind == "cuda" and 0 < there < here:
+        yield f"device.devices={count} needs {here} GPUs on this machine, and {there} can be seen"
 
 
 def _onecycle_problems(config: Config) -> Iterator[str]:
@@ -741,6 +789,20 @@ def _onecycle_problems(config: Config) -> Iterator[str]:
         )
 
 
+def refuse_sweep_in_torchrun() -> None:
+    """Refuse a sweep in processes that torchrun has started, which share one training.
+
+    Raises:
+        BadInput: saying what to do instead.
+    """
+    if torchrun_rank() is not None:
+        raise BadInput(
+            "a sweep can't run under torchrun: on one machine leave torchrun out, and device.devices=N starts N "
+            "processes for each run; on several machines give torchrun one command for each seed, without -m, then "
+            "python src/aggregate.py 'runs=[...]' with the folders of the runs"
+        )
+
+
 def doubts(config: Config) -> list[str]:
     """What is allowed in a config and yet probably not meant, as warnings."""
     found = []
@@ -753,6 +815,13 @@ def doubts(config: Config) -> list[str]:
     called = optimizer.name if optimizer._target_ is None else optimizer._target_.rpartition(".")[2]
     if (doubt := optimizer_doubt(called)) is not None:
         found.append(doubt)
+    device, rank = config.device, torchrun_rank()
+    here = device.devices if rank is None else rank.local_count
+    if here > cpu_cores() and probe_device(device.accelerator.value) == "cpu":
+        found.append(
+            f"device.devices={device.devices} starts {here} processes on {cpu_cores()} cores: they will wait for each "
+            "other; lower device.devices"
+        )
     return found
 
 
@@ -764,9 +833,10 @@ def training_config(config: Config) -> dict[str, Any]:
 
     Seeds are not in it, nor what the caller adds from the machine: threads, the kind of device, and
     fingerprints of the data and of a file of weights. A key that nothing depends on is left out: val_samples
-    without val_every. The transforms are a list of pairs, as their order counts.
+    without val_every, the strategy of one device. The transforms are a list of pairs, as their order counts.
     """
     finder, device = config.finder, config.device
+    sharing = ("strategy", "devices") if device.devices > 1 else ()
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
         "model": _trained_part(
@@ -779,7 +849,7 @@ def training_config(config: Config) -> dict[str, Any]:
         "optimizer": _trained_part(config.optimizer, ("name", "weight_decay", "kwargs", "groups")),
         "loss": _trained_part(config.loss, ("name", "label_smoothing")),
         "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
-        "device": _some(device, ("precision", "channels_last", "deterministic")),
+        "device": _some(device, ("precision", "channels_last", "deterministic", *sharing)),
     }
     return cast("dict[str, Any]", plain_values(trained))
 

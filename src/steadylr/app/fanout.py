@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config
+from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config, refuse_sweep_in_torchrun
 from steadylr.app.job import WORKERS, explained, full_key, job_key, open_store, supplied
 from steadylr.app.numbering import Asked, Place, is_finished, places
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
@@ -190,6 +190,7 @@ def check_jobs(
     Raises:
         BadInput: naming each job that can't run and why.
     """
+    refuse_sweep_in_torchrun()
     given = [tuple(filter_overrides(overrides)) for overrides in job_overrides]
     swept = {text.partition("=")[0] for own in differing(given) for text in own} & set(OF_THE_SWEEP)
     if swept:
@@ -242,15 +243,17 @@ def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 def _workers(jobs: Sequence[Job]) -> int:
     """How many trainings share the machine: as many as fit on it, never more than there are runs."""
-    return min(fitting_trainings(jobs[0].config.device), len({job.run for job in jobs}))
+    fitting = min(fitting_trainings(job.config.device) for job in jobs)
+    return min(fitting, len({job.run for job in jobs}))
 
 
 def fitting_trainings(device: Device) -> int:
-    """How many trainings may share the machine: as the config says, else one per GPU, or one per core."""
+    """How many trainings may share the machine: as the config says, else as many as GPUs or cores allow."""
     if device.workers is not None:
         return device.workers
     kind = probe_device(device.accelerator.value)
-    return {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
+    slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
+    return max(1, slots // device.devices)
 
 
 def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:

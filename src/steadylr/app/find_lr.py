@@ -12,6 +12,7 @@ from steadylr.app.checks import BadInput, check_overrides
 from steadylr.app.config_folder import config_folder, help_for
 from steadylr.app.schema import register
 from steadylr.app.session import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, SESSION, job_number
+from steadylr.run.ranks import torchrun_rank
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,7 +29,23 @@ def task(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run the command line, aggregate what a sweep left, and exit with an honest code."""
+    """Run the command line, aggregate what a sweep left, and exit with an honest code.
+
+    Under torchrun rank 0 does that; the other ranks train with it.
+    """
+    rank = torchrun_rank()
+    if rank is None:
+        _run_command_line()
+        return
+    from steadylr.app.torchrun import follow, leading
+
+    if rank.index > 0:
+        sys.exit(follow(rank))
+    with leading():
+        _run_command_line()
+
+
+def _run_command_line() -> None:
     text = help_for(sys.argv[1:])
     if text is not None:
         print(text)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -19,10 +19,10 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from steadylr.app.analysis import Answer, answer_of
-from steadylr.app.checks import check_config, doubts, plain_values
+from steadylr.app.checks import check_config, doubts, plain_values, refuse_sweep_in_torchrun
 from steadylr.app.session import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK, SESSION
 from steadylr.app.show import draw_run, show_run
-from steadylr.app.training import Training, describe_training, threads_for, train
+from steadylr.app.training import RawRun, Training, describe_training, threads_for, train
 from steadylr.present.terminal import run_progress
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves, save_run_curves
@@ -147,7 +147,7 @@ def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
 
 
 def obtain(
-    config: Config, training: Training, *, report: StepReport | None = None, gpu: int | None = None
+    config: Config, training: Training, *, report: StepReport | None = None, gpus: Sequence[int] = ()
 ) -> Obtained:
     """Give the run that a config asks for: as supplied by the launcher, from the store, or trained now.
 
@@ -162,8 +162,8 @@ def obtain(
         return given
     start = time.perf_counter()
 
-    def train_now() -> tuple[RunCurves, tuple[str, ...]]:
-        return train(config, training, report=report, gpu=gpu)
+    def train_now() -> RawRun:
+        return train(config, training, report=report, gpus=gpus)
 
     store = open_store(config)
     if store is None:
@@ -256,6 +256,8 @@ class _Job:
     def run(self, cfg: DictConfig) -> int:
         """Obtain the run, read it, write everything; give the exit code."""
         config = check_config(cfg)
+        if not self.single:
+            refuse_sweep_in_torchrun()
         self.config = plain_values(asdict(config))
         training = describe_training(config, threads=threads_for(config, workers=self._workers(config)))
         self.key = job_key(config, training)

@@ -397,7 +397,10 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
         name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
     }
     parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
-    parts["device"] = {"precision": config["device"]["precision"]}
+    device = config["device"]
+    parts["device"] = {"precision": device["precision"]}
+    if device.get("devices", 1) > 1:  # BatchNorm sees each device's share of a batch
+        parts["device"]["devices"] = device["devices"]
     parts["own_code"] = config.get("own_code") or {}
     left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
     return {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadylr.app.checks import LIGHTNING
 from steadylr.run.fingerprint import DataError
+from steadylr.run.ranks import ALONE, Rank
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,7 +56,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
+def build_parts(config: Config, *, streams: Streams, device: Device, rank: Rank = ALONE) -> Parts:
     """Build what a config asks to train.
 
     The weights are drawn from the init stream; the global random generators are as they were before.
@@ -64,6 +65,7 @@ def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
         config: what to train.
         streams: the seeds.
         device: where it will be trained: says how batches are laid out and how many processes prepare them.
+        rank: whose share of each batch comes.
 
     Raises:
         ValueError: data, a model, an optimizer or a loss that can't be had as the config says.
@@ -71,8 +73,10 @@ def build_parts(config: Config, *, streams: Streams, device: Device) -> Parts:
     """
     from steadylr.run.randomness import drawing_init
 
-    data = _project_data if config.data._target_ is None else _own_data
-    samples = data(config, streams=streams, device=device)
+    if config.data._target_ is None:
+        samples = _project_data(config, streams=streams, device=device, rank=rank)
+    else:
+        samples = _own_data(config, streams=streams, device=device)
     if config.model.library == LIGHTNING:
         from steadylr.app.lightning_parts import build_lightning
 
@@ -129,7 +133,7 @@ class Samples:
     data_module: Any = None
 
 
-def _project_data(config: Config, *, streams: Streams, device: Device) -> Samples:
+def _project_data(config: Config, *, streams: Streams, device: Device, rank: Rank) -> Samples:
     from steadylr.run.augmentation import build_augmentation
     from steadylr.run.data import ValidationBatches, default_data_workers, load_data, make_batches
     from steadylr.run.own_data import validation_of
@@ -154,6 +158,7 @@ def _project_data(config: Config, *, streams: Streams, device: Device) -> Sample
         drop_last=data_config.drop_last,
         augmentation=build_augmentation(config.augmentation.transforms, image_size=data.image_size),
         channels_last=device.channels_last,
+        rank=rank,
     )
     held_out = ValidationBatches(
         data,

@@ -59,6 +59,14 @@ class Accelerator(Choice):
     mps = "mps"
 
 
+class Strategy(Choice):
+    """How several devices share a training."""
+
+    single = "single"
+    ddp = "ddp"
+    fsdp = "fsdp"
+
+
 class AnnealStrategy(Choice):
     """The shape of the OneCycle schedule between its three LRs."""
 
@@ -184,6 +192,8 @@ class Device:
     threads: int | None = None
     channels_last: bool = False
     deterministic: bool = False
+    strategy: Strategy = Strategy.single
+    devices: int = 1
     workers: int | None = None
 
 

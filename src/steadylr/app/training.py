@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,12 @@ from steadylr.run.environment import cpu_cores, package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
 from steadylr.run.optimizer_facts import PACKAGE_OF
+from steadylr.run.ranks import ALONE, Rank, torchrun_rank
 
 if TYPE_CHECKING:
+    from torch import nn
+    from torch._C._distributed_c10d import Store
+
     from steadylr.app.schema import Config
     from steadylr.present.terminal import StepReport
     from steadylr.run.range_test import RangeTest
@@ -33,6 +37,9 @@ KEYED_PACKAGES = ("torch", "torchvision")
 
 LIBRARY_PACKAGES = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
 """The package that a model's library comes in."""
+
+RawRun = tuple["RunCurves", tuple[str, ...]]
+"""The raw numbers of a run, and the names of the random streams that something drew from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +119,17 @@ def weights_fingerprint(weights: str | None) -> str | None:
 
 
 def threads_for(config: Config, *, workers: int) -> int:
-    """Threads of one training: what the config says, else the cores divided by the workers."""
+    """Threads of one device's process: what the config says, else the cores divided by the processes that train.
+
+    Args:
+        config: of one training.
+        workers: how many trainings share the machine.
+    """
     if config.device.threads is not None:
         return config.device.threads
-    return max(1, cpu_cores() // workers)
+    rank = torchrun_rank()
+    here = config.device.devices if rank is None else rank.local_count
+    return max(1, cpu_cores() // (workers * here))
 
 
 @contextmanager
@@ -126,14 +140,15 @@ def _too_small_batches(config: Config) -> Iterator[None]:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        data = config.data
+        data, devices = config.data, config.device.devices
+        where = f" on {devices} devices" if devices > 1 else ""
         last = (
             "" if data.drop_last else ", or data.drop_last=true, since an epoch's last batch may be smaller"
         )
         raise BadInput(
-            f"data.batch_size={data.batch_size} gives a batch of one image, in which BatchNorm has nothing to "
+            f"data.batch_size={data.batch_size}{where} gives a batch of one image, in which BatchNorm has nothing to "
             f"average with model.name={config.model.name} and data.image_size={data.image_size}: "
-            f"raise data.batch_size to 2 or more{last}"
+            f"raise data.batch_size to {2 * devices} or more{last}"
         ) from error
 
 
@@ -144,18 +159,51 @@ def _skipped_note(test: RangeTest) -> Iterator[str]:
 
 
 def train(
-    config: Config, training: Training, *, report: StepReport | None = None, gpu: int | None = None
-) -> tuple[RunCurves, tuple[str, ...]]:
-    """Do the training that a config asks for.
+    config: Config, training: Training, *, report: StepReport | None = None, gpus: Sequence[int] = ()
+) -> RawRun:
+    """Do the training that a config asks for: in this process, or in one per device where there are several.
 
     Args:
         config: what to train.
         training: describe_training of it; gives the number of threads.
-        report: told after every step.
-        gpu: which of several GPUs; None: the first.
+        report: told after every step, or every now and then by a training in other processes.
+        gpus: which GPUs, one per device; empty: the first ones.
 
-    Returns:
-        The raw numbers, and the names of the random streams that something drew from.
+    Raises:
+        ValueError: data, a model, an optimizer or a device that can't be had as the config says.
+        OutOfMemory: it did not fit.
+        TrainingFailed: something went wrong in one of several processes.
+    """
+    if config.device.devices == 1:
+        return train_rank(config, training, report=report, gpu=gpus[0] if gpus else 0)
+    if torchrun_rank() is not None:
+        from steadylr.app.torchrun import train_in_torchrun
+
+        return train_in_torchrun(config, training, report=report)
+    from steadylr.app.ranks import in_ranks
+
+    work = partial(train_rank, config, training)
+    return in_ranks(work, config.device.devices, report=report, gpus=gpus)
+
+
+def train_rank(
+    config: Config,
+    training: Training,
+    rank: Rank = ALONE,
+    *,
+    report: StepReport | None = None,
+    gpu: int = 0,
+    store: Store | None = None,
+) -> RawRun:
+    """Do one rank's part of a training, in this process.
+
+    Args:
+        config: what to train.
+        training: describe_training of it; gives the number of threads.
+        rank: which process of the training this is. All of them must train to get anywhere.
+        report: told after every step.
+        gpu: which of this machine's GPUs.
+        store: where the ranks meet; None: as the rank says.
 
     Raises:
         ValueError: data, a model, an optimizer or a device that can't be had as the config says.
@@ -165,6 +213,7 @@ def train(
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
+    from steadylr.run.process_group import of_any_rank
     from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
     from steadylr.store.curve_file import RunCurves
@@ -175,19 +224,21 @@ def train(
     device = resolve_device(
         config.device.accelerator.value,
         precision=config.device.precision,
-        index=gpu or 0,
+        index=gpu,
         threads=training.shape["threads"],
         channels_last=config.device.channels_last,
         deterministic=config.device.deterministic,
+        strategy=config.device.strategy.value,
+        devices=rank.count,
     )
-    with on_device(device) as fabric:
-        parts = build_parts(config, streams=streams, device=device)
+    with on_device(device, rank, store=store) as fabric:
+        parts = build_parts(config, streams=streams, device=device, rank=rank)
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
             _too_small_batches(config),
         ):
             model, optimizer = place(fabric, device, parts.model, parts.optimizer)
-            seed_noise(streams)
+            seed_noise(streams, rank)
             ready = time.perf_counter()
             test = range_test(
                 model,
@@ -205,14 +256,27 @@ def train(
                 restore=False,
                 on_step=report,
             )
-    drawn = {**parts.drawn(), "noise": test.noise_used}
+        flags = {**parts.drawn(), "noise": test.noise_used}
+        drawn = dict(zip(flags, of_any_rank(list(flags.values()), rank, fabric.device), strict=True))
     meta = {
         "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
         "device": asdict(device),
-        "notes": [*parts.notes, *_skipped_note(test)],
+        "notes": [*parts.notes, *_sharing_notes(parts.model, rank), *_skipped_note(test)],
         "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
         "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
     }
     used = tuple(name for name in STREAMS if drawn[name])
     return RunCurves(test.curve, test.validation, test.group_lrs, meta), used
+
+
+def _sharing_notes(model: nn.Module, rank: Rank) -> list[str]:
+    """What sharing its batches among devices changes for a model."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if rank.alone or not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return []
+    return [
+        f"BatchNorm averages over each device's share of a batch (1/{rank.count} of it), so the curve is not quite "
+        "that of one device"
+    ]

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +14,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from steadylr.app.job import Obtained, TrainingFailed, as_failure, obtain
 from steadylr.present.terminal import SweepProgress
+from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
 
 if TYPE_CHECKING:
     from steadylr.app.schema import Config
@@ -56,14 +52,15 @@ class Workers:
     Args:
         count: how many processes, at least 1.
         tasks: what to train; each at most once.
-        gpus: the GPUs to share out; empty where there are none.
+        gpus: the GPUs to share out, as many to each worker as a training takes; empty where there are none.
     """
 
     def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._tasks = tuple(tasks)
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
-        self._gpus = [k % len(gpus) if gpus else None for k in range(min(count, len(self._tasks)))]
+        self._each = max((task.config.device.devices for task in self._tasks), default=1)
+        self._gpus = [_share(k, self._each, len(gpus)) for k in range(min(count, len(self._tasks)))]
         self._pools: dict[int, ProcessPool] = {}
         self._waiting = list(enumerate(self._tasks))[::-1]
         self._idle = list(range(len(self._gpus)))[::-1]
@@ -87,7 +84,7 @@ class Workers:
 
     def stop(self) -> None:
         """End all processes."""
-        with _interrupts_wait():
+        with interrupts_wait():
             _ended(self._pools.values())
 
     def results(self, progress: SweepProgress) -> Iterator[Trained]:
@@ -103,7 +100,7 @@ class Workers:
     def _start_waiting(self) -> None:
         while self._waiting and self._idle:
             worker, (index, task) = self._idle.pop(), self._waiting.pop()
-            with _interrupts_wait():
+            with interrupts_wait():
                 arguments = (index, task.config, task.training, self._gpus[worker])
                 future = self._pool(worker).schedule(_train_in_worker, args=arguments)
             self._busy[future] = worker, index
@@ -124,10 +121,18 @@ class Workers:
             pool = None
         if pool is None:
             pool = ProcessPool(
-                max_workers=1, context=self._context, initializer=_start_worker, initargs=(self._steps,)
+                max_workers=1,
+                context=self._context,
+                initializer=_start_worker,
+                initargs=(self._steps, self._each == 1),
             )
             self._pools[worker] = pool
         return pool
+
+
+def _share(worker: int, each: int, gpus: int) -> tuple[int, ...]:
+    """The GPUs of a worker: the next `each` of them, from the start again after the last; () where there are none."""
+    return tuple((worker * each + k) % gpus for k in range(each)) if gpus else ()
 
 
 def _ended(pools: Collection[ProcessPool]) -> None:
@@ -143,7 +148,7 @@ def _result(future: _Result) -> Obtained | TrainingFailed:
         return future.result()
     except ProcessExpired as death:
         return TrainingFailed(
-            f"the worker process died ({_exit_text(death.exitcode)}): killed from outside, or out of memory; lower "
+            f"the worker process died ({exit_text(death.exitcode)}): killed from outside, or out of memory; lower "
             "device.workers or data.batch_size if memory was short, and run the same command again"
         )
     except BrokenProcessPool:
@@ -155,61 +160,26 @@ def _result(future: _Result) -> Obtained | TrainingFailed:
         return as_failure(error)
 
 
-def _exit_text(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of this block; processes and threads that start in it never see one.
-
-    Ctrl-C reaches all processes of a terminal, but it is the parent that stops the workers. A worker that
-    ignores it only once it runs Python would die of it with a traceback while it starts.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    # It unblocks the signal when it starts; and it starts with the first process.
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # ---- in a worker
 
 
 _steps: Any = None  # shared memory, one counter of steps per task
 
 
-def _start_worker(steps: Any) -> None:
-    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on."""
+def _start_worker(steps: Any, trains_itself: bool) -> None:
+    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on.
+
+    Where trainings have a process for each of several devices, those need torch, and this one doesn't.
+    """
     global _steps
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _steps = steps
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    import steadylr.run.range_test  # noqa: F401
-
-
-def _die_with(sentinel: int) -> None:
-    """End this process when its parent has ended: nobody would take its result, and its locks block others."""
-    connection.wait([sentinel])
-    os._exit(1)
+    leave_with_parent()
+    if trains_itself:
+        import steadylr.run.range_test  # noqa: F401
 
 
 def _train_in_worker(
-    index: int, config: Config, training: Training, gpu: int | None
+    index: int, config: Config, training: Training, gpus: tuple[int, ...]
 ) -> Obtained | TrainingFailed:
     """One training, with its errors as a value: not every exception can cross between processes."""
 
@@ -217,6 +187,6 @@ def _train_in_worker(
         _steps[index] = step + 1
 
     try:
-        return obtain(config, training, report=report, gpu=gpu)
+        return obtain(config, training, report=report, gpus=gpus)
     except Exception as error:
         return as_failure(error)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import multiprocessing
 import os
 import sys
 import warnings
@@ -36,7 +35,9 @@ from steadylr.run.fingerprint import (
     split_folder,
 )
 from steadylr.run.names import did_you_mean
+from steadylr.run.processes import may_have_children
 from steadylr.run.randomness import AugmentDraws, DrawSampler, Streams
+from steadylr.run.ranks import ALONE, Rank
 
 Batch = tuple[Tensor, Tensor]
 
@@ -488,7 +489,7 @@ class TrainBatches:
     def _made_by_workers(self) -> Generator[Any, None, None]:
         import torchvision.transforms.v2.functional  # noqa: F401 (once here, not in every forked worker)
 
-        with _may_have_children(), warnings.catch_warnings():
+        with may_have_children(), warnings.catch_warnings():
             # of forking beside threads (data workers start none), and of more workers than cores (as asked)
             warnings.simplefilter("ignore")
             loader: DataLoader[Any] = DataLoader(
@@ -526,20 +527,6 @@ def _as_in_a_worker() -> Iterator[None]:
         torch.default_generator.set_state(state)
 
 
-@contextmanager
-def _may_have_children() -> Iterator[None]:
-    """Let a daemonic process (a worker of a process pool) start data workers; they end when it does."""
-    settings: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
-    daemon = settings.get("daemon")
-    if daemon:
-        settings["daemon"] = False
-    try:
-        yield
-    finally:
-        if daemon:
-            settings["daemon"] = daemon
-
-
 def make_batches(
     data: Data,
     *,
@@ -550,6 +537,7 @@ def make_batches(
     drop_last: bool = True,
     augmentation: Augmentation | None = None,
     channels_last: bool = False,
+    rank: Rank = ALONE,
 ) -> TrainBatches:
     """Endless training batches, going on over epochs, bit for bit the same for any number of workers.
 
@@ -563,18 +551,22 @@ def make_batches(
         augmentation: what is done to each image, or None. Images are brought to data.image_size before it,
             unless it crops from the full image, and after it where its output has another size.
         channels_last: memory layout of the inputs.
+        rank: whose share of each batch comes: batch_size / rank.count of its images.
 
     Iterating gives (inputs, targets): float32 of shape (batch, channels, image_size, image_size), normalised,
     and int64 of shape (batch,).
 
     Raises:
-        ValueError: a batch larger than the data with drop_last, or a number below its range.
+        ValueError: a batch larger than the data with drop_last, one that the ranks can't share equally, or a number
+            below its range.
         DataError: while iterating: a file that can't be read; the message names it, also from a worker.
     """
     count = default_data_workers(data) if workers is None else workers
     if count < 0:
         raise ValueError(f"data.workers must be at least 0; got {count}")
-    sampler = DrawSampler(len(data.train), batch_size=batch_size, drop_last=drop_last, streams=streams)
+    sampler = DrawSampler(
+        len(data.train), batch_size=batch_size, drop_last=drop_last, streams=streams, rank=rank
+    )
     fetch = _Fetch(data, augmentation=augmentation, streams=streams, channels_last=channels_last)
     return TrainBatches(fetch, sampler, batch_size=batch_size, workers=count, pin_memory=pin_memory)
 

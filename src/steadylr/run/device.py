@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
@@ -16,6 +17,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from steadylr.run.environment import ACCELERATORS, DeviceKind
+from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, has_fsdp, joined, rebound
+from steadylr.run.ranks import ALONE, Rank
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
 
 PRECISIONS = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 """From a precision in the config to Fabric's."""
@@ -41,6 +47,8 @@ class Device:
         channels_last: memory layout of images and convolution weights.
         deterministic: only algorithms that give the same bits every time.
         name: of the hardware, for the record.
+        strategy: how several devices share a training: "ddp" or "fsdp"; "single" where there is one.
+        devices: how many share it, on all machines together.
     """
 
     kind: DeviceKind
@@ -50,6 +58,8 @@ class Device:
     channels_last: bool
     deterministic: bool
     name: str
+    strategy: str = "single"
+    devices: int = 1
 
 
 def resolve_device(
@@ -60,6 +70,8 @@ def resolve_device(
     threads: int | None = None,
     channels_last: bool = False,
     deterministic: bool = False,
+    strategy: str = "single",
+    devices: int = 1,
 ) -> Device:
     """Find the device that a config asks for.
 
@@ -70,6 +82,8 @@ def resolve_device(
         threads: threads of the CPU, at least 1; None: as torch has it.
         channels_last: memory layout of images and convolution weights.
         deterministic: only algorithms that give the same bits every time; some operations then raise.
+        strategy: "ddp" or "fsdp" for several devices; of no account for one.
+        devices: how many devices share the training, at least 1. Each has its own process, and its own Device.
 
     Raises:
         DeviceError: a device that is not there (the message says what is), or a value outside its range.
@@ -87,8 +101,24 @@ def resolve_device(
         raise DeviceError("device.precision=16-mixed does not work on a CPU: use bf16-mixed or 32")
     if kind == "cuda" and precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
         raise DeviceError("device.precision=bf16-mixed is not supported by this GPU: use 16-mixed or 32")
+    shared = devices > 1
+    if shared and strategy not in STRATEGIES:
+        raise DeviceError(
+            f"device.strategy must be one of {', '.join(STRATEGIES)} for {devices} devices; got {strategy!r}"
+        )
+    if shared and kind == "mps":
+        raise DeviceError(f"device.devices={devices} needs device.accelerator=cpu or cuda: a Mac has one GPU")
+    if shared and strategy == "fsdp" and precision == "16-mixed":
+        raise DeviceError(
+            "device.precision=16-mixed does not work with device.strategy=fsdp: use bf16-mixed or 32"
+        )
+    if shared and strategy == "fsdp" and not has_fsdp():
+        raise DeviceError(
+            f"device.strategy=fsdp needs torch 2.6 or later; this is {torch.__version__}: use device.strategy=ddp"
+        )
     name = torch.cuda.get_device_name(index) if kind == "cuda" else kind
-    return Device(kind, index, precision, threads, channels_last, deterministic, name)
+    settings = (threads, channels_last, deterministic, name, strategy if shared else "single", devices)
+    return Device(kind, index, precision, *settings)
 
 
 def _choose(accelerator: str) -> DeviceKind:
@@ -117,18 +147,33 @@ def available_kinds() -> tuple[DeviceKind, ...]:
 
 
 @contextmanager
-def on_device(device: Device) -> Iterator[Fabric]:
-    """Give a Fabric for a device; threads and determinism hold within the context only."""
-    with _settings(device):
+def on_device(device: Device, rank: Rank = ALONE, *, store: Store | None = None) -> Iterator[Fabric]:
+    """Give a Fabric for a device; threads and determinism hold within the context only.
+
+    Args:
+        device: of this process.
+        rank: which of device.devices processes this is. All of them must enter the context to get anywhere.
+        store: where they meet; see joined.
+    """
+    with _settings(device), joined(rank, _torch_device(device), store):
         with _quiet():
+            here = (
+                LightningEnvironment() if rank.alone else OneDeviceRanks(rank)
+            )  # no cluster is to be looked for
             fabric = Fabric(
                 accelerator=device.kind,
                 devices=[device.index] if device.kind == "cuda" else 1,
+                num_nodes=rank.count,
+                strategy="auto" if rank.alone else STRATEGIES[device.strategy](),
                 precision=PRECISIONS[device.precision],  # type: ignore[arg-type]
-                plugins=[LightningEnvironment()],  # one process: no cluster is to be looked for
+                plugins=[here],
             )
             fabric.launch()
         yield fabric
+
+
+def _torch_device(device: Device) -> torch.device:
+    return torch.device(device.kind, device.index) if device.kind == "cuda" else torch.device(device.kind)
 
 
 @contextmanager
@@ -156,22 +201,37 @@ def _settings(device: Device) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Within this context Fabric says neither what it warns of nor what it is about to do."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def place(fabric: Fabric, device: Device, model: nn.Module, optimizer: Optimizer) -> tuple[Any, Any]:
-    """Put a model on its device and wrap both for the precision: (model, optimizer) for range_test.
+    """Put a model on its device and wrap both for precision and strategy: (model, optimizer) for range_test.
 
-    The step's backward must then be fabric.backward. In full precision nothing is wrapped: on a small model the
-    wrapping costs one or two hundredths of every step, and has nothing to do there.
+    The step's backward must then be fabric.backward. In full precision on one device nothing is wrapped: on a small
+    model the wrapping costs one or two hundredths of every step, and has nothing to do there.
+
+    Raises:
+        ValueError: an optimizer that can't go on with the parts of a model that strategy fsdp leaves here.
     """
     if device.channels_last:
         model = model.to(memory_format=torch.channels_last)
     with _quiet():
-        if device.precision == "32":
+        if device.precision == "32" and device.devices == 1:
             return fabric.to_device(model), optimizer
+        if device.strategy == "fsdp":
+            before = dict(model.named_parameters())
+            sharded = fabric.setup_module(model)
+            rebound(optimizer, before, model)
+            return sharded, fabric.setup_optimizers(optimizer)
         placed = fabric.setup(model, optimizer)
     return placed[0], placed[1]
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from steadylr.run.names import STREAMS
+from steadylr.run.ranks import ALONE, Rank
 
 MAX_SEED = 2**63 - 1
 _MASK = 2**64 - 1
@@ -161,12 +162,13 @@ def drawing_init(streams: Streams) -> Iterator[Draws]:
         draws.used = not before.same_as(GeneratorStates.now())
 
 
-def seed_noise(streams: Streams) -> None:
+def seed_noise(streams: Streams, rank: Rank = ALONE) -> None:
     """Let everything that draws from the global generators from now on draw from the noise stream.
 
-    Call it once the model is on its device and before training.
+    Each rank draws other numbers from it, rank 0 those of a training in one process. Call it once the model is on
+    its device and before training.
     """
-    seed_generators(streams.derive("noise"))
+    seed_generators(streams.derive("noise", *([rank.index] if rank.index else [])))
 
 
 class AugmentDraws:
@@ -308,14 +310,18 @@ class DrawSampler:
         batch_size: samples per batch, at least 1.
         drop_last: leave out each epoch's last batch if it is smaller than batch_size.
         streams: the seeds.
+        rank: whose share of each batch comes. All ranks together draw what one process would.
 
     Each call of iter() starts again at the first epoch.
 
     Raises:
-        ValueError: a size or batch size below 1, or drop_last with a batch larger than the data.
+        ValueError: a size or batch size below 1, drop_last with a batch larger than the data, or a batch that the
+            ranks can't share equally.
     """
 
-    def __init__(self, size: int, *, batch_size: int, drop_last: bool, streams: Streams) -> None:
+    def __init__(
+        self, size: int, *, batch_size: int, drop_last: bool, streams: Streams, rank: Rank = ALONE
+    ) -> None:
         if size < 1:
             raise ValueError(f"there must be at least 1 sample to draw; got {size}")
         if batch_size < 1:
@@ -325,10 +331,22 @@ class DrawSampler:
                 f"data.batch_size={batch_size} is above the {size} training samples, and data.drop_last=true "
                 "then leaves no batch: lower data.batch_size or set data.drop_last=false"
             )
+        if batch_size % rank.count:
+            raise ValueError(
+                f"data.batch_size={batch_size} can't be shared equally by {rank.count} devices: "
+                f"make it a multiple of {rank.count}"
+            )
+        last = size % batch_size
+        if not drop_last and last % rank.count:
+            raise ValueError(
+                f"data.drop_last=false leaves a last batch of {last} samples, which {rank.count} devices can't share "
+                "equally: set data.drop_last=true, or choose another data.batch_size"
+            )
         self._size = size
         self._batch_size = batch_size
         self._drop_last = drop_last
         self._streams = streams
+        self._rank = rank
 
     @property
     def order_used(self) -> bool:
@@ -353,6 +371,7 @@ class DrawSampler:
                 batch = order[start : start + self._batch_size]
                 if self._drop_last and len(batch) < self._batch_size:
                     break
-                yield list(zip(batch, drawn[batch].tolist(), strict=True))
+                share = self._rank.share(batch)
+                yield list(zip(share, drawn[share].tolist(), strict=True))
                 drawn[batch] += 1
             epoch += 1

@@ -1,0 +1,73 @@
+"""Processes that belong together: how they start, die and are spoken of. Imports no torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import connection
+from typing import Any
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of this block; processes and threads that start in it never see one.
+
+    Ctrl-C reaches all processes of a terminal, but it is the parent that stops the others. A process that
+    ignores it only once it runs Python would die of it with a traceback while it starts.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # It unblocks the signal when it starts; and it starts with the first process.
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def may_have_children() -> Iterator[None]:
+    """Let a daemonic process (a worker of a process pool) start processes; they must end when it does."""
+    settings: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
+    daemon = settings.get("daemon")
+    if daemon:
+        settings["daemon"] = False
+    try:
+        yield
+    finally:
+        if daemon:
+            settings["daemon"] = daemon
+
+
+def leave_with_parent() -> None:
+    """Make this process, started by another, ignore Ctrl-C and end when its parent has ended.
+
+    Nobody would take an orphan's result, and its locks would block others.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def exit_text(code: int | None) -> str:
+    """How a process ended, by its exit code: a negative one is a signal's number."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
