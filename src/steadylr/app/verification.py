@@ -157,7 +157,10 @@ def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle
     assert head.lr is not None
     assert head.high is not None
     assert record is not None
-    config = check_config(OmegaConf.create(record.config))
+    told = {
+        key: value for key, value in record.config.items() if key != "own_code"
+    }  # which only identifies it
+    config = check_config(OmegaConf.create(told))
     # Not by how many trainings there are, or further seeds would train the others again on other threads.
     threads = threads_for(config, workers=fitting_trainings(config.device))
     if asked.workers is not None:
