@@ -10,6 +10,7 @@ from made_jobs import composed, config_of, leave_status
 
 from steadylr.app import fanout
 from steadylr.app.fanout import Job, differing, plan_work, training_tasks
+from steadylr.app.job import obtain
 from steadylr.app.numbering import Asked, Place, places
 from steadylr.app.session import SESSION
 from steadylr.app.training import Training
@@ -127,7 +128,7 @@ def test_workers_share_the_gpus_in_turn() -> None:
     from steadylr.app.workers import Task, Workers
 
     config = config_of()
-    tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
+    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
     made: Any = Workers(3, tasks, gpus=["a", "b"])
     assert made._gpus == [(0,), (1,), (0,)]
     assert Workers(3, tasks)._gpus == [()] * 3

@@ -160,7 +160,7 @@ def test_a_batch_too_small_for_batchnorm_is_explained(overrides: list[str], advi
         ("something else", ValueError, "^something else$"),
     ]
     for text, kind, message in errors:
-        with pytest.raises(kind, match=message) as caught, module._too_small_batches(config):
+        with pytest.raises(kind, match=message) as caught, module.too_small_batches(config):
             raise ValueError(text)
         assert type(caught.value) is kind
 

@@ -61,14 +61,14 @@ def test_the_wheel_holds_config_data_and_licences(wheel: Path) -> None:
 
 
 def test_the_wheel_installs_three_commands(installed: Path) -> None:
-    """steadylr, steadylr-aggregate and steadylr-store each lead to a main() that is there."""
+    """steadylr and its three companions each lead to a main() that is there."""
     import importlib
 
     (file,) = installed.glob("*.dist-info/entry_points.txt")
     entries = configparser.ConfigParser()
     entries.read(file)
     scripts = dict(entries["console_scripts"])
-    assert set(scripts) == {"steadylr", "steadylr-aggregate", "steadylr-store"}
+    assert set(scripts) == {"steadylr", "steadylr-aggregate", "steadylr-store", "steadylr-verify"}
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))

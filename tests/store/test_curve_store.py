@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_process import TRAINING, USED, seeds_of, trained
 
-from steadylr.store import curve_store
 from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
 from steadylr.store.curve_store import CurveStore, StoreError, family_key, run_key
 from steadylr.store.files import DamagedFile, NewerSchema
@@ -394,7 +393,7 @@ def test_a_full_disk_costs_no_training(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(curve_store, "save_run_curves", full)
+    monkeypatch.setattr(CurveStore, "_save_entry", staticmethod(full))
     curves, from_store = Trainer().obtain(CurveStore(tmp_path), 1)
     assert (curves.curve.digest(), from_store) == (trained(1).curve.digest(), False)
     assert "No space left on device" in caplog.text

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.checks import BadInput, check_keys
 from steadylr.app.config_folder import config_folder
+from steadylr.app.recorded import as_recorded, sweep_folder
 from steadylr.app.schema import Consensus, OneCycle, Smoother
 from steadylr.app.session import EXIT_FAILED, EXIT_OK
 
@@ -87,7 +86,7 @@ def aggregate(cfg: DictConfig) -> int:
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, AggregateConfig)
     sweeps, runs, curves = (_paths(getattr(config, key), key) for key in ("sweep", "runs", "curves"))
-    sweeps = [_sweep_folder(sweep) for sweep in sweeps]
+    sweeps = [sweep_folder(sweep) for sweep in sweeps]
     values = _values(config.values)
     if not (sweeps or runs or curves or values):
         raise BadInput(
@@ -107,18 +106,14 @@ def aggregate(cfg: DictConfig) -> int:
     if config.out is not None and not config.out.strip():
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
-    consensus, onecycle = _as_recorded(config, found, HydraConfig.get().overrides.task)
+    consensus, onecycle = as_recorded(
+        config.consensus, config.onecycle, found, HydraConfig.get().overrides.task
+    )
     return conclude(found, out, consensus=consensus, onecycle=onecycle)
 
 
 def _new_folder() -> Path:
     return Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-
-
-def _sweep_folder(given: Path) -> Path:
-    """The folder of a sweep; its name alone will do."""
-    named = Path("outputs/sweeps") / given
-    return named if not given.is_dir() and len(given.parts) == 1 and named.is_dir() else given
 
 
 def _reread(given: Reading) -> source.Reread:
@@ -136,40 +131,6 @@ def _reread(given: Reading) -> source.Reread:
     except ValueError as error:
         raise BadInput(f"finder.{error}") from None
     return reread
-
-
-def _as_recorded(
-    config: AggregateConfig, found: source.Members, overrides: Sequence[str]
-) -> tuple[Consensus, OneCycle]:
-    """How the answer is made: as the latest job was told, but for what the command line says.
-
-    So aggregating a sweep again without further words gives the same answer again.
-    """
-    records = [member.record for member in found.members if member.record is not None]
-    if not records:
-        return config.consensus, config.onecycle
-    keys = [text.lstrip("+").partition("=")[0] for text in overrides]
-    latest = records[-1].config
-    return (
-        _merged(config.consensus, "consensus", latest, keys),
-        _merged(config.onecycle, "onecycle", latest, keys),
-    )
-
-
-Part = TypeVar("Part", Consensus, OneCycle)
-
-
-def _merged(asked: Part, name: str, recorded: Mapping[str, Any], keys: Sequence[str]) -> Part:
-    """One part of a recorded config, with the values that the command line gives."""
-    if name in keys:  # a whole group
-        return asked
-    said = {key.partition(".")[2] for key in keys if key.startswith(f"{name}.")}
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(type(asked)), recorded.get(name) or {})
-    except OmegaConfBaseException:  # another version wrote it
-        return asked
-    part = cast(Part, OmegaConf.to_object(merged))
-    return replace(part, **{key: getattr(asked, key) for key in said})
 
 
 def _paths(given: Any, key: str) -> list[Path]:

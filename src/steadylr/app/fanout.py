@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.errors import HydraException
@@ -19,7 +19,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.app.checks import ANALYSIS_KEYS, BadInput, check_config, refuse_sweep_in_torchrun
-from steadylr.app.job import WORKERS, explained, full_key, job_key, open_store, supplied
+from steadylr.app.job import WORKERS, Obtained, explained, full_key, job_key, obtain, open_store, supplied
 from steadylr.app.numbering import Asked, Place, is_finished, places
 from steadylr.app.session import EXIT_FAILED, JOB_OFFSET, SESSION, next_job_number
 from steadylr.app.training import Training, describe_training, threads_for
@@ -156,7 +156,7 @@ def launch(
 
     token = WORKERS.set(work.workers)
     try:
-        with _termination_interrupts():
+        with termination_interrupts():
             _do_all(work, do)
     finally:
         WORKERS.reset(token)
@@ -166,8 +166,7 @@ def launch(
 def _do_all(work: Work, do: Callable[[int, Job], None]) -> None:
     """Train what is missing, and do every job once its run is there."""
     tasks = training_tasks([next(iter(work.runs[key].values())) for key in work.missing])
-    on_gpus = bool(tasks) and tasks[0].training.shape["device_kind"] == "cuda"
-    with Workers(work.workers, tasks, gpus=visible_gpus() if on_gpus else ()) as workers:
+    with Workers(work.workers, tasks, gpus=gpus_for(tasks)) as workers:
         for key in work.stored:
             for number, job in work.runs[key].items():
                 do(number, job)
@@ -177,6 +176,12 @@ def _do_all(work: Work, do: Callable[[int, Job], None]) -> None:
                 with supplied(key, run):
                     for number, job in work.runs[key].items():
                         do(number, job)
+
+
+def gpus_for(tasks: Sequence[Task[Any]]) -> Sequence[str]:
+    """The GPUs that some trainings share; none where they train elsewhere."""
+    on_gpus = bool(tasks) and tasks[0].training.shape["device_kind"] == "cuda"
+    return visible_gpus() if on_gpus else ()
 
 
 # ---- before anything is trained
@@ -278,12 +283,14 @@ def _is_stored(job: Job) -> bool:
     return store is not None and store.find(job.training.shape, job.training.seeds) is not None
 
 
-def training_tasks(jobs: Sequence[Job]) -> list[Task]:
+def training_tasks(jobs: Sequence[Job]) -> list[Task[Obtained]]:
     """The trainings of some jobs, each named by the overrides that set it apart."""
     trained = [tuple(text for text in job.overrides if not _only_read(text)) for job in jobs]
     labels = [" ".join(own) for own in differing(trained)]
     short = [label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 3]}..." for label in labels]
-    return [Task(job.run, label, job.config, job.training) for job, label in zip(jobs, short, strict=True)]
+    return [
+        Task(job.run, label, job.config, job.training, obtain) for job, label in zip(jobs, short, strict=True)
+    ]
 
 
 def _only_read(override: str) -> bool:
@@ -324,7 +331,7 @@ def _leave_no_trace(sweep: Path) -> Sequence[JobReturn]:
 
 
 @contextmanager
-def _termination_interrupts() -> Iterator[None]:
+def termination_interrupts() -> Iterator[None]:
     """Take a SIGTERM, such as a cluster's before it kills, for a Ctrl-C: what has finished gets its answer."""
     if threading.current_thread() is not threading.main_thread():
         yield

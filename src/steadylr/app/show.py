@@ -51,7 +51,7 @@ def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> Non
         suggestions=_told_apart(answer),
         findings=tuple(finding for finding in answer.findings if finding.text not in headline.reason),
         plan=answer.plan,
-        folder=str(_shown(folder)),
+        folder=str(shown_folder(folder)),
         notes=(*run.curves.meta["notes"], *_spread_note(run, answer)),
     )
     print_run(answer_console(), view)
@@ -129,7 +129,7 @@ def sweep_view(answer: SweepAnswer, folder: Path) -> SweepView:
         kinds=tuple(_kind_view(kind) for kind in answer.kinds),
         failed=tuple(FailedRow(job.label, job.reason, job.overrides) for job in answer.failed),
         problems=answer.problems,
-        folder=str(_shown(folder)),
+        folder=str(shown_folder(folder)),
         notes=tuple(notes),
     )
 
@@ -265,7 +265,7 @@ def summary_of(kind: KindAnswer) -> SummaryInfo:
     )
 
 
-def _shown(folder: Path) -> Path:
+def shown_folder(folder: Path) -> Path:
     """A folder as people would type it: from where the command was given, where it lies below."""
     try:
         return folder.resolve().relative_to(Path.cwd())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from steadylr.app.session import EXIT_FAILED, EXIT_OK
 from steadylr.present.numbers import count
@@ -87,4 +89,12 @@ def _what(entry: EntryInfo) -> str:
     training, seeds, used = (stored.get(part, {}) for part in ("training", "seeds", "used"))
     named = ", ".join(f"{stream}={seeds[stream]}" for stream in used)
     model, data = (training.get(part, {}).get("name", "?") for part in ("model", "data"))
-    return f"{model} on {data}, {training.get('finder', {}).get('num_iter', '?')} iterations, seeds {named}"
+    return f"{model} on {data}, {_length(training)}, seeds {named}"
+
+
+def _length(training: Mapping[str, Any]) -> str:
+    """Along what it trained: the iterations of a ramp, or the peak and the steps of a trial."""
+    plan = training.get("one_cycle")
+    if plan is None:
+        return f"{training.get('finder', {}).get('num_iter', '?')} iterations"
+    return f"OneCycle to {plan.get('max_lr', '?')} in {plan.get('total_steps', '?')} steps"

@@ -133,7 +133,7 @@ def threads_for(config: Config, *, workers: int) -> int:
 
 
 @contextmanager
-def _too_small_batches(config: Config) -> Iterator[None]:
+def too_small_batches(config: Config) -> Iterator[None]:
     """Within this context, BatchNorm's refusal of a batch of one value per channel is explained."""
     try:
         yield
@@ -235,7 +235,7 @@ def train_rank(
         parts = build_parts(config, streams=streams, device=device, rank=rank)
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
-            _too_small_batches(config),
+            too_small_batches(config),
         ):
             model, optimizer = place(fabric, device, parts.model, parts.optimizer)
             seed_noise(streams, rank)

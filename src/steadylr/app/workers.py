@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from steadylr.app.job import Obtained, TrainingFailed, as_failure, obtain
+from steadylr.app.job import TrainingFailed, as_failure
 from steadylr.present.terminal import SweepProgress
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
 
@@ -23,14 +23,27 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 
 
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One training for a worker: its key, what people call it, and what to train."""
+class Task(Generic[Found]):
+    """One training for a worker.
+
+    Args:
+        key: identifies it.
+        label: what people call it.
+        config: what to train.
+        training: what identifies it in the store.
+        obtain: obtain(config, training, report=..., gpus=...) -> what is found, in a worker. A function of a module, or
+            a partial of one, as it crosses between processes.
+    """
 
     key: str
     label: str
     config: Config
     training: Training
+    obtain: Callable[..., Found]
 
     @property
     def num_steps(self) -> int:
@@ -38,12 +51,10 @@ class Task:
         return self.config.finder.num_iter
 
 
-_Result = Future["Obtained | TrainingFailed"]
-Trained = tuple[str, "Obtained | TrainingFailed"]
-"""A task's key, and its run or why there is none."""
+_Result = Future[Any]
 
 
-class Workers:
+class Workers(Generic[Found]):
     """Worker processes for some trainings. Leaving the context stops them, whatever they are doing.
 
     Each worker is a pool of one process. In a pool of several, a worker that is killed can take the lock of
@@ -55,7 +66,7 @@ class Workers:
         gpus: the GPUs to share out, as many to each worker as a training takes; empty where there are none.
     """
 
-    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, tasks: Sequence[Task[Found]], *, gpus: Sequence[str] = ()) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._tasks = tuple(tasks)
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
@@ -66,7 +77,7 @@ class Workers:
         self._idle = list(range(len(self._gpus)))[::-1]
         self._busy: dict[_Result, tuple[int, int]] = {}
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Workers[Found]:
         try:
             self._start_waiting()
         except BaseException:
@@ -87,9 +98,12 @@ class Workers:
         with interrupts_wait():
             _ended(self._pools.values())
 
-    def results(self, progress: SweepProgress) -> Iterator[Trained]:
-        """Give each task as it ends, until all have; a task whose worker dies ends with that."""
-        ended: list[Trained] = []
+    def results(self, progress: SweepProgress) -> Iterator[tuple[str, Found | TrainingFailed]]:
+        """Give the key of each task as it ends, with what was found or why nothing was, until all have.
+
+        A task whose worker dies ends with that.
+        """
+        ended: list[tuple[str, Found | TrainingFailed]] = []
         while self._busy or ended:
             yield from ended  # after the workers have got new work: reading a curve takes a moment
             done = wait(self._busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
@@ -101,11 +115,11 @@ class Workers:
         while self._waiting and self._idle:
             worker, (index, task) = self._idle.pop(), self._waiting.pop()
             with interrupts_wait():
-                arguments = (index, task.config, task.training, self._gpus[worker])
+                arguments = (index, task, self._gpus[worker])
                 future = self._pool(worker).schedule(_train_in_worker, args=arguments)
             self._busy[future] = worker, index
 
-    def _end(self, future: _Result, progress: SweepProgress) -> Trained:
+    def _end(self, future: _Result, progress: SweepProgress) -> tuple[str, Found | TrainingFailed]:
         worker, index = self._busy.pop(future)
         self._idle.append(worker)
         task, run = self._tasks[index], _result(future)
@@ -143,7 +157,7 @@ def _ended(pools: Collection[ProcessPool]) -> None:
         pool.join()
 
 
-def _result(future: _Result) -> Obtained | TrainingFailed:
+def _result(future: _Result) -> Any:
     try:
         return future.result()
     except ProcessExpired as death:
@@ -178,15 +192,13 @@ def _start_worker(steps: Any, trains_itself: bool) -> None:
         import steadylr.run.range_test  # noqa: F401
 
 
-def _train_in_worker(
-    index: int, config: Config, training: Training, gpus: tuple[int, ...]
-) -> Obtained | TrainingFailed:
+def _train_in_worker(index: int, task: Task[Found], gpus: tuple[int, ...]) -> Found | TrainingFailed:
     """One training, with its errors as a value: not every exception can cross between processes."""
 
     def report(step: int, lr: float, loss: float | None) -> None:
         _steps[index] = step + 1
 
     try:
-        return obtain(config, training, report=report, gpus=gpus)
+        return task.obtain(task.config, task.training, report=report, gpus=gpus)
     except Exception as error:
         return as_failure(error)

@@ -7,6 +7,7 @@ folder) is never broken. Where there is no terminal, the same text comes without
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from steadylr.core.onecycle import Plan
     from steadylr.core.suggestion import Suggestion
     from steadylr.core.verdict import Verdict
+    from steadylr.core.verification import Tried, Verification
 
 StepReport = Callable[[int, float, "float | None"], None]
 """Called after each step with its number from 0, its LR, and its loss if that is known by now."""
@@ -137,6 +139,31 @@ class SweepView:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedKind:
+    """One kind of run with what its trainings say."""
+
+    title: str
+    found: Verification
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationView:
+    """The answer of a verification.
+
+    Args:
+        kinds: one block each.
+        steps: of each training.
+        judged_by: "validation loss" or "training loss".
+        folder: where everything was written.
+    """
+
+    kinds: tuple[VerifiedKind, ...]
+    steps: int
+    judged_by: str
+    folder: str = ""
+
+
 # ---- consoles
 
 
@@ -168,6 +195,16 @@ def run_text(view: RunView) -> str:
 def sweep_text(view: SweepView) -> str:
     """The answer of a sweep as plain text, for a file."""
     return _plain(lambda console: print_sweep(console, view))
+
+
+def print_verification(console: Console, view: VerificationView) -> None:
+    """Print the answer of a verification."""
+    _print(console, _verification_lines(view, console))
+
+
+def verification_text(view: VerificationView) -> str:
+    """The answer of a verification as plain text, for a file."""
+    return _plain(lambda console: print_verification(console, view))
 
 
 def _plain(show: Callable[[Console], None]) -> str:
@@ -516,6 +553,75 @@ def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
         cells = (">" if chosen else "", purpose, "" if lr is None else format_lr(lr), words)
         rows.append(_Row(cells, f"consensus.choose={choice}", "bold" if chosen else ""))
     yield from _table(("", "", "", "", ""), rows, console)[1:]
+
+
+# ---- a verification
+
+
+def _verification_lines(view: VerificationView, console: Console) -> Iterator[_Line]:
+    for number, kind in enumerate(view.kinds):
+        if number:
+            yield _Line()
+        yield from _verified_lines(kind, view, console)
+    yield from _ending((), view.folder)
+
+
+def _verified_lines(kind: VerifiedKind, view: VerificationView, console: Console) -> Iterator[_Line]:
+    found = kind.found
+    yield _Line(
+        f"{kind.title}: {count(view.steps, 'step')} of OneCycle, {count(found.num_seeds, 'seed')}, by {view.judged_by}",
+        "bold",
+    )
+    yield _Line()
+    header = ("", "peak LR", "", "loss", "over seeds", "regret", "+-")
+    yield from _table(header, [_tried_row(found, tried) for tried in found.tried], console)
+    yield from _heading("Verification")
+    style = "yellow" if not found.sure else "green" if found.conclusion.value == "harmless" else "red"
+    yield _Line(f"  {found.summary}", f"bold {style}")
+    for advice in found.advice:
+        yield _Line(f"  {advice}")
+    yield _Line()
+    yield from _table(("", ""), _verified_rows(found), console)[1:]
+
+
+def _tried_row(found: Verification, tried: Tried) -> _Row:
+    suggested = found.suggested
+    names = [
+        name
+        for name, lr in (("lowest", suggested.low), ("chosen", suggested.chosen), ("highest", suggested.high))
+        if found.at(lr) is tried
+    ]
+    kept = [loss for loss in tried.losses if math.isfinite(loss)]
+    spread = f"{format_loss(min(kept))} to {format_loss(max(kept))}" if len(kept) > 1 else ""
+    chosen = "chosen" in names
+    cells = (
+        ">" if chosen else "",
+        format_lr(tried.lr),
+        ", ".join(names),
+        format_loss(tried.loss),
+        spread,
+        f"{tried.regret:.1%}",
+        "" if tried.half_width is None else f"{tried.half_width:.1%}",
+    )
+    given_up = f"{tried.num_given_up} of {len(tried.losses)} given up" if tried.num_given_up else ""
+    best = "best" if tried is found.best else ""
+    return _Row(cells, ", ".join(part for part in (best, given_up) if part), "bold" if chosen else "")
+
+
+def _verified_rows(found: Verification) -> list[_Row]:
+    low, high = found.flat_is_open
+    ends = " and ".join(name for name, is_open in (("lowest", low), ("highest", high)) if is_open)
+    open_text = f"up to the {ends} LR tried: it may go on beyond" if ends else ""
+    tried = format_lr_range(found.tried[0].lr, found.tried[-1].lr)
+    share = f"{found.sensitivity / found.descent:.1%} of the descent" if found.descent > 0 else ""
+    return [
+        _Row(("before training", format_loss(found.initial_loss)), "mean loss of the first batch"),
+        _Row(("flat region", format_lr_range(*found.flat)), open_text),
+        _Row(
+            ("LR sensitivity", format_loss(found.sensitivity)),
+            ", ".join(filter(None, (share, f"over {tried}"))),
+        ),
+    ]
 
 
 # ---- progress

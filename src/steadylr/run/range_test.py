@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,43 +132,34 @@ def range_test(
     _check(accumulation_steps, val_every, read_lag)
     check_parameters(model, optimizer.param_groups)
     ratios = _checked_ratios(optimizer, lr_ratios)
-    take_step = _step(model, loss_fn, step)
-    rule = StopRule() if stop_rule is None else stop_rule
+    take_step = step_of(model, loss_fn, step)
     lent = (model, optimizer, *others) if scaler is None else (model, optimizer, scaler, *others)
-    with (
-        borrowed(*lent) if restore else nullcontext(),
-        updating(model, optimizer, backward=backward, scaler=scaler, before_step=before_step) as updates,
-    ):
-        if not model.training:
-            model.train()
-        set_train_mode(optimizer, train=True)
-        before = GeneratorStates.now()
-        start = time.perf_counter()
-        trained = _train(
+    with borrowed(*lent) if restore else nullcontext():
+        trained = train_along(
             model,
             optimizer,
-            _endless(batches, ramp.num_iter * accumulation_steps),
+            batches,
             take_step,
-            ramp=ramp,
-            rule=rule,
+            lrs=ramp.lrs().tolist(),
+            rule=StopRule() if stop_rule is None else stop_rule,
             ratios=ratios,
             accumulation_steps=accumulation_steps,
             batch_weight=batch_weight,
-            updates=updates,
+            backward=backward,
+            scaler=scaler,
+            before_step=before_step,
             validation=_Validation(model, optimizer, validate, val_every),
             on_step=on_step,
             read_lag=read_lag,
         )
-        seconds = time.perf_counter() - start
-        noise_used = not before.same_as(GeneratorStates.now())
     lrs = ramp.lrs()[: len(trained.losses)]
     return RangeTest(
         curve=Curve(lrs, np.asarray(trained.losses), ramp.num_iter, trained.stop),
         validation=_validation_curve(trained, lrs, ramp.num_iter, val_every),
         group_lrs=frozen_array(lrs[:, None] * np.asarray(ratios)),
-        seconds=seconds,
-        noise_used=noise_used,
-        skipped_steps=updates.left_out(trained.taken),
+        seconds=trained.seconds,
+        noise_used=trained.noise_used,
+        skipped_steps=trained.skipped_steps,
     )
 
 
@@ -202,7 +193,7 @@ def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> 
     return ratios
 
 
-def _step(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step: Step | None) -> Step:
+def step_of(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step: Step | None) -> Step:
     """What is called with the model and each batch; batches are moved to the model's device."""
     device = next(model.parameters()).device
     if step is None:
@@ -289,11 +280,18 @@ class _Validation:
 
     def measure(self) -> float | Tensor:
         assert self.validate is not None
-        set_train_mode(self.optimizer, train=False)
-        with eval_mode(self.model), kept_generators(), torch.no_grad():
-            loss = self.validate(self.model)
-        set_train_mode(self.optimizer, train=True)
-        return loss.detach() if isinstance(loss, Tensor) else float(loss)
+        return validation_loss(self.model, self.optimizer, self.validate)
+
+
+def validation_loss(
+    model: nn.Module, optimizer: Optimizer, validate: Callable[[nn.Module], float | Tensor]
+) -> float | Tensor:
+    """The validation loss of a model in eval mode, without gradients; modes and generators don't notice."""
+    set_train_mode(optimizer, train=False)
+    with eval_mode(model), kept_generators(), torch.no_grad():
+        loss = validate(model)
+    set_train_mode(optimizer, train=True)
+    return loss.detach() if isinstance(loss, Tensor) else float(loss)
 
 
 @contextmanager
@@ -309,7 +307,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Trained:
+class Trained:
     """What came of the loop.
 
     Args:
@@ -318,12 +316,76 @@ class _Trained:
         taken: updates that count. That of the point at which the stop rule fired doesn't: it was left out, or
             made only because the loss was read late.
         points: validation losses, each with the step that it was measured after.
+        seconds, noise_used, skipped_steps: as in RangeTest.
     """
 
     losses: list[float]
     stop: Stop
     taken: int
     points: list[tuple[int, float | Tensor]]
+    seconds: float = 0.0
+    noise_used: bool = False
+    skipped_steps: tuple[int, ...] = ()
+
+
+def train_along(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterable[Any],
+    take_step: Step,
+    *,
+    lrs: Sequence[float],
+    rule: StopRule,
+    ratios: tuple[float, ...],
+    momenta: Sequence[float] | None = None,
+    accumulation_steps: int = 1,
+    batch_weight: Callable[[Any], float] | None = None,
+    backward: Callable[[Tensor], Any] | None = None,
+    scaler: GradScaler | None = None,
+    before_step: Callable[[nn.Module], Any] | None = None,
+    validation: _Validation | None = None,
+    on_step: OnStep | None = None,
+    read_lag: int | None = None,
+) -> Trained:
+    """Train a model, where it is and as it is wrapped, with a given LR in each step; it stays trained.
+
+    Args:
+        take_step: as step_of gives it.
+        lrs: the LR of each step, for a group of ratio 1.
+        momenta: the momentum (or beta1) of each step; None leaves it to the optimizer.
+        others: as range_test, which has defaults for them.
+
+    Raises:
+        ValueError: momenta for an optimizer without momentum; see range_test for others.
+    """
+    with updating(model, optimizer, backward=backward, scaler=scaler, before_step=before_step) as updates:
+        if not model.training:
+            model.train()
+        set_train_mode(optimizer, train=True)
+        before = GeneratorStates.now()
+        start = time.perf_counter()
+        trained = _train(
+            model,
+            optimizer,
+            _endless(batches, len(lrs) * accumulation_steps),
+            take_step,
+            lrs=lrs,
+            rule=rule,
+            ratios=ratios,
+            momenta=momenta,
+            accumulation_steps=accumulation_steps,
+            batch_weight=batch_weight,
+            updates=updates,
+            validation=_Validation(model, optimizer, None, 0) if validation is None else validation,
+            on_step=on_step,
+            read_lag=read_lag,
+        )
+        return replace(
+            trained,
+            seconds=time.perf_counter() - start,
+            noise_used=not before.same_as(GeneratorStates.now()),
+            skipped_steps=updates.left_out(trained.taken),
+        )
 
 
 def _train(
@@ -332,16 +394,17 @@ def _train(
     batches: Iterator[Any],
     take_step: Step,
     *,
-    ramp: Ramp,
+    lrs: Sequence[float],
     rule: StopRule,
     ratios: tuple[float, ...],
+    momenta: Sequence[float] | None,
     accumulation_steps: int,
     batch_weight: Callable[[Any], float] | None,
     updates: Updates,
     validation: _Validation,
     on_step: OnStep | None,
     read_lag: int | None,
-) -> _Trained:
+) -> Trained:
     monitor = rule.monitor()
     losses: list[float] = []
     points: list[tuple[int, float | Tensor]] = []
@@ -350,12 +413,14 @@ def _train(
     asked: Stop | None = None
     backward = updates.backward
     try:
-        for step, lr in enumerate(ramp.lrs().tolist()):
+        for step, lr in enumerate(lrs):
             _set_lrs(optimizer, lr, ratios)
+            if momenta is not None:
+                _set_momentum(optimizer, momenta[step])
             optimizer.zero_grad(set_to_none=True)
             loss = _accumulate(model, batches, take_step, accumulation_steps, batch_weight, backward)
             if reader is None:
-                reader = _reader(loss, ramp.num_iter, read_lag)
+                reader = _reader(loss, len(lrs), read_lag)
             reader.put(loss)
             fired = _watch(monitor, reader.ready(), losses)
             if fired is not None:
@@ -372,8 +437,8 @@ def _train(
         if fired is None:
             fired = _watch(monitor, reader.rest(), losses)
         if fired is not None:
-            return _Trained(losses, fired, len(losses) - 1, points)
-        return _Trained(losses, Stop.COMPLETED if asked is None else asked, len(losses), points)
+            return Trained(losses, fired, len(losses) - 1, points)
+        return Trained(losses, Stop.COMPLETED if asked is None else asked, len(losses), points)
     finally:
         close = getattr(batches, "close", None)
         if close is not None:
@@ -387,6 +452,19 @@ def _set_lrs(optimizer: Optimizer, lr: float, ratios: tuple[float, ...]) -> None
             held.fill_(lr * ratio)  # compiled or captured optimizers keep the tensor
         else:
             group["lr"] = lr * ratio
+
+
+def _set_momentum(optimizer: Optimizer, momentum: float) -> None:
+    """As torch's OneCycleLR does it: the first of the betas where there are some, else the momentum."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        elif "momentum" in group:
+            group["momentum"] = momentum
+        else:
+            raise ValueError(
+                "the optimizer has no momentum (or betas) to cycle: set onecycle.cycle_momentum=false"
+            )
 
 
 def _accumulate(
@@ -463,7 +541,7 @@ def _points_planned(num_iter: int, val_every: int) -> int:
     return math.ceil(num_iter / val_every) if val_every else 0
 
 
-def _validation_curve(trained: _Trained, lrs: FloatArray, num_iter: int, val_every: int) -> Curve | None:
+def _validation_curve(trained: Trained, lrs: FloatArray, num_iter: int, val_every: int) -> Curve | None:
     """The points after updates that count: how late the end of a run was noticed leaves no trace."""
     kept = [(step, float(loss)) for step, loss in trained.points if step < trained.taken]
     if not kept:

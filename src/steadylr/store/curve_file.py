@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import os
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
-from steadylr.store.files import (
-    DamagedFile,
-    NewerSchema,
-    checked_version,
-    json_text,
-    parse_json,
-    write_atomic,
-)
+from steadylr.store.array_file import ArrayFile, array_bytes, header_bytes, header_field
+from steadylr.store.files import DamagedFile, NewerSchema, write_atomic
 
 CURVE_FORMAT = 1
 """Version of the file format; raised when older readers could not read a file."""
@@ -110,11 +103,11 @@ def save_run_curves(
         "lr": run.curve.lr,
         "loss": run.curve.loss,
         "group_lrs": run.group_lrs,
-        "header": np.frombuffer(json_text(header, indent=None).encode(), dtype=np.uint8),
+        "header": header_bytes(header),
     }
     if run.validation is not None:
         arrays |= {"validation_lr": run.validation.lr, "validation_loss": run.validation.loss}
-    write_atomic(path, _npz_bytes(arrays), temp_folder=temp_folder)
+    write_atomic(path, array_bytes(arrays), temp_folder=temp_folder)
 
 
 def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
@@ -125,9 +118,9 @@ def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
         DamagedFile: cut short, changed, no such arrays, arrays of another type, or numbers that are no curve.
         NewerSchema: a newer steadylr wrote it.
     """
-    members = _Members(path)
-    header = members.header()
-    validation = _field(path, header, "validation", (dict, type(None)))
+    members = ArrayFile(path)
+    header = members.header(newest=CURVE_FORMAT)
+    validation = header_field(path, header, "validation", (dict, type(None)))
     curve = _curve(members, "", header)
     held_out = None if validation is None else _curve(members, "validation_", validation)
     group_lrs = members.floats("group_lrs")
@@ -135,14 +128,14 @@ def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
         first, second = np.searchsorted(curve.lr, held_out.lr[:2]).tolist()
         held_out = replace(held_out, steps_per_point=max(1, second - first))
     try:
-        return RunCurves(curve, held_out, group_lrs, _field(path, header, "meta", dict))
+        return RunCurves(curve, held_out, group_lrs, header_field(path, header, "meta", dict))
     except ValueError as error:
         raise DamagedFile(path, str(error)) from None
 
 
 def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read only the meta of a run's file; raises as load_run_curves does."""
-    meta: dict[str, Any] = _field(path, _Members(path).header(), "meta", dict)
+    meta: dict[str, Any] = header_field(path, ArrayFile(path).header(newest=CURVE_FORMAT), "meta", dict)
     return meta
 
 
@@ -172,89 +165,19 @@ def load_csv_curve(path: str | os.PathLike[str]) -> Curve:
     return Curve(np.array(lrs), np.array(losses), num_iter=len(lrs), stop=stop)
 
 
-def _npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    # Not numpy.savez: before numpy 2.2 it can't be told to refuse pickle.
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, allow_pickle=False)
-            # A bare ZipInfo has a fixed time, so that equal runs give equal bytes.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return buffer.getvalue()
-
-
 def _shape_of(curve: Curve) -> dict[str, Any]:
     return {"num_iter": curve.num_iter, "stop": curve.stop.value}
 
 
-def _curve(members: _Members, prefix: str, shape: dict[str, Any]) -> Curve:
+def _curve(members: ArrayFile, prefix: str, shape: dict[str, Any]) -> Curve:
     path = members.path
     lr, loss = members.floats(f"{prefix}lr"), members.floats(f"{prefix}loss")
-    num_iter = _field(path, shape, "num_iter", int)
-    stop = _field(path, shape, "stop", str)
+    num_iter = header_field(path, shape, "num_iter", int)
+    stop = header_field(path, shape, "stop", str)
     try:
         return Curve(lr, loss, num_iter, Stop(stop))
     except ValueError as error:
         raise DamagedFile(path, f"{prefix}lr and {prefix}loss are no curve: {error}") from None
-
-
-def _field(
-    path: str | os.PathLike[str], owner: dict[str, Any], name: str, kind: type | tuple[type, ...]
-) -> Any:
-    if name not in owner:
-        raise DamagedFile(path, f"its header has no {name!r}")
-    value = owner[name]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DamagedFile(path, f"its header has a wrong {name!r}: {value!r}")
-    return value
-
-
-class _Members:
-    """The arrays of one .npz file, each read when asked for."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        content = self.path.read_bytes()
-        try:
-            self._zip = zipfile.ZipFile(io.BytesIO(content))
-        except Exception as error:  # zipfile meets changed bytes with a dozen exception types
-            raise self._damaged(error) from None
-
-    def _damaged(self, error: Exception) -> DamagedFile:
-        return DamagedFile(self.path, f"is cut short or damaged ({type(error).__name__}: {error})")
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        try:
-            member = self._zip.getinfo(f"{name}.npy")
-        except KeyError:
-            held = [stored.removesuffix(".npy") for stored in self._zip.namelist()]
-            raise DamagedFile(self.path, f"holds no array {name!r}; it holds {held}") from None
-        try:
-            # ZipFile.read goes to the end of the member, so that its CRC is compared before parsing.
-            content = self._zip.read(member)
-            array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        except Exception as error:  # as above
-            raise self._damaged(error) from None
-        return array
-
-    def floats(self, name: str) -> FloatArray:
-        array = self.array(name)
-        if array.dtype != np.float64:
-            raise DamagedFile(self.path, f"{name} must be an array of float64; got {array.dtype}")
-        return array
-
-    def header(self) -> dict[str, Any]:
-        array = self.array("header")
-        if array.dtype != np.uint8 or array.ndim != 1:
-            raise DamagedFile(
-                self.path, f"header must be a row of uint8; got {array.dtype}, shape {array.shape}"
-            )
-        header = parse_json(array.tobytes(), source=self.path)
-        if not isinstance(header, dict):
-            raise DamagedFile(self.path, f"its header must be a mapping; got {header!r}")
-        checked_version(self.path, header.get("format"), known=CURVE_FORMAT)
-        return header
 
 
 def _csv_columns(path: Path, rows: Any) -> tuple[list[float], list[float]]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,7 @@ from steadylr.store.files import (
     temp_name,
     write_json,
 )
+from steadylr.store.trial_file import Trial, load_trial, save_trial
 
 STORE_FORMAT = 1
 """Version of the folder layout and of the keys."""
@@ -47,7 +48,8 @@ LOCK_OPTIONS: dict[str, Any] = (
     else {}
 )
 
-Trained = tuple[RunCurves, Iterable[str]]
+Content = TypeVar("Content", bound=RunCurves | Trial)
+"""What an entry holds."""
 
 
 class StoreError(ValueError):
@@ -55,12 +57,12 @@ class StoreError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StoredRun:
+class StoredRun(Generic[Content]):
     """A run that the store holds."""
 
     key: str
     path: Path
-    curves: RunCurves
+    curves: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,16 @@ def family_key(training: Mapping[str, Any]) -> str:
     return _digest("family", training, {})
 
 
-class CurveStore:
+class Store(Generic[Content]):
     """A folder that holds the raw numbers of every distinct training under the key of what shaped it.
+
+    CurveStore and TrialStore are what is used: range tests and trials lie side by side in one folder, as their keys
+    differ.
 
     The layout, in which nothing but whole files ever appears outside tmp/:
 
         STEADYLR_STORE                 the marker, with the version of the layout
-        v1/<key[:2]>/<key>.npz         one run (curve_file.py)
+        v1/<key[:2]>/<key>.npz         one run (curve_file.py) or trial (trial_file.py)
         v1/<key[:2]>/<key>.npz.damaged-<n>   an entry that could not be read, set aside
         families/<family>.json         which random streams the runs of a family draw from
         locks/<key>.lock               held while a run is trained; the file goes when the run is stored
@@ -135,6 +140,14 @@ class CurveStore:
         NewerSchema: a newer steadylr made the store.
         DamagedFile: the marker can't be read.
     """
+
+    @staticmethod
+    def _read_entry(path: Path, /) -> Content:
+        raise NotImplementedError
+
+    @staticmethod
+    def _save_entry(path: Path, content: Content, /, *, temp_folder: Path) -> None:
+        raise NotImplementedError
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True, locking: bool = True) -> None:
         self.folder = Path(folder).expanduser().absolute()
@@ -175,7 +188,7 @@ class CurveStore:
 
     # Finding and obtaining
 
-    def find(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun | None:
+    def find(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun[Content] | None:
         """The stored run of a training, or None when there is none; a damaged entry counts as none.
 
         Writes nothing. Args as run_key.
@@ -192,8 +205,11 @@ class CurveStore:
                 return None  # obtain names it and sets it aside, under the lock
 
     def obtain(
-        self, training: Mapping[str, Any], seeds: Mapping[str, int], train: Callable[[], Trained]
-    ) -> tuple[RunCurves, bool]:
+        self,
+        training: Mapping[str, Any],
+        seeds: Mapping[str, int],
+        train: Callable[[], tuple[Content, Iterable[str]]],
+    ) -> tuple[Content, bool]:
         """The run of a training, and whether it came from the store; trained and stored if it isn't there.
 
         Looks, locks the key, looks again, trains, writes to a temporary name and renames: processes that ask
@@ -250,7 +266,7 @@ class CurveStore:
             raise DamagedFile(path, f"must hold a mapping with a list of names under 'used'; got {content!r}")
         return used
 
-    def _load(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun | None:
+    def _load(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun[Content] | None:
         used = self._used_streams(family_key(training))
         if used is None:
             run_key(training, seeds)  # refuses bad seeds no matter what the store holds
@@ -258,7 +274,7 @@ class CurveStore:
         key = run_key(training, seeds, used)
         path = self._path(key)
         try:
-            curves = load_run_curves(path)
+            curves = self._read_entry(path)
         except FileNotFoundError:
             return None
         stored_as = curves.meta.get(STORED_AS)
@@ -267,7 +283,9 @@ class CurveStore:
             raise DamagedFile(path, f"holds the run {held!r}, not the one that its name says")
         return StoredRun(key, path, curves)
 
-    def _load_or_set_aside(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun | None:
+    def _load_or_set_aside(
+        self, training: Mapping[str, Any], seeds: Mapping[str, int]
+    ) -> StoredRun[Content] | None:
         with self._explained("can't be read"):
             try:
                 return self._load(training, seeds)
@@ -287,8 +305,8 @@ class CurveStore:
     # Writing
 
     def _keep(
-        self, training: Mapping[str, Any], seeds: Mapping[str, int], curves: RunCurves, used: Iterable[str]
-    ) -> RunCurves:
+        self, training: Mapping[str, Any], seeds: Mapping[str, int], curves: Content, used: Iterable[str]
+    ) -> Content:
         family = family_key(training)
         known = self._used_if_readable(family)
         # A family only ever grows: runs stored under fewer streams are then trained again, never mixed up.
@@ -311,12 +329,12 @@ class CurveStore:
         except DamagedFile:
             return None
 
-    def _write_entry(self, path: Path, curves: RunCurves) -> None:
+    def _write_entry(self, path: Path, curves: Content) -> None:
         try:
-            save_run_curves(path, curves, temp_folder=self._tmp)
+            self._save_entry(path, curves, temp_folder=self._tmp)
         except FileNotFoundError:
             # A process that slept for more than a day may find its temporary file cleaned away.
-            save_run_curves(path, curves, temp_folder=self._tmp)
+            self._save_entry(path, curves, temp_folder=self._tmp)
 
     def _require_writable(self) -> None:
         """Find out before the training, not after it."""
@@ -458,6 +476,20 @@ class CurveStore:
 
     def _entry_paths(self) -> Iterator[Path]:
         return (path for path in self._shard_files() if path.suffix == ".npz")
+
+
+class CurveStore(Store[RunCurves]):
+    """The store of range tests."""
+
+    _read_entry = staticmethod(load_run_curves)
+    _save_entry = staticmethod(save_run_curves)
+
+
+class TrialStore(Store[Trial]):
+    """The store of trials: the same folder, other entries."""
+
+    _read_entry = staticmethod(load_trial)
+    _save_entry = staticmethod(save_trial)
 
 
 def _digest(kind: str, training: Mapping[str, Any], seeds: Mapping[str, int]) -> str:

@@ -20,6 +20,12 @@ from steadylr.present.figures.summary import (
     draw_spread,
     summary_figure,
 )
+from steadylr.present.figures.verification import (
+    VerificationInfo,
+    draw_verification,
+    verification_figure,
+    verification_info,
+)
 
 __all__ = [
     "AttributionInfo",
@@ -30,6 +36,7 @@ __all__ = [
     "SummaryGroup",
     "SummaryInfo",
     "SummaryRun",
+    "VerificationInfo",
     "attribution_figure",
     "attribution_info",
     "curve_figure",
@@ -40,9 +47,12 @@ __all__ = [
     "draw_rules",
     "draw_shares",
     "draw_spread",
+    "draw_verification",
     "figure_bytes",
     "plan_figure",
     "plan_info",
     "save_figure",
     "summary_figure",
+    "verification_figure",
+    "verification_info",
 ]

@@ -1,0 +1,94 @@
+"""What a verification shows: the figure by its info, then that it draws; the text line by line."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from steadylr.core.verification import Suggested, Verification, verify
+from steadylr.present.figures import VerificationInfo, figure_bytes, verification_figure, verification_info
+from steadylr.present.terminal import VerificationView, VerifiedKind, verification_text
+
+LRS = (0.01, 0.03, 0.05, 0.1, 0.3)
+
+
+def found(
+    *, last: float = math.inf, suggested: tuple[float, float, float] = (0.03, 0.05, 0.1)
+) -> Verification:
+    losses = [[0.9, 0.52, 0.5, 0.53, last], [0.94, 0.5, 0.5, 0.55, last]]
+    return verify(LRS, losses, initial_loss=2.3, suggested=Suggested(*suggested))
+
+
+def test_the_figure_shows_what_was_found() -> None:
+    """LRs, losses and means; the suggestions; the bound of a good LR at the tolerance."""
+    info = verification_info(found(), title="mlp on made data", judged_by="training loss")
+    assert info.lr.tolist() == list(LRS)
+    assert info.losses.shape == (2, 5)
+    assert np.isinf(info.losses[:, -1]).all()
+    assert info.mean.tolist() == pytest.approx([0.92, 0.51, 0.5, 0.54, 2.3])
+    assert (info.low, info.chosen, info.high, info.move_to) == (0.03, 0.05, 0.1, None)
+    assert info.bound == pytest.approx(0.5 + 0.05 * 1.8)
+    assert info.initial_loss == 2.3
+    assert info.subtitle.startswith("The spread is harmless: anywhere from 3.00e-2 to 1.00e-1")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        found(),
+        found(last=0.45),
+        found(last=0.1),
+        found(suggested=(0.05, 0.05, 0.05)),
+        verify(LRS, np.full((1, 5), math.inf), initial_loss=2.3, suggested=Suggested(0.03, 0.05, 0.1)),
+        verify((0.05,), [[-1.0]], initial_loss=-0.5, suggested=Suggested(0.05, 0.05, 0.05)),
+    ],
+)
+def test_the_figure_draws(shown: Verification) -> None:
+    """Given up or not, with a move or without, with one LR, without any loss; twice the same bytes."""
+    info = verification_info(shown, title="mlp on made data: 300 steps")
+    first = figure_bytes(verification_figure(info))
+    assert len(first) > 10_000
+    assert first == figure_bytes(verification_figure(info))
+
+
+def test_a_figure_of_arrays_that_do_not_fit_is_refused() -> None:
+    """With their shapes."""
+    with pytest.raises(ValueError, match=r"losses \(seeds, 2\)"):
+        VerificationInfo(
+            lr=np.array([0.1, 0.2]),
+            losses=np.ones((1, 3)),
+            mean=np.ones(2),
+            low=0.1,
+            chosen=0.1,
+            high=0.2,
+            bound=None,
+            initial_loss=2.0,
+        )
+
+
+def test_the_text() -> None:
+    """A table with the suggestions named, the sentence, what the seeds can tell, and the flat region."""
+    view = VerificationView((VerifiedKind("mlp on made data", found()),), 300, "validation loss", "sweeps/x")
+    lines = verification_text(view).splitlines()
+    assert lines[0] == "mlp on made data: 300 steps of OneCycle, 2 seeds, by validation loss"
+    table = "\n".join(lines)
+    for part in (
+        "  >  5.00e-2  chosen   0.5000  0.5000 to 0.5000  0.0%    0.0%",
+        "2 of 2 given up",
+        "  The spread is harmless:",
+        "flat region      3.00e-2 to 1.00e-1",
+        "LR sensitivity",
+        "of the descent, over 1.00e-2 to 3.00e-1",
+    ):
+        assert part in table
+    assert lines[-1] == "sweeps/x"
+
+
+def test_several_kinds_have_a_block_each() -> None:
+    """One folder at the end."""
+    kinds = (VerifiedKind("first", found()), VerifiedKind("second", found()))
+    text = verification_text(VerificationView(kinds, 300, "validation loss", "sweeps/x"))
+    assert text.count("Verification\n") == 2
+    assert text.count("sweeps/x") == 1
