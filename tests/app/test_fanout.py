@@ -139,7 +139,7 @@ def test_a_training_on_several_gpus_gets_as_many() -> None:
     from steadylr.app.workers import Task, Workers
 
     config = config_of("device=cuda", "device.strategy=ddp", "device.devices=2")
-    tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
+    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
     made: Any = Workers(3, tasks, gpus=["a", "b", "c", "d"])
     assert made._gpus == [(0, 1), (2, 3), (0, 1)]
 
