@@ -25,7 +25,7 @@ class Constants:
     wide: float = rules.WIDE
     drift: float = rules.DRIFT
     factor: float = rules.EDGE_FACTOR
-    high_weight: float = rules.HIGH_WEIGHT
+    high_weight: float = 0.5
 
     def __call__(self, curve: Curve) -> float | None:
         """What the rule says of a curve with these constants; None for no answer."""
@@ -55,14 +55,16 @@ def first_sketch(curve: Curve) -> float | None:
 CANDIDATES: dict[str, Callable[[Curve], float | None]] = {
     "first sketch": first_sketch,
     "low not moved": Constants(drift=0.0),
-    "low moved by k^(1/3)": Constants(drift=1 / 3),
+    "low moved by k^(1/4)": Constants(drift=1 / 4),
+    "low moved by k^(2/3)": Constants(drift=2 / 3),
     "low moved by k": Constants(drift=1.0),
     "low at 80% of the descent": Constants(low_share=0.8),
     "low at 95% of the descent": Constants(low_share=0.95),
     "edge at 50% of the climb": Constants(climb=0.5),
+    "edge / 1.5": Constants(factor=1.5),
     "edge / 3": Constants(factor=3.0),
-    "edge / 5": Constants(factor=5.0),
-    "half way between low and high": Constants(high_weight=0.5),
+    "two thirds of the way from low to high": Constants(high_weight=2 / 3),
+    "the same with edge / 4, low moved by k^(2/3)": Constants(high_weight=2 / 3, factor=4.0, drift=2 / 3),
     "high alone": Constants(high_weight=1.0),
     "span 2 smooth_f": Constants(wide=2.0),
     "span 4 smooth_f": Constants(wide=4.0),

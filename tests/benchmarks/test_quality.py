@@ -123,14 +123,14 @@ def test_score_is_the_same_for_the_same_generator() -> None:
     assert first == second
 
 
-def test_the_split_is_fourteen_and_eight() -> None:
-    """Fourteen tasks for tuning, eight set aside, all names different."""
+def test_the_split_is_twenty_two_and_six() -> None:
+    """Twenty-two tasks for tuning, six set aside, all names different."""
     from quality_parts.tasks import QUICK, all_tasks
 
     groups = [task.group for task in all_tasks()]
-    assert (groups.count("tuning"), groups.count("aside")) == (14, 8)
+    assert (groups.count("tuning"), groups.count("aside")) == (22, 6)
     names = {task.name for task in all_tasks()}
-    assert len(names) == 22
+    assert len(names) == 28
     assert set(QUICK) <= names
 
 
@@ -165,13 +165,13 @@ def test_every_task_builds_and_takes_a_batch(tmp_path: Path, monkeypatch: pytest
 def test_tasks_without_their_data_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """CIFAR-10 comes with no package: without its folder the three tasks that need it are named and left out."""
+    """CIFAR-10 comes with no package: without its folder the four tasks that need it are named and left out."""
     import quality
     from quality_parts.tasks import CIFAR10
 
     monkeypatch.delenv(CIFAR10, raising=False)
     left = quality.chosen_tasks(None, quick=False)
-    assert len(left) == 19
+    assert len(left) == 24
     assert "left out, as they need --cifar10 FOLDER: cifar-resnet-aug-nesterov" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ where there is nothing to read.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -78,27 +79,25 @@ LOW_SHARE = 0.9  # of the descent, reached at low
 CLIMB_SHARE = 0.75  # of the descent, climbed back at edge
 WIDE = 3.0  # times smooth_f: the span of the line on which both are found
 USUAL_STEPS = 125.0  # steps per decade of LR of the default ramp: 1000 from 1e-7 to 10
-DRIFT = 2 / 3  # low falls as (steps per decade)^(-2 / 3)
-EDGE_FACTOR = 4.0
-HIGH_WEIGHT = 2 / 3  # of log high in log lr
+DRIFT = 0.5  # low is taken to fall as (steps per decade)^-0.5
+EDGE_FACTOR = 2.0  # Smith 2015: the best LR is usually within a factor of two of the largest that converges
 _SLIDE_POINTS = 15
 _SLIDE_THRESHOLD = 0.005
 
 
 def bracket(curve: Curve, reading: Reading) -> Suggestion:
-    """Between where the descent is done and where the loss has climbed again, nearer to the latter.
+    """Half way, in log, between where the descent is done and where the loss has climbed again.
 
-        low  = first LR at which 90% of the descent from start to minimum is reached, times (k / 125)^(2/3)
+        low  = first LR at which 90% of the descent from start to minimum is reached, times sqrt(k / 125)
         edge = first LR after the minimum at which the loss has climbed back over 75% of the descent, or the last LR
-        high = edge / 4,  lr = low^(1/3) high^(2/3)
+        high = edge / 2,  lr = sqrt(low * high)
 
     Both are read off a line of span 3 smooth_f. k is the number of steps in which the ramp multiplies the LR by ten,
     where low was found: a ramp with more steps a decade has done the same descent at lower LRs, though the LRs that
     are good for a training are the same. The factor moves low to where the default ramp would show it, with 125
     steps a decade. low is at most high.
 
-    Reference: this project. That the best LR lies a small factor below the largest that converges: L. N. Smith,
-    https://arxiv.org/abs/1506.01186 (2015), section 3.3.
+    Reference: this project; the factor of two is L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
     found = find_landmarks(curve, reading, span_factor=WIDE, climb=CLIMB_SHARE)
     nothing = nothing_to_read("bracket", found)
@@ -110,9 +109,9 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
     high = edge / EDGE_FACTOR
     low = min(high, found.lr_at(index) * (steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
     where = "the last LR" if found.edge is None else "the climb"
-    reason = f"between {LOW_SHARE:.0%} of the descent and a quarter of {where}"
-    lr = low ** (1 - HIGH_WEIGHT) * high**HIGH_WEIGHT
-    return Suggestion("bracket", Outcome.FOUND, reason, lr=min(max(lr, low), high), low=low, high=high)
+    reason = f"between {LOW_SHARE:.0%} of the descent and half of {where}"
+    lr = min(max(math.sqrt(low * high), low), high)  # rounding never carries it outside
+    return Suggestion("bracket", Outcome.FOUND, reason, lr=lr, low=low, high=high)
 
 
 def steepest(curve: Curve, reading: Reading) -> Suggestion:
