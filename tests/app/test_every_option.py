@@ -217,12 +217,13 @@ def test_an_augmentation_runs(name: str) -> None:
 
 @pytest.mark.parametrize("name", options("optimizer"))
 def test_an_optimizer_runs(name: str) -> None:
-    """Each trains the default model, and its plan cycles a momentum that it has."""
+    """Each trains, and its plan cycles a momentum that it has; Prodigy finds its own LR, so that ours may fail."""
     done = find_lr("finder=quick", "finder.num_iter=40", "device.threads=1", f"optimizer={name}", "model=mlp")
-    assert done.code == 0, done
+    assert done.code == 0 or (name == "prodigy" and done.code == 3), done
     kwargs = read_record(only_run(Path.cwd())).config["optimizer"]["kwargs"]
-    has_momentum = name == "adamw" or bool(kwargs.get("momentum"))
-    assert ("cycle_momentum=False" in done.out) != has_momentum
+    cycles = name == "adamw" or (name in ("sgd", "rmsprop") and bool(kwargs.get("momentum")))
+    assert ("OneCycleLR(" in done.out) == (done.code == 0)
+    assert ("cycle_momentum=False" in done.out) == (done.code == 0 and not cycles)
 
 
 @pytest.mark.parametrize("name", options("loss"))

@@ -445,7 +445,10 @@ def test_asking_about_the_program_imports_nothing_heavy(tmp_path: Path, argument
     ("line", "expected"),
     [
         ("find_lr.py optim", {"optimizer=", "optimizer."}),
-        ("find_lr.py optimizer=s", {"optimizer=schedulefree_adamw", "optimizer=schedulefree_sgd", "optimizer=sgd"}),
+        (
+            "find_lr.py optimizer=s",
+            {"optimizer=schedulefree_adamw", "optimizer=schedulefree_sgd", "optimizer=sgd"},
+        ),
         ("find_lr.py finder.sk", {"finder.skip_start=", "finder.skip_end="}),
     ],
 )

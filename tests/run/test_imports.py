@@ -8,6 +8,8 @@ import pytest
 TRAINING = """
 import sys
 
+sys.modules["torchmetrics"] = None  # lightning-fabric imports it where it is installed, with all that it brings
+
 import torch
 
 from steadylr.core.ramp import Ramp

@@ -74,10 +74,8 @@ def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
     if std is None:
         yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
     else:
-        yield (
-            f"By this one curve the mean over seeds lies within a factor of {factor_95(std):.2g} (19 of 20 runs); "
-            f"to see it add {SEVERAL_RUNS}"
-        )
+        yield f"By this curve the mean over seeds lies within a factor of {factor_95(std):.2g} (19 of 20 runs)"
+        yield f"To see the spread add {SEVERAL_RUNS}"
 
 
 def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
