@@ -176,7 +176,7 @@ def draw_uncertainty(rows: Sequence[Mapping[str, Any]], path: Path, *, bins: int
         parts = [part for part in np.array_split(np.arange(len(chosen)), bins) if part.size]
         predicted = [np.sqrt(np.mean([chosen[i]["predicted"] ** 2 for i in part])) for part in parts]
         seen = [np.sqrt(np.mean([chosen[i]["away"] ** 2 for i in part])) for part in parts]
-        ax.plot(predicted, seen, marker="o", label=f"{num_iter} iterations, {len(chosen)} runs")
+        ax.plot(predicted, seen, "o", label=f"{num_iter} iterations, {len(chosen)} runs")
     ax.axline((0, 0), slope=1, color="0.6", linestyle=":", linewidth=1)
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
