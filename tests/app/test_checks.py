@@ -246,6 +246,8 @@ BAD_VALUES: list[tuple[list[str], str]] = [
      r"^data\.batch_size=64 can't be shared equally by device\.devices=3: make it a multiple of 3$"),
     (["device=cuda", "device.strategy=fsdp", "device.devices=2", "device.precision=16-mixed"],
      r"^device\.precision=16-mixed does not work with device\.strategy=fsdp: use device\.precision=bf16-mixed or "),
+    (["model=lightning", "model._target_=torch.nn.Identity", "device=cpu", "device.strategy=ddp", "device.devices=2"],
+     r"device\.devices=2 does not train a LightningModule \(model\.library=lightning\): set device\.devices=1"),
     (["device=mps", "device.strategy=ddp", "device.devices=2"], r"does not work on a Mac, which has one GPU"),
     (["seed=-1"], r"^seed must be from 0 to 2\*\*63 - 1; got -1$"),
     (["seeds.init=-1"], r"^seeds\.init must be from 0 to 2\*\*63 - 1; got -1$"),

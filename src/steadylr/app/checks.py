@@ -764,7 +764,7 @@ def _sharing_problems(config: Config) -> Iterator[str]:
     if config.model.library == LIGHTNING:
         yield (
             f"device.devices={count} does not train a LightningModule (model.library=lightning): set "
-            "device.devices=1, or put steadylr.lightning.LRFinderCallback into a Trainer with several devices"
+            "device.devices=1"
         )
     kind = probe_device(device.accelerator.value)
     here, there = count if rank is None else rank.local_count, len(visible_gpus())
