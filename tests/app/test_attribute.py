@@ -125,6 +125,7 @@ def test_mixed_kinds_are_not_split(tmp_path: Path) -> None:
     assert "different things" in found.reason
 
 
+@pytest.mark.slow
 def test_the_answer_its_files_and_aggregate_all_have_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_the_answer_its_files_and_aggregate_all_have_it(
     assert (tmp_path / "other" / "attribution.png").is_file()
 
 
+@pytest.mark.slow
 def test_other_seeds_are_another_answer(tmp_path: Path) -> None:
     """What was written before is not taken for the answer of the same curves with other seeds."""
     make_crossing(tmp_path)

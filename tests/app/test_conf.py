@@ -314,6 +314,7 @@ def test_checking_a_config_loads_no_torch(tmp_path: Path) -> None:
     assert run_python(program, cwd=tmp_path).strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_attribution_experiment_lets_all_streams_vary_independently() -> None:
     """Its two derived seeds make a Graeco-Latin square, and it is a sweep of 64 trainings read twice."""
     cells = []

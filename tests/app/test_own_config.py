@@ -158,6 +158,7 @@ def test_keys_of_groups_without_own_code_are_checked_as_ever(folder: Path) -> No
         checked(folder, "+data.kwargs.a=1")
 
 
+@pytest.mark.slow
 def test_the_source_is_part_of_what_identifies_a_training(folder: Path) -> None:
     """An edited model is another training, and so are other arguments and files that they name; names don't count."""
     base = ["model=mine", "data=mine", "data.root=null", *SHORT]
@@ -261,6 +262,7 @@ def test_doubtful_optimizers_are_doubted() -> None:
     assert doubts(schema.Config(optimizer=schema.Optimizer(name="sgd"))) == []
 
 
+@pytest.mark.slow
 def test_the_whole_command_gives_an_answer_and_keeps_a_traceback(folder: Path) -> None:
     """From --config-dir to the answer; an error in the user's code names it and leaves its traceback."""
     done = find_lr(

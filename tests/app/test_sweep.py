@@ -140,6 +140,7 @@ def test_a_schedule_that_cannot_be_is_bad_input() -> None:
         answer(from_values([0.1]), onecycle=OneCycle(div_factor=0.5))
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_and_one_are_answered(tmp_path: Path) -> None:
     """One run is too few to say anything about the spread."""
     make_sweep(tmp_path / "many", seeds=100)

@@ -230,6 +230,7 @@ def test_runs_without_an_answer_end_it(tmp_path: Path) -> None:
     assert decision.text.startswith("Gave up after 4 runs: 4 of them gave no LR")
 
 
+@pytest.mark.slow
 def test_a_few_failed_jobs_do_not_end_it(tmp_path: Path) -> None:
     """They count as runs, are not tried again by this command, and are by the next."""
 
@@ -263,6 +264,7 @@ def test_several_readings_share_a_run(tmp_path: Path) -> None:
     assert [decision.num_runs for decision in decisions(tmp_path)] == [5]
 
 
+@pytest.mark.slow
 def test_a_reading_that_is_missing_is_added_to_the_runs_there_are(tmp_path: Path) -> None:
     """Their curves are in the store; it is done also where no more runs are wanted."""
     sweep(tmp_path, wide, max_runs=3)

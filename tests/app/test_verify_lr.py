@@ -142,6 +142,7 @@ def test_what_it_says_and_leaves(sweep: Path, fake: type[FakeWorkers]) -> None:
     assert kind["tried"][-1]["losses"] == [{"$float": "Infinity"}] * 3
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing_and_writes_nothing(sweep: Path, fake: type[FakeWorkers]) -> None:
     """And says the same; another seed trains only what that needs."""
     first = verified("sweep=x", "seeds=[0,1]")
@@ -174,6 +175,7 @@ def test_another_choice_and_another_schedule(sweep: Path, fake: type[FakeWorkers
     assert {p.div_factor for p in fake.plans} == {10.0}
 
 
+@pytest.mark.slow
 def test_every_kind_of_a_mixed_sweep_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: type[FakeWorkers]
 ) -> None:

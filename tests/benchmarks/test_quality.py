@@ -134,6 +134,7 @@ def test_the_split_is_twenty_two_and_six() -> None:
     assert set(QUICK) <= names
 
 
+@pytest.mark.slow
 def test_every_task_builds_and_takes_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each task's model takes its batches, and equal seeds give equal weights and batches."""
     import torch
@@ -281,6 +282,7 @@ def test_the_mean_curve_ends_with_the_shortest_run() -> None:
         candidates.mean_curve([whole, bowl(101)])
 
 
+@pytest.mark.slow
 def test_report_and_studies_of_a_tiny_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From invented numbers in the cache come the tables and the pictures."""
     from quality_parts import studies

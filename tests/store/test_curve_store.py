@@ -497,6 +497,7 @@ def test_clear_removes_runs_by_age(tmp_path: Path) -> None:
         store.clear(older_than=timedelta(days=-1))
 
 
+@pytest.mark.slow
 def test_two_thousand_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of 2,000 runs finds each, lists all and clears all."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
