@@ -332,6 +332,10 @@ def _told_apart(own: FloatArray, others: Sequence[FloatArray]) -> tuple[FloatArr
 
 def _basis(columns: FloatArray) -> FloatArray:
     """An orthonormal basis of what some columns span, shape (n, rank)."""
+    rows, number = columns.shape
+    if number > rows:  # thousands of cells: the product of rows is smaller, and exact for indicators
+        squares, left = np.linalg.eigh(columns @ columns.T)
+        return left[:, squares > max(_RANK_TOLERANCE**2, rows * np.finfo(float).eps) * squares[-1]]
     left, singular, _ = np.linalg.svd(columns, full_matrices=False)
     return left[:, singular > _RANK_TOLERANCE * singular[0]]
 
