@@ -89,6 +89,14 @@ def test_a_job_whose_status_is_lost_is_known_by_its_overrides(tmp_path: Path) ->
     assert [place.number for place in places(tmp_path, asked)] == [5, 4, 6]
 
 
+def test_a_place_that_a_kill_left_empty_is_taken_first(tmp_path: Path) -> None:
+    """Half a status is none: the next new job gets that folder, and the ones after it those after the last."""
+    places(tmp_path, [Asked("a", ()), Asked("b", ()), Asked("c", ())])
+    (tmp_path / "1" / "status.json").rename(tmp_path / "1" / ".status.json.12-ab.tmp")
+    asked = [Asked("a", ()), Asked("d", ()), Asked("e", ())]
+    assert [place.number for place in places(tmp_path, asked)] == [0, 1, 3]
+
+
 def test_runs_are_named_by_what_sets_them_apart() -> None:
     """Not by what all share, nor by how curves are read; a long name is cut."""
     jobs = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from steadylr.app.job import job_folders
 from steadylr.app.members import from_job, key_of, overrides_of
 from steadylr.app.session import next_job_number
 from steadylr.store.curve_store import LOCK_OPTIONS
-from steadylr.store.records import JobStatus, write_status
+from steadylr.store.records import STATUS_FILE, JobStatus, write_status
 
 NOT_ENDED = "has not ended: it was stopped, or another process is still at it; run the same command again"
 """What the status of a reserved job says until the job writes its own."""
@@ -43,8 +44,9 @@ def places(sweep: Path, asked: Sequence[Asked], *, reserve: bool = True) -> list
     """Give each job its place in a sweep; a job that is asked for twice has one.
 
     A job that an earlier call left is known by its key; where its status can't be read, by its overrides.
-    Others get the numbers after the last. New places are reserved at once, under a lock: so two commands that
-    fill one sweep never write to one folder, and a job that is killed before its end has a status that says so.
+    Others get the numbers of places that a kill left empty, then those after the last. New places are reserved at
+    once, under a lock: so two commands that fill one sweep never write to one folder, and a job that is killed before
+    its end has a status that says so.
 
     Args:
         sweep: the folder of the sweep.
@@ -64,12 +66,12 @@ def is_finished(folder: Path) -> bool:
 
 def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place]:
     by_key, by_overrides = _known(sweep)
-    free = next_job_number(sweep)
+    free = chain(_cut_short(sweep), count(next_job_number(sweep)))
     found = []
     for job in asked:
         place = by_key.get(job.key) or by_overrides.pop(job.overrides, None)
         if place is None:
-            place, free = Place(free, False), free + 1
+            place = Place(next(free), False)
         if reserve and job.key not in by_key:
             status = JobStatus(
                 status="interrupted", job_key=job.key, overrides=list(job.overrides), error=NOT_ENDED
@@ -92,6 +94,19 @@ def _known(sweep: Path) -> tuple[dict[str, Place], dict[tuple[str, ...], Place]]
         elif (overrides := overrides_of(folder)) is not None:
             by_overrides[overrides] = place
     return by_key, by_overrides
+
+
+def _cut_short(sweep: Path) -> list[int]:
+    """The numbers of folders that were made for a job whose status a kill kept from being written: nothing is in them.
+
+    Places are reserved under the lock, so that nobody else is about to write there; half a status may lie there.
+    """
+    folders = job_folders(sweep) if sweep.is_dir() else []
+    return [
+        int(folder.name)
+        for folder in folders
+        if all(entry.name.startswith(f".{STATUS_FILE}.") for entry in folder.iterdir())
+    ]
 
 
 @contextmanager
