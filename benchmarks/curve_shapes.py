@@ -14,12 +14,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-import steadylr.app.find_lr  # noqa: F401  (registers the config)
-from steadylr.app.analysis import Answer, answer_of
-from steadylr.app.checks import check_config
-from steadylr.app.config_folder import config_folder
-from steadylr.app.schema import Config
-from steadylr.app.training import describe_training, train
+import steadylr.cli.find_lr  # noqa: F401  (registers the config)
+from steadylr.answer.reading import Answer, answer_of
+from steadylr.config.folder import config_folder
+from steadylr.config.schema import Config
+from steadylr.config.values import check_config
 from steadylr.core.landmarks import find_landmarks
 from steadylr.present.figures import CurveInfo, curve_info, draw_curve, save_figure
 from steadylr.present.figures._drawing import (
@@ -33,6 +32,8 @@ from steadylr.present.figures._drawing import (
 )
 from steadylr.present.numbers import format_lr
 from steadylr.store.curve_file import RunCurves
+from steadylr.training.devices import train
+from steadylr.training.identity import describe_training
 
 OUT = Path(__file__).parents[1] / "docs" / "images" / "curve-shapes.png"
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steadylr.app.from_python import FoundLR, Run, find_lr, plot, range_test
+    from steadylr.api import FoundLR, Run, find_lr, plot, range_test
     from steadylr.core.consensus import Consensus, consensus
     from steadylr.core.curve import Curve, Stop
     from steadylr.core.diagnosis import Finding, diagnose

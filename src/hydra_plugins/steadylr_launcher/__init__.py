@@ -28,7 +28,7 @@ ConfigStore.instance().store(
 
 
 class SteadyLauncher(Launcher):
-    """Hands a sweep's jobs to steadylr.app.fanout."""
+    """Hands a sweep's jobs to steadylr.jobs.launch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SteadyLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; a job that fails leaves its status.json and costs no other job."""
-        from steadylr.app.fanout import launch
+        from steadylr.jobs.launch import launch
 
         setup: Any = (self.hydra_context, self.task_function, self.config)
         assert None not in setup, "Hydra calls setup before launch"

@@ -28,7 +28,7 @@ ConfigStore.instance().store(
 
 
 class UntilStableSweeper(BasicSweeper):
-    """Hands a sweep to steadylr.app.until_stable, which launches one batch of seeds after the other.
+    """Hands a sweep to steadylr.jobs.until_stable, which launches one batch of seeds after the other.
 
     Args:
         factor: what the upper end of the interval over the geometric mean may be, above 1.
@@ -51,7 +51,7 @@ class UntilStableSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run batches until all kinds of run are stable, or until more runs would not help."""
-        from steadylr.app.until_stable import sweep_until_stable
+        from steadylr.jobs.until_stable import sweep_until_stable
 
         setup: Any = (self.hydra_context, self.launcher, self.config)
         assert None not in setup, "Hydra calls setup before sweep"

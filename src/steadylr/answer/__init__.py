@@ -1,0 +1,1 @@
+"""Records in, one answer out: what many runs say together."""

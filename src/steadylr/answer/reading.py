@@ -1,0 +1,117 @@
+"""From one curve to an answer: suggestions by every rule, the diagnosis and the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from steadylr.core.certainty import log10_std
+from steadylr.core.diagnosis import Finding, diagnose
+from steadylr.core.onecycle import Plan, plan
+from steadylr.core.rules import DEFAULT_RULE, suggest_all
+from steadylr.core.settings import Reading
+from steadylr.core.suggestion import Suggestion
+from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steadylr.config.schema import Config, Finder, OneCycle, Optimizer
+    from steadylr.core.curve import Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one curve says under one set of reading settings."""
+
+    reading: Reading
+    rule: str
+    suggestions: dict[str, Suggestion]
+    findings: tuple[Finding, ...]
+    plan: Plan | None
+
+    @property
+    def headline(self) -> Suggestion:
+        """The suggestion of the rule that the config picked."""
+        return self.suggestions[self.rule]
+
+
+def reading_of(finder: Finder) -> Reading:
+    """The analysis settings of a finder config."""
+    return Reading(
+        smooth_f=finder.smooth_f,
+        smoother=finder.smoother.value,
+        ema_weight=finder.ema_weight,
+        skip_start=finder.skip_start,
+        skip_end=finder.skip_end,
+    )
+
+
+def has_momentum(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has a momentum (or a beta1) for OneCycle to cycle.
+
+    torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
+    """
+    if optimizer._target_ is not None or optimizer.name.lower() in NO_MOMENTUM_CYCLE:
+        return False
+    if optimizer.name.lower() in ("sgd", "rmsprop"):
+        return bool(optimizer.kwargs.get("momentum"))
+    return "adam" in optimizer.name.lower()
+
+
+def plan_of(
+    onecycle: OneCycle,
+    max_lr: float,
+    *,
+    low: float | None,
+    high: float | None,
+    momentum: bool = True,
+    lr_ratios: Sequence[float] = (1.0,),
+) -> Plan:
+    """The OneCycle plan that follows from a peak LR and a onecycle config.
+
+    Args:
+        onecycle: the config.
+        max_lr: the peak.
+        low, high: the range that it was chosen from.
+        momentum: whether the optimizer has one that can be cycled.
+        lr_ratios: each parameter group's LR over the peak.
+    """
+    return plan(
+        max_lr,
+        low=low,
+        high=high,
+        total_steps=onecycle.total_steps,
+        div_factor=onecycle.div_factor,
+        final_div_factor=onecycle.final_div_factor,
+        pct_start=onecycle.pct_start,
+        cycle_momentum=onecycle.cycle_momentum and momentum,
+        base_momentum=onecycle.base_momentum,
+        max_momentum=onecycle.max_momentum,
+        anneal_strategy=onecycle.anneal_strategy.value,
+        lr_ratios=lr_ratios,
+    )
+
+
+def answer_of(
+    curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,), skipped_share: float = 0.0
+) -> Answer:
+    """Read one curve with every rule; the plan follows from the rule that the config picked."""
+    reading = reading_of(config.finder)
+    suggestions = suggest_all(curve, reading=reading)
+    suggestions[DEFAULT_RULE] = replace(
+        suggestions[DEFAULT_RULE], log10_std=log10_std(curve, reading=reading)
+    )
+    headline = suggestions[config.finder.rule]
+    planned = None
+    if headline.lr is not None:
+        planned = plan_of(
+            config.onecycle,
+            headline.lr,
+            low=headline.low,
+            high=headline.high,
+            momentum=has_momentum(config.optimizer),
+            lr_ratios=lr_ratios,
+        )
+    findings = diagnose(curve, reading, skipped_share=skipped_share)
+    return Answer(reading, config.finder.rule, suggestions, findings, planned)

@@ -1,0 +1,454 @@
+"""What takes part in an aggregate: jobs of sweeps, single runs, curves from elsewhere, plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from steadylr.answer.reading import has_momentum
+from steadylr.config.errors import BadInput
+from steadylr.config.schema import OWN_KEYS, Optimizer
+from steadylr.core.curve import Curve
+from steadylr.core.diagnosis import diagnose
+from steadylr.core.rules import suggest_all
+from steadylr.core.settings import Reading
+from steadylr.core.stopping import StoppingRule
+from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
+from steadylr.store.files import DamagedFile, NewerSchema
+from steadylr.store.job_folder import CURVE_FILE, job_folders
+from steadylr.store.records import (
+    RECORD_FILE,
+    STATUS_FILE,
+    RunRecord,
+    read_record,
+    read_status,
+    read_stopping,
+)
+
+IntArray = npt.NDArray[np.int64]
+Seeds = tuple[tuple[str, int], ...]
+"""The seeds of a run, by stream, in the order of the streams' names."""
+
+VALUE_RULE = "given"
+"""The rule's name of a number that somebody brought along: no curve, no rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One reading of one run, as an aggregate takes it.
+
+    Args:
+        label: what people call it: a job's folder, a file, "value 2".
+        run: identifies the curve: equal for readings of the same curve.
+        kind: what must be equal for suggestions to be averaged: the training without its seeds; {} if unknown.
+        setting: how the curve was read: rule, smooth_f and the rest.
+        overrides: the job's command line.
+        suggestions: by rule.
+        rule: the headline rule.
+        findings: codes of the diagnosis.
+        curve: the curve that the rules read; None for a number without a curve.
+        steps: the optimizer step of each point of the curve; None where the points are the steps.
+        skipped_share: the share of its updates that a gradient scaler left out, from 0 to 1.
+        record: the job's record, where there is one.
+        lr_ratios: of the parameter groups, each group's LR over the ramp's.
+        momentum: whether the optimizer has a momentum that OneCycle can cycle; True if unknown.
+    """
+
+    label: str
+    run: str
+    kind: dict[str, Any]
+    setting: dict[str, Any]
+    overrides: tuple[str, ...]
+    suggestions: dict[str, Suggestion]
+    rule: str
+    findings: tuple[str, ...]
+    curve: Curve | None
+    record: RunRecord | None = None
+    lr_ratios: tuple[float, ...] = (1.0,)
+    momentum: bool = True
+    steps: IntArray | None = None
+    skipped_share: float = 0.0
+
+    @property
+    def headline(self) -> Suggestion:
+        """The suggestion that counts."""
+        return self.suggestions[self.rule]
+
+    @property
+    def kind_key(self) -> str:
+        """The kind as text: equal for members of one kind."""
+        return kind_text(self.kind)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds of the run; empty where there is no record."""
+        return () if self.record is None else seeds_of(self.record.config)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that left no suggestion because it failed.
+
+    Args:
+        label: what people call it.
+        overrides: the job's command line.
+        status: "failed" or "interrupted".
+        reason: what went wrong.
+        kind_key: of the run, as Member.kind_key; empty where it ended before that was known.
+        seeds: of the run, by stream; empty likewise.
+    """
+
+    label: str
+    overrides: tuple[str, ...]
+    status: str
+    reason: str
+    kind_key: str = ""
+    seeds: Seeds = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """All that takes part, all that failed, the files that could not be read, and what decided how many runs there are.
+
+    stopping is None where the number of runs was settled beforehand.
+    """
+
+    members: tuple[Member, ...] = ()
+    failed: tuple[FailedJob, ...] = ()
+    problems: tuple[str, ...] = ()
+    stopping: StoppingRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Analysis settings that replace the recorded ones; None keeps what each record says."""
+
+    smooth_f: float | None = None
+    smoother: str | None = None
+    ema_weight: float | None = None
+    skip_start: int | None = None
+    skip_end: int | None = None
+    rule: str | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that replace recorded ones."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+
+KEEP = Reread()
+
+
+def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Members:
+    """Read the job folders of one sweep; what can't be read is a problem, and the rest still counts.
+
+    Args:
+        folder: outputs/sweeps/<sweep_name>.
+        reread: analysis settings that replace the recorded ones.
+        named: put the sweep's name before the jobs' numbers in their labels.
+
+    Raises:
+        BadInput: the folder isn't there or holds no jobs.
+    """
+    if not folder.is_dir():
+        raise BadInput(
+            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
+        )
+    jobs = job_folders(folder)
+    if not jobs:
+        raise BadInput(
+            f"sweep={folder}: no job folders (0, 1, 2 ...) in it, so it is no sweep; for the folder of a "
+            f"single run use 'runs=[{folder}]'"
+        )
+    before = f"{folder.name}/" if named else ""
+    gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
+    found = _latest(joined(_not_made_good(jobs, gathered)))
+    try:
+        return replace(found, stopping=read_stopping(folder))
+    except (DamagedFile, NewerSchema) as error:
+        return replace(found, problems=(*found.problems, str(error)))
+
+
+def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Members]:
+    """All jobs but those that did not end well and that a later job of the sweep has made good.
+
+    Our launcher does such a job again in its own folder; other launchers take a new one.
+    """
+    good_keys: set[str] = set()
+    good_overrides: set[tuple[str, ...]] = set()
+    kept = []
+    for folder, found in zip(reversed(jobs), reversed(gathered), strict=True):
+        for member in found.members:
+            good_keys.add(member.record.job_key if member.record else "")
+            good_overrides.add(member.overrides)
+        made_good = not found.members and (
+            key_of(folder) in good_keys or overrides_of(folder) in good_overrides
+        )
+        if not made_good:
+            kept.append(found)
+    return kept[::-1]
+
+
+def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+    """Read the folders of single runs.
+
+    Raises:
+        BadInput: a folder isn't there.
+    """
+    given = list(folders)
+    for folder in given:
+        if not folder.is_dir():
+            raise BadInput(f"runs: {folder} is no folder; give folders such as outputs/runs/<time>")
+        if not (folder / STATUS_FILE).is_file() and job_folders(folder):
+            raise BadInput(f"runs: {folder} is the folder of a sweep; give it as 'sweep={folder}'")
+    return joined([from_job(folder, reread=reread, label=folder.name) for folder in given])
+
+
+def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+    """Read curves that others wrote: CSV files with the columns lr and loss."""
+    reading = Reading(**{name: value for name, value in reread.given.items() if name != "rule"})
+    rule = reread.rule or "bracket"
+    members, problems = [], []
+    for file in files:
+        try:
+            curve = load_csv_curve(file)
+        except OSError as error:
+            problems.append(f"{file}: can't be read ({error.strerror or error})")
+            continue
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        members.append(_read(Member(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), reading))
+    return Members(tuple(members), problems=tuple(problems))
+
+
+def from_values(values: Sequence[float]) -> Members:
+    """Take numbers that somebody has: each counts as one run."""
+    members = []
+    for place, value in enumerate(values, start=1):
+        found = Suggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
+        label = f"value {place}"
+        members.append(Member(label, label, {}, {}, (), {VALUE_RULE: found}, VALUE_RULE, (), None))
+    return Members(tuple(members))
+
+
+def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
+    """Read one job's folder, which people call `label`."""
+    try:
+        status = read_status(folder)
+        if status.status in ("failed", "interrupted"):
+            reason = status.error or status.status
+            failed = FailedJob(label, tuple(status.overrides), status.status, reason)
+            return Members(failed=(_of_its_kind(failed, status.config),))
+        record = read_record(folder)
+        curves = load_run_curves(folder / CURVE_FILE)
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        return Members(problems=(f"{folder}: no {name}, so the job never ended; run the same command again",))
+    except OSError as error:
+        return Members(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
+    except (DamagedFile, NewerSchema) as error:
+        return Members(problems=(str(error),))
+    if curves.read.digest() != record.run["curve_digest"]:
+        return Members(problems=(f"{folder / CURVE_FILE}: is not the curve that {RECORD_FILE} describes",))
+    try:
+        return Members((_member(label, record, curves, reread),))
+    except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
+        problem = f"its config can't be used here ({type(error).__name__}: {error})"
+        return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
+
+
+def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
+    """The same job with what its config says of its run; unchanged where there is none, or of another version."""
+    if config is None:
+        return job
+    with suppress(KeyError, TypeError, AttributeError):
+        return replace(job, kind_key=kind_text(kind_of(config)), seeds=seeds_of(config))
+    return job
+
+
+def key_of(folder: Path) -> str:
+    """The key of the job in a folder, from its status or else its record; empty where neither says it."""
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return read_status(folder).job_key
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return read_record(folder).job_key
+    return ""
+
+
+def overrides_of(folder: Path) -> tuple[str, ...] | None:
+    """The overrides of the job in a folder, from its status or else what Hydra kept; None where neither says."""
+    import yaml
+
+    with suppress(OSError, DamagedFile, NewerSchema):
+        return tuple(read_status(folder).overrides)
+    try:
+        kept = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return tuple(str(override) for override in kept) if isinstance(kept, list) else None
+
+
+def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:
+    finder = record.config["finder"]
+    setting = {name: finder[name] for name in Reread.__slots__}
+    Reading(**{name: value for name, value in setting.items() if name != "rule"})
+    member = Member(
+        label=label,
+        run=record.run["curve_digest"],
+        kind=kind_of(record.config),
+        setting=setting,
+        overrides=tuple(record.overrides),
+        suggestions=record.suggestions,
+        rule=record.rule,
+        findings=tuple(finding["code"] for finding in record.diagnosis),
+        curve=curves.read,
+        record=record,
+        lr_ratios=curves.lr_ratios,
+        momentum=has_momentum(Optimizer(**record.config["optimizer"])),
+        steps=None
+        if curves.validation is None
+        else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
+        skipped_share=curves.skipped_share,
+    )
+    if not reread.given:
+        return member
+    merged = {**setting, **reread.given}
+    rule = merged.pop("rule")
+    return _read(replace(member, rule=rule), Reading(**merged))
+
+
+def joined(parts: Sequence[Members]) -> Members:
+    """All parts as one; of several stopping rules the first, as all ask for the same interval."""
+    return Members(
+        tuple(member for part in parts for member in part.members),
+        tuple(job for part in parts for job in part.failed),
+        tuple(problem for part in parts for problem in part.problems),
+        next((part.stopping for part in parts if part.stopping is not None), None),
+    )
+
+
+def _read(member: Member, reading: Reading) -> Member:
+    """The same member with its curve read anew."""
+    assert member.curve is not None
+    return replace(
+        member,
+        setting={**asdict(reading), "rule": member.rule},
+        suggestions=suggest_all(member.curve, reading=reading),
+        findings=tuple(
+            finding.code.value
+            for finding in diagnose(member.curve, reading, skipped_share=member.skipped_share)
+        ),
+    )
+
+
+def _latest(found: Members) -> Members:
+    """Of jobs that are the same job, run twice into one sweep, the later one; matched by key, not by position."""
+    by_key = {member.record.job_key if member.record else member.label: member for member in found.members}
+    return replace(found, members=tuple(by_key.values()))
+
+
+def each_seed_once(found: Members) -> Members:
+    """Take readings of one kind with equal seeds as readings of one run, the latest where they differ.
+
+    A training on other threads or another machine has other last digits, but it is no independent run: with
+    both, n would count one draw of the seeds twice.
+    """
+    latest: dict[Hashable, str] = {}
+    readings: dict[Hashable, str] = {}
+    for member in found.members:
+        drawn = _drawn(member)
+        latest[drawn] = member.run
+        readings[drawn, _setting_key(member)] = member.run
+    members = [
+        replace(member, run=latest[_drawn(member)])
+        for member in found.members
+        if readings[_drawn(member), _setting_key(member)] == member.run
+    ]
+    return replace(found, members=tuple(members))
+
+
+def _drawn(member: Member) -> Hashable:
+    """Equal for two runs of one kind that drew the same: those streams count that something draws from."""
+    if member.record is None:
+        return member.run
+    used = {name: use["seed"] for name, use in member.record.seeds.items() if use["used"]}
+    return member.kind_key, *sorted(used.items())
+
+
+def _setting_key(member: Member) -> Hashable:
+    return repr(sorted(member.setting.items()))
+
+
+def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for the suggestions of two runs to be averaged: what is trained, by dotted key.
+
+    Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
+    of images counts, as nothing else says which images they are.
+    """
+    parts = {
+        name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
+    }
+    parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
+    device = config["device"]
+    parts["device"] = {"precision": device["precision"]}
+    if device.get("devices", 1) > 1:  # BatchNorm sees each device's share of a batch
+        parts["device"]["devices"] = device["devices"]
+    parts["own_code"] = config.get("own_code") or {}
+    left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
+    return {
+        key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
+    }
+
+
+def kind_text(kind: Mapping[str, Any]) -> str:
+    """A kind as text: equal for runs of one kind."""
+    return repr(sorted(kind.items(), key=lambda item: item[0]))
+
+
+def seeds_of(config: Mapping[str, Any]) -> Seeds:
+    """The seeds that a config gives to the random streams."""
+    return tuple(sorted((str(name), int(seed)) for name, seed in config["seeds"].items()))
+
+
+def lost_runs(found: Members, kind_key: str) -> int:
+    """How many runs of a kind failed, so that no job has an answer of theirs."""
+    answered = {member.seeds for member in found.members if member.kind_key == kind_key}
+    failed = {job.seeds for job in found.failed if job.kind_key == kind_key and job.status == "failed"}
+    return len(failed - answered)
+
+
+READING_KEYS = frozenset(Reread.__slots__)
+HOW_NOT_WHAT = frozenset(
+    {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
+)
+
+
+def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as its YAML has it: the arguments of the user's own code stand beside its _target_."""
+    if not part.get("_target_"):
+        return dict(part)
+    return {name: value for name, value in part.items() if name != "kwargs"} | dict(part["kwargs"])
+
+
+def _is_unset(key: str, value: Any) -> bool:
+    """Whether a key is one of the user's own code that has no meaning without it, and has its default."""
+    return not value and (key == "own_code" or key in OWN_KEYS or key.rpartition(".")[2] in OWN_KEYS)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

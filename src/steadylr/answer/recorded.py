@@ -1,0 +1,61 @@
+"""How a finished sweep is told of on a command line: its folder, and the settings that its own jobs were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steadylr.config.schema import Consensus, OneCycle
+
+if TYPE_CHECKING:
+    from steadylr.answer.readings import Members
+
+
+def sweep_folder(given: Path) -> Path:
+    """The folder of a sweep; its name alone will do."""
+    named = Path("outputs/sweeps") / given
+    return named if not given.is_dir() and len(given.parts) == 1 and named.is_dir() else given
+
+
+def as_recorded(
+    consensus: Consensus, onecycle: OneCycle, found: Members, overrides: Sequence[str]
+) -> tuple[Consensus, OneCycle]:
+    """How the answer is made: as the latest job was told, but for what the command line says.
+
+    So aggregating a sweep again without further words gives the same answer again.
+
+    Args:
+        consensus, onecycle: as the command line has them.
+        found: the sweep.
+        overrides: of the command line.
+    """
+    records = [member.record for member in found.members if member.record is not None]
+    if not records:
+        return consensus, onecycle
+    keys = [text.lstrip("+").partition("=")[0] for text in overrides]
+    latest = records[-1].config
+    return (
+        _merged(consensus, "consensus", latest, keys),
+        _merged(onecycle, "onecycle", latest, keys),
+    )
+
+
+Part = TypeVar("Part", Consensus, OneCycle)
+
+
+def _merged(asked: Part, name: str, recorded: Mapping[str, Any], keys: Sequence[str]) -> Part:
+    """One part of a recorded config, with the values that the command line gives."""
+    if name in keys:  # a whole group
+        return asked
+    said = {key.partition(".")[2] for key in keys if key.startswith(f"{name}.")}
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(type(asked)), recorded.get(name) or {})
+    except OmegaConfBaseException:  # another version wrote it
+        return asked
+    part = cast(Part, OmegaConf.to_object(merged))
+    return replace(part, **{key: getattr(asked, key) for key in said})

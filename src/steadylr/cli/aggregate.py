@@ -1,0 +1,155 @@
+"""Aggregate again: `python src/aggregate.py 'sweep=...'`. No training, and no torch."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from steadylr.answer.recorded import as_recorded, sweep_folder
+from steadylr.config.errors import BadInput
+from steadylr.config.folder import config_folder
+from steadylr.config.overrides import check_keys
+from steadylr.config.schema import Consensus, OneCycle, Smoother
+from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from steadylr.answer import readings as source
+
+
+@dataclass
+class Reading:
+    """Analysis settings that replace the recorded ones; null keeps what each record says."""
+
+    smooth_f: float | None = None
+    smoother: Smoother | None = None
+    ema_weight: float | None = None
+    skip_start: int | None = None
+    skip_end: int | None = None
+    rule: str | None = None
+
+
+@dataclass
+class AggregateConfig:
+    """All that aggregate.py can be told. What is given as one entry or a list of them is of type Any."""
+
+    sweep: Any = None
+    runs: Any = None
+    curves: Any = None
+    values: Any = None
+    finder: Reading = field(default_factory=Reading)
+    onecycle: OneCycle = field(default_factory=OneCycle)
+    consensus: Consensus = field(default_factory=Consensus)
+    out: str | None = None
+
+
+ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)
+_exit_code = EXIT_OK
+
+
+def main() -> None:
+    """Run the command line and exit with an honest code."""
+    try:
+        check_keys(sys.argv[1:], AggregateConfig)
+        hydra.main(version_base="1.3", config_path=config_folder(), config_name="aggregate")(task)()
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    sys.exit(_exit_code)
+
+
+def task(cfg: DictConfig) -> None:
+    """Gather what the config names, and conclude from it."""
+    global _exit_code
+    try:
+        _exit_code = aggregate(cfg)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        _exit_code = EXIT_FAILED
+
+
+def aggregate(cfg: DictConfig) -> int:
+    """Gather, answer, write and print; give the exit code.
+
+    Raises:
+        BadInput: nothing to aggregate, a folder that isn't there, or a value that is no LR.
+    """
+    from steadylr.answer import readings as source
+    from steadylr.report.conclude import conclude
+
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, AggregateConfig)
+    sweeps, runs, curves = (_paths(getattr(config, key), key) for key in ("sweep", "runs", "curves"))
+    sweeps = [sweep_folder(sweep) for sweep in sweeps]
+    values = _values(config.values)
+    if not (sweeps or runs or curves or values):
+        raise BadInput(
+            "nothing to aggregate: give 'sweep=outputs/sweeps/<name>', 'runs=[folder,...]', 'curves=[a.csv,...]' "
+            "or 'values=[6.16e-2,1.79e-2]'"
+        )
+    reread = _reread(config.finder)
+    found = source.joined(
+        [
+            *(source.from_sweep(sweep, reread=reread, named=len(sweeps) > 1) for sweep in sweeps),
+            source.from_runs(runs, reread=reread),
+            source.from_curves(curves, reread=reread),
+            source.from_values(values),
+        ]
+    )
+    only_a_sweep = len(sweeps) == 1 and not (runs or curves or values or reread.given)
+    if config.out is not None and not config.out.strip():
+        raise BadInput("out must name a folder; got nothing")
+    out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
+    consensus, onecycle = as_recorded(
+        config.consensus, config.onecycle, found, HydraConfig.get().overrides.task
+    )
+    return conclude(found, out, consensus=consensus, onecycle=onecycle)
+
+
+def _new_folder() -> Path:
+    return Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+
+
+def _reread(given: Reading) -> source.Reread:
+    """The analysis settings of the command line, checked before anything is read."""
+    from steadylr.answer.readings import Reread
+    from steadylr.core.rules import RULES
+    from steadylr.core.settings import Reading as CheckedReading
+
+    values = {name: getattr(value, "value", value) for name, value in vars(given).items()}
+    reread = Reread(**values)
+    if reread.rule is not None and reread.rule not in RULES:
+        raise BadInput(f"finder.rule={reread.rule} is not known; allowed: {', '.join(sorted(RULES))}")
+    try:
+        CheckedReading(**{name: value for name, value in reread.given.items() if name != "rule"})
+    except ValueError as error:
+        raise BadInput(f"finder.{error}") from None
+    return reread
+
+
+def _paths(given: Any, key: str) -> list[Path]:
+    """One path or a list of them."""
+    entries = [] if given is None else given if isinstance(given, list) else [given]
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise BadInput(
+                f"{key} must be a path or a list of paths; {entry!r} came as {type(entry).__name__}: quote it"
+            )
+    return [Path(entry).expanduser() for entry in entries]
+
+
+def _values(given: Any) -> list[float]:
+    entries = [] if given is None else given if isinstance(given, list) else [given]
+    for place, entry in enumerate(entries, start=1):
+        if isinstance(entry, bool) or not isinstance(entry, int | float):
+            raise BadInput(f"values must be numbers; got {entry!r} at place {place}")
+        if not 0 < entry < float("inf"):
+            raise BadInput(f"values must be LRs, finite and above 0; got {entry!r} at place {place}")
+    return [float(entry) for entry in entries]

@@ -1,0 +1,110 @@
+"""Does the spread matter: `python src/verify_lr.py 'sweep=...'`, or `steadylr-verify` once installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from steadylr.answer.recorded import sweep_folder
+from steadylr.config.errors import BadInput
+from steadylr.config.folder import config_folder
+from steadylr.config.overrides import check_keys
+from steadylr.config.ranges import Range
+from steadylr.config.verify import VerifyConfig
+from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+ConfigStore.instance().store(name="base_verify", node=VerifyConfig)
+
+RANGES = {
+    "beyond": Range(1, open_low=True, note="a factor"),
+    "lrs": Range(0, open_low=True),
+    "steps": Range(2, 1e7, open_high=False, said="from 2 to ten million"),
+    "seeds": Range(0, 2**63, said="from 0 to 2**63 - 1"),
+    "tolerance": Range(0, 1, open_low=True, note="a share of the descent"),
+    "val_samples": Range(1, note="null: all"),
+    "workers": Range(1, note="null: as the sweep was told"),
+    "kind": Range(1, note="null: all kinds"),
+}
+"""What every number may be, each of a list's alone."""
+
+_exit_code = EXIT_OK
+
+
+def main() -> None:
+    """Run the command line and exit with an honest code."""
+    try:
+        check_keys(sys.argv[1:], VerifyConfig)
+        hydra.main(version_base="1.3", config_path=config_folder(), config_name="verify_lr")(task)()
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        print(
+            "interrupted; what has finished is kept, and the same command goes on from here", file=sys.stderr
+        )
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(_exit_code)
+
+
+def task(cfg: DictConfig) -> None:
+    """Check what was asked for, and verify the sweep."""
+    global _exit_code
+    try:
+        config = OmegaConf.to_object(cfg)
+        assert isinstance(config, VerifyConfig)
+        check_values(config)
+        from steadylr.verify.verify import verify_sweep
+
+        _exit_code = verify_sweep(config, HydraConfig.get().overrides.task)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        _exit_code = EXIT_FAILED
+
+
+def check_values(config: VerifyConfig) -> None:
+    """Make lists of what may be given as one entry, and find the sweep's folder.
+
+    Raises:
+        BadInput: all that is wrong, in one message.
+    """
+    problems = []
+    for key, whole in (("beyond", False), ("lrs", False), ("seeds", True)):
+        given = getattr(config, key)
+        entries = [] if given is None else given if isinstance(given, list) else [given]
+        kinds = (int,) if whole else (int, float)
+        for entry in entries:
+            if isinstance(entry, bool) or not isinstance(entry, kinds):
+                wanted = "whole numbers" if whole else "numbers"
+                problems.append(f"{key} must be {wanted}, as in '{key}=[{_EXAMPLES[key]}]'; got {entry!r}")
+            elif not RANGES[key].holds(entry):
+                problems.append(f"{key} must be {RANGES[key].words()}; got {entry}")
+        setattr(config, key, entries)
+    if not config.seeds:
+        problems.append("seeds must hold at least one seed, better three: 'seeds=[0,1,2]'; got none")
+    elif not problems and len(set(config.seeds)) < len(config.seeds):
+        problems.append(f"seeds must differ, as equal ones are one training; got {config.seeds}")
+    for key in ("steps", "tolerance", "val_samples", "workers", "kind"):
+        value = getattr(config, key)
+        if value is not None and not RANGES[key].holds(value):
+            problems.append(f"{key} must be {RANGES[key].words()}; got {value}")
+    if not isinstance(config.sweep, str) or not config.sweep.strip():
+        came = "nothing" if config.sweep is None else repr(config.sweep)
+        problems.append(
+            f"sweep must be the folder or name of one sweep: 'sweep=outputs/sweeps/<name>'; got {came}"
+        )
+    if problems:
+        raise BadInput.of(problems)
+    config.sweep = str(sweep_folder(Path(config.sweep).expanduser()))
+
+
+_EXAMPLES = {"beyond": "3,10", "lrs": "0.01,0.05", "seeds": "0,1,2"}

@@ -1,0 +1,104 @@
+"""The keys of a schema, and the nearest ones to a key that it doesn't have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+FREE = object()
+
+
+@cache
+def hints(node: type) -> dict[str, Any]:
+    return get_type_hints(node)
+
+
+def without_none(hint: Any) -> Any:
+    """X of Optional[X]; anything else as it is."""
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    is_optional = type(None) in get_args(hint) and len(kinds) == 1
+    return kinds[0] if is_optional and get_origin(hint) not in (list, dict) else hint
+
+
+def _inside(hint: Any, part: str) -> Any:
+    """The type of what one part of a key leads to; FREE where anything goes, None where nothing is."""
+    hint = without_none(hint)
+    if hint is FREE:
+        return FREE
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hints(hint).get(part)
+    if get_origin(hint) is dict:
+        value = without_none(get_args(hint)[1])
+        return FREE if value is Any else value
+    if get_origin(hint) is list and part.isdecimal():
+        return get_args(hint)[0]
+    return None
+
+
+@cache
+def all_keys(schema: type) -> tuple[str, ...]:
+    """Every key of a schema, parents before their children."""
+
+    def below(node: type, prefix: str) -> Iterator[str]:
+        for name, hint in hints(node).items():
+            yield prefix + name
+            if isinstance(hint, type) and is_dataclass(hint):
+                yield from below(hint, f"{prefix}{name}.")
+
+    return tuple(below(schema, ""))
+
+
+def hint_of(key: str, schema: type) -> Any:
+    """The type of a key that a schema has; FREE where anything goes."""
+    hint: Any = schema
+    for part in key.split("."):
+        inner = without_none(hint)
+        hint = hints(inner)[part] if isinstance(inner, type) and is_dataclass(inner) else _inside(hint, part)
+    return hint
+
+
+def key_problem(key: str, schema: type, *, groups: Sequence[str] = ()) -> str | None:
+    """None for a key that a schema has, else what is wrong, with the nearest keys or groups."""
+    hint: Any = schema
+    parts = key.split(".")
+    for position, part in enumerate(parts):
+        inside = _inside(hint, part)
+        if inside is None:
+            return _unknown_key(parts, position, without_none(hint), schema=schema, groups=groups)
+        hint = inside
+    return None
+
+
+def _unknown_key(
+    parts: Sequence[str], position: int, parent_hint: Any, *, schema: type, groups: Sequence[str]
+) -> str:
+    """The message about a key whose part at a position is not known."""
+    parent, rest = ".".join(parts[:position]), parts[position:]
+    start = f"{'.'.join(parts)} is not a key of the config"
+    if not (isinstance(parent_hint, type) and is_dataclass(parent_hint)):
+        return f"{start}: {parent} is a value, with no keys of its own"
+    names = list(hints(parent_hint))
+    siblings = names if parent else [*names, *groups]
+    if near := difflib.get_close_matches(rest[0], siblings, n=1, cutoff=0.7):
+        meant = ".".join([*parts[:position], near[0], *rest[1:]])
+        known = meant if key_problem(meant, schema) is None else ".".join([*parts[:position], near[0]])
+        return f"{start}; did you mean {known}?"
+    if elsewhere := _same_name_elsewhere(parts[-1], schema):
+        return f"{start}; did you mean {' or '.join(elsewhere)}?"
+    if not parent:
+        return f"{start}; allowed: {', '.join(names)}"
+    more = ""
+    if "kwargs" in names:
+        free = ".".join([parent, "kwargs", *rest])
+        more = f"; arguments of the {parent} itself go below {parent}.kwargs: ++{free}=VALUE"
+    return f"{start}; {parent} has {', '.join(names)}{more}"
+
+
+def _same_name_elsewhere(name: str, schema: type) -> list[str]:
+    """Keys that end in this name; none for names that every group has."""
+    if name in ("name", "kwargs"):
+        return []
+    return [key for key in all_keys(schema) if key.rpartition(".")[2] == name]

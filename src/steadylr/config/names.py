@@ -1,0 +1,35 @@
+"""Names and keys that several rooms know by the same word."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_NAME_LENGTH = 100
+
+LIGHTNING = "lightning"
+"""The library whose models bring their optimizers and their loss."""
+
+ANALYSIS_KEYS = tuple(
+    f"finder.{name}" for name in ("smooth_f", "smoother", "ema_weight", "skip_start", "skip_end", "rule")
+)
+"""The keys that change how a curve is read, and never what is trained."""
+
+
+def sweep_name_problem(value: Any, *, given: str | None = None) -> str | None:
+    """What is wrong with a sweep_name: it becomes a folder, and must not lead anywhere else."""
+    if not isinstance(value, str):
+        asked = given or str(value)
+        came = type(value).__name__.replace("NoneType", "null")
+        return (
+            f"sweep_name must be text; {asked} arrived as {value!r} ({came}): "
+            f"quote it, 'sweep_name=\"{asked}\"', or begin it with a letter"
+        )
+    allowed = (
+        f"sweep_name must be a plain folder name of 1 to {MAX_NAME_LENGTH} characters: "
+        "no path separators, no dot at its start, no control characters"
+    )
+    plain = re.fullmatch(r"[^/\\\x00-\x1f\x7f]+", value) and value == value.strip()
+    if plain and not value.startswith(".") and len(value.encode()) <= MAX_NAME_LENGTH:
+        return None
+    return f"{allowed}; got {value!r}"

@@ -1,0 +1,273 @@
+"""The command line, checked before Hydra composes anything: keys, options, and the types of values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+from urllib.parse import unquote, urlparse
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steadylr.config.errors import BadInput
+from steadylr.config.folder import config_folder, group_options, groups
+from steadylr.config.keys import FREE, hint_of, hints, key_problem, without_none
+from steadylr.config.names import sweep_name_problem
+from steadylr.config.schema import OWN_GROUPS, Config
+from steadylr.config.targets import is_open
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+
+def check_overrides(argv: Sequence[str]) -> None:
+    """Refuse a command line of find_lr.py with unknown keys or options, before Hydra composes anything.
+
+    Args:
+        argv: the command line without the program's name, Hydra's own options included.
+
+    Raises:
+        BadInput: see unknown_override; also for a --config-dir that is not there.
+    """
+    check_keys(argv, Config)
+
+
+def check_keys(argv: Sequence[str], schema: type) -> None:
+    """Refuse a command line with keys that a schema doesn't have, or options that no group has.
+
+    Args:
+        argv: the command line without the program's name, Hydra's own options included.
+        schema: the dataclass of the whole config.
+
+    Raises:
+        BadInput: see unknown_override; also for a --config-dir that is not there.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_known_args(list(argv))[0]
+    if args.shell_completion or args.help or args.hydra_help or args.experimental_rerun:
+        return
+    if args.config_dir and not Path(args.config_dir).is_dir():
+        raise BadInput(
+            f"--config-dir {args.config_dir} is not a folder: give the folder that holds your groups"
+        )
+    own = [args.config_dir] if args.config_dir else []
+    replaced = args.config_path or args.config_name
+    unknown_override(args.overrides, schema=schema, folders=None if replaced else [config_folder(), *own])
+
+
+def unknown_override(
+    overrides: Sequence[str], *, schema: type = Config, folders: Sequence[str | Path] | None = None
+) -> None:
+    """Refuse overrides whose key the schema doesn't have, whose option no group has, or that can't be read.
+
+    Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms. In a group
+    whose option may name the user's own code any key may be an argument of that: check_config tells.
+
+    Args:
+        overrides: as given on the command line, with or without +, ++ or ~.
+        schema: the dataclass of the whole config.
+        folders: the config folders, the project's first; None: options of groups are left to Hydra.
+
+    Raises:
+        BadInput: with the nearest names. All that is wrong is reported together.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    parsed: list[Override] = []
+    problems: list[str] = []
+
+    def parse(text: str) -> None:
+        try:
+            parsed.append(parser.parse_override(text))
+        except HydraException as error:
+            problems.append(_unreadable(text, error))
+
+    for text in overrides:
+        parse(text)
+    known = _Folders.of(folders, parsed)
+    problems += [problem for override in parsed for problem in _override_problems(override, known, schema)]
+    if problems:
+        raise BadInput.of(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """The folders that groups are looked up in; options are only checked when all of them can be listed.
+
+    open_groups are those that the user's own code may have arguments in.
+    """
+
+    paths: tuple[Path, ...]
+    complete: bool
+    open_groups: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, folders: Sequence[str | Path] | None, overrides: Sequence[Override]) -> _Folders:
+        added = [_local_path(entry) for override in overrides for entry in _searchpath(override)]
+        own = folders if folders is not None else [config_folder()]
+        paths = [Path(entry) for entry in [*own, *added] if entry is not None]
+        complete = folders is not None and None not in added
+        there = tuple(path for path in paths if path.is_dir())
+        chosen = {
+            override.key_or_group: _given_options(override)
+            for override in overrides
+            if not override.is_delete()
+        }
+        named = {key.partition("._target_")[0] for key in chosen if key.endswith("._target_")}
+        is_named = [group for group in OWN_GROUPS if group in named or is_open(group, chosen, there)]
+        return cls(there, complete, frozenset(OWN_GROUPS if not complete else is_named))
+
+
+def _searchpath(override: Override) -> list[str]:
+    if override.key_or_group != "hydra.searchpath":
+        return []
+    value = override.value()
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+
+
+def _local_path(entry: str) -> Path | None:
+    """The folder that an entry of hydra.searchpath means; None for one inside a package."""
+    parts = urlparse(entry)
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path) if parts.scheme else entry)
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text!r} can't be read as an override: write key=value, or ~key to take a key away"
+    reason = str(error).partition("\n")[0]
+    quoted = f"""'{key}="{value}"'""" if not re.search("[\"']", value) else "'key=\"value\"'"
+    return (
+        f"{text!r} can't be read as an override ({reason}). "
+        f"A value with accents or characters such as ~ = ( ) [ ] {{ }} : needs quotes inside the shell's: "
+        f"{quoted}"
+    )
+
+
+def _override_problems(override: Override, folders: _Folders, schema: type) -> Iterator[str]:
+    key = override.key_or_group
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        return
+    names = groups(folders.paths)
+    if "/" in key or key in names:
+        if folders.complete and not override.is_delete():
+            yield from _option_problems(override, folders.paths)
+        return
+    if (problem := key_problem(key, schema, groups=names)) is not None:
+        if schema is not Config or key.partition(".")[0] not in folders.open_groups:
+            yield problem
+    elif key == "sweep_name" and not override.is_delete():
+        yield from _sweep_name_override_problems(override)
+    else:
+        yield from _type_problems(override, schema)
+
+
+def _type_problems(override: Override, schema: type) -> Iterator[str]:
+    """What is wrong with the types of the values that an override gives to a key, each value of a sweep alone."""
+    key = override.key_or_group
+    hint = hint_of(key, schema)
+    if hint in (FREE, Any) or any(part.isdecimal() for part in key.split(".")):
+        return
+    config = OmegaConf.structured(schema)
+    for value in _given_values(override):
+        if "${" in str(value):
+            continue
+        try:
+            OmegaConf.update(config, key, value, force_add=True)
+            OmegaConf.to_container(config)
+        except OmegaConfBaseException:
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+            yield f"{key} must be {_type_words(hint)}; got {shown}"
+
+
+def _given_values(override: Override) -> list[Any]:
+    """The values that an override gives to its key; none where only Hydra can tell."""
+    from hydra.core.override_parser.types import ValueType
+
+    if override.is_delete():
+        return []
+    if override.value_type == ValueType.ELEMENT:
+        return [override.value()]
+    if override.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+        return [getattr(value, "text", value) for value in override.sweep_iterator()]
+    return []
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def _type_words(hint: Any) -> str:
+    """A type as one would say it."""
+    kind = without_none(hint)
+    end = " or null" if kind is not hint else ""
+    if kind in _WORDS:
+        return _WORDS[kind] + end
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"one of {', '.join(str(member.value) for member in kind)}{end}"
+    if get_origin(kind) is list:
+        element = get_args(kind)[0]
+        if isinstance(element, type) and is_dataclass(element):
+            return f"a list of mappings with {', '.join(hints(element))}{end}"
+        return f"a list of {_PLURALS[element]}{end}"
+    if isinstance(kind, type) and is_dataclass(kind):
+        return f"a mapping with {', '.join(hints(kind))}{end}"
+    return f"a mapping{end}"
+
+
+def _option_problems(override: Override, folders: Sequence[Path]) -> Iterator[str]:
+    group = override.key_or_group
+    options = sorted(group_options(group, folders))
+    if override.value_type is None or override.value() is None:
+        yield f"{group}=null: a group needs one of its options; allowed: {', '.join(options)}"
+        return
+    for option in _given_options(override):
+        if any((folder / group / f"{option}.yaml").is_file() for folder in folders):
+            continue
+        near = difflib.get_close_matches(option, options, n=2, cutoff=0.6)
+        allowed = f"allowed: {', '.join(options) or 'nothing, as no folder has this group'}"
+        hint = f"did you mean {' or '.join(near)}?" if near else allowed
+        if group == "model":
+            hint += f" (any classifier of torchvision: model=torchvision model.name={option})"
+        yield f"{group}={option} is not an option of {group}; {hint}"
+
+
+def _given_options(override: Override) -> list[str]:
+    from hydra.core.override_parser.types import ValueType
+
+    if override.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+        values: list[Any] = [_plain_text(entry) for entry in override.sweep_iterator()]
+    elif override.value_type == ValueType.ELEMENT:
+        value = override.value()
+        values = value if isinstance(value, list) else [value]
+    else:
+        return []
+    texts = [str(value).removesuffix(".yaml") for value in values if value is not None]
+    return [text for text in texts if text not in ("", "null") and "${" not in text]
+
+
+def _plain_text(value: Any) -> str:
+    return str(getattr(value, "text", value)).strip("\"'")
+
+
+def _sweep_name_override_problems(override: Override) -> Iterator[str]:
+    given = (override.input_line or "").partition("=")[2]
+    if override.is_sweep_override():
+        yield f"sweep_name names one folder; got {given!r}: give one name"
+        return
+    value = override.value()
+    if isinstance(value, str) and "${" in value:
+        return
+    if (problem := sweep_name_problem(value, given=given)) is not None:
+        yield problem

@@ -1,0 +1,1 @@
+"""The jobs of one command: their places, the launcher and its workers, the sweeper."""

@@ -1,0 +1,124 @@
+"""Which folder each job of a sweep has: the one from an earlier call, else a number that nobody else takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from steadylr.answer.readings import from_job, key_of, overrides_of
+from steadylr.store.curve_store import LOCK_OPTIONS
+from steadylr.store.job_folder import job_folders, next_job_number
+from steadylr.store.records import STATUS_FILE, JobStatus, write_status
+
+NOT_ENDED = "has not ended: it was stopped, or another process is still at it; run the same command again"
+"""What the status of a reserved job says until the job writes its own."""
+
+LOCK_FILE = ".lock"
+LOCK_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job that a command asks for: what identifies it, and its overrides."""
+
+    key: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The number of a job's folder, and whether the job is done."""
+
+    number: int
+    finished: bool
+
+
+def places(sweep: Path, asked: Sequence[Asked], *, reserve: bool = True) -> list[Place]:
+    """Give each job its place in a sweep; a job that is asked for twice has one.
+
+    A job that an earlier call left is known by its key; where its status can't be read, by its overrides.
+    Others get the numbers of places that a kill left empty, then those after the last. New places are reserved at
+    once, under a lock: so two commands that fill one sweep never write to one folder, and a job that is killed before
+    its end has a status that says so.
+
+    Args:
+        sweep: the folder of the sweep.
+        asked: the jobs, in the order of the command line.
+        reserve: False looks only, and writes nothing.
+    """
+    if not reserve:
+        return _places(sweep, asked, reserve=False)
+    with _locked(sweep):
+        return _places(sweep, asked, reserve=True)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a job has ended, with or without an LR, and all that it left can be read."""
+    return bool(from_job(folder, label=folder.name).members)
+
+
+def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place]:
+    by_key, by_overrides = _known(sweep)
+    free = chain(_cut_short(sweep), count(next_job_number(sweep)))
+    found = []
+    for job in asked:
+        place = by_key.get(job.key) or by_overrides.pop(job.overrides, None)
+        if place is None:
+            place = Place(next(free), False)
+        if reserve and job.key not in by_key:
+            status = JobStatus(
+                status="interrupted", job_key=job.key, overrides=list(job.overrides), error=NOT_ENDED
+            )
+            write_status(sweep / str(place.number), status)
+        by_key[job.key] = place
+        found.append(place)
+    return found
+
+
+def _known(sweep: Path) -> tuple[dict[str, Place], dict[tuple[str, ...], Place]]:
+    """The places of the jobs that a sweep holds: by key, and those without a readable key by overrides."""
+    by_key: dict[str, Place] = {}
+    by_overrides: dict[tuple[str, ...], Place] = {}
+    for folder in job_folders(sweep) if sweep.is_dir() else []:
+        place = Place(int(folder.name), is_finished(folder))
+        key = key_of(folder)
+        if key:
+            by_key[key] = place
+        elif (overrides := overrides_of(folder)) is not None:
+            by_overrides[overrides] = place
+    return by_key, by_overrides
+
+
+def _cut_short(sweep: Path) -> list[int]:
+    """The numbers of folders that were made for a job whose status a kill kept from being written: nothing is in them.
+
+    Places are reserved under the lock, so that nobody else is about to write there; half a status may lie there.
+    """
+    folders = job_folders(sweep) if sweep.is_dir() else []
+    return [
+        int(folder.name)
+        for folder in folders
+        if all(entry.name.startswith(f".{STATUS_FILE}.") for entry in folder.iterdir())
+    ]
+
+
+@contextmanager
+def _locked(sweep: Path) -> Iterator[None]:
+    """Hold the sweep's lock; go on without it on a file system that has none, or when it can't be had."""
+    sweep.mkdir(parents=True, exist_ok=True)
+    lock: Any = FileLock(sweep / LOCK_FILE, **LOCK_OPTIONS)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except (Timeout, OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

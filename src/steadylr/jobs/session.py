@@ -1,0 +1,49 @@
+"""What one command remembers until it exits: the single run's result, or which sweep it filled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+
+from steadylr.store.job_folder import next_job_number
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+JOB_OFFSET = "STEADYLR_JOB_OFFSET"
+"""Environment variable: the number of the first job folder that this command may write. Workers inherit it."""
+
+
+@dataclass
+class Session:
+    """State of one command, in the parent process only."""
+
+    sweep_folder: Path | None = None
+    exit_code: int | None = None
+    sweep_config: DictConfig | None = None
+
+
+SESSION = Session()
+
+
+class SweepCallback(Callback):
+    """Tells the session which folder a sweep writes to, before its first job.
+
+    The aggregation itself runs after Hydra has returned: an error inside a callback is only a warning to Hydra.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the folder, and let new jobs be numbered after those that are already there."""
+        SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
+        SESSION.sweep_config = config
+        os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
+
+
+def job_number(number: Any) -> int:
+    """Hydra's number of a job, moved past the job folders that the sweep already has."""
+    return int(number) + int(os.environ.get(JOB_OFFSET, "0"))

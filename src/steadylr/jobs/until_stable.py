@@ -1,0 +1,357 @@
+"""A sweep that adds seeds until its LR is known closely enough, through whichever launcher is configured."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count as counter
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf, open_dict, read_write
+
+from steadylr.answer.answer import consensus_of_members
+from steadylr.answer.readings import (
+    Members,
+    Reread,
+    Seeds,
+    each_seed_once,
+    from_sweep,
+    kind_of,
+    kind_text,
+    lost_runs,
+    seeds_of,
+)
+from steadylr.config.errors import BadInput
+from steadylr.core.stopping import MIN_RUNS, Decision, State, StoppingRule, decide
+from steadylr.exit_codes import EXIT_FAILED
+from steadylr.jobs.launch import Job, check_jobs, differing, fitting_trainings
+from steadylr.jobs.session import SESSION
+from steadylr.present.numbers import count
+from steadylr.store.files import plain_values
+from steadylr.store.job_folder import job_folders
+from steadylr.store.records import write_stopping
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from hydra.core.utils import JobReturn
+    from hydra.plugins.launcher import Launcher
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+SEED_KEYS = ("seed", "seeds.init", "seeds.order", "seeds.augment", "seeds.noise")
+
+Overrides = tuple[str, ...]
+Setting = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Kind:
+    """Runs that train the same thing, seeds aside: each kind gets as many seeds as it needs.
+
+    Args:
+        key: as Member.kind_key.
+        label: what sets it apart from the other kinds; empty where there is one.
+        jobs: what each seed asks for: overrides without the seed, and how the curve is read.
+        first_seed: the first seed.
+        streams: the seed of each random stream that doesn't follow the seed, None for one that does.
+        tried: the seeds that this command has asked for.
+        stuck: whether a batch has left nothing new.
+    """
+
+    key: str
+    label: str
+    jobs: list[tuple[Overrides, Setting]]
+    first_seed: int
+    streams: Mapping[str, int | None]
+    tried: set[int] = field(default_factory=set)
+    stuck: bool = False
+
+    def seeds(self, seed: int) -> Seeds:
+        """The seeds of all streams in the run with this seed."""
+        return tuple((name, seed if fixed is None else fixed) for name, fixed in self.streams.items())
+
+
+def sweep_until_stable(
+    arguments: Sequence[str],
+    *,
+    factor: float,
+    max_runs: int,
+    batch: int | None,
+    hydra_context: HydraContext,
+    launcher: Launcher,
+    config: DictConfig,
+) -> list[Sequence[JobReturn]]:
+    """Launch batches of seeds until every kind of run is stable, or more runs would not help.
+
+    What has been found is read from the jobs' folders after each batch; so the same command goes on after a kill,
+    and adds to any sweep of that name.
+
+    Args:
+        arguments: the command line's overrides, without Hydra's own.
+        factor, max_runs: the StoppingRule.
+        batch: seeds at a time; None for as many as are trained side by side.
+        hydra_context, launcher, config: as Hydra hands them to a sweeper.
+    """
+    folder = Path(str(config.hydra.sweep.dir))
+    try:
+        rule = _rule(factor, max_runs, batch)
+        jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
+        kinds = _kinds(jobs)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        SESSION.exit_code, SESSION.sweep_folder = EXIT_FAILED, None
+        return []
+    width = batch or _width(jobs[0], config)
+    if jobs[0].config.dry_run:
+        print(_plan_text(rule, kinds, width))
+        SESSION.sweep_folder = None
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    write_stopping(folder, rule)
+    returns: list[Sequence[JobReturn]] = []
+    search = _Search(folder, rule, kinds, width)
+    while asked := search.next_batch():
+        done = launcher.launch(asked, initial_job_idx=sum(map(len, returns)))
+        for job in done:
+            _ = job.return_value  # raises what Hydra met around a job
+        returns.append(done)
+        if SESSION.exit_code is not None:  # the launcher has refused the jobs, and said why
+            break
+    return returns
+
+
+class _Search:
+    """Which seeds come next, by what the folders of the jobs hold.
+
+    Args:
+        folder: of the sweep.
+        rule: when a kind has enough runs.
+        kinds: the kinds of run.
+        width: seeds in a batch, of all kinds together.
+    """
+
+    def __init__(self, folder: Path, rule: StoppingRule, kinds: Sequence[Kind], width: int) -> None:
+        self._folder = folder
+        self._rule = rule
+        self._kinds = kinds
+        self._width = width
+        self._readings: dict[str, int] = {}
+
+    def next_batch(self) -> list[Overrides]:
+        """The overrides of the jobs to do next; none when all kinds are settled."""
+        found = _found(self._folder)
+        decisions = {kind.key: self._decision(kind, found) for kind in self._kinds}
+        for kind in self._kinds:
+            self._look(kind, found, decisions[kind.key])
+        still_open = [kind for kind in self._kinds if decisions[kind.key].state is State.OPEN]
+        share = max(1, self._width // max(1, len(still_open)))
+        return [
+            (*overrides, f"seed={seed}")
+            for kind in self._kinds
+            for seed in self._seeds(kind, found, decisions[kind.key], share)
+            for overrides, _ in kind.jobs
+        ]
+
+    def _decision(self, kind: Kind, found: Members) -> Decision:
+        """Where a kind stands. A run that failed in an earlier command is not lost: it is tried again."""
+        tried = {kind.seeds(seed) for seed in kind.tried}
+        failed = tuple(job for job in found.failed if job.seeds in tried)
+        members = [member for member in found.members if member.kind_key == kind.key]
+        head = consensus_of_members(members, choose="geometric_mean", rule=self._rule).headline
+        lost = lost_runs(Members(found.members, failed), kind.key)
+        return decide(self._rule, head, lost_runs=lost)
+
+    def _look(self, kind: Kind, found: Members, decision: Decision) -> None:
+        """Say where a kind stands after a batch, and note when the batch has left nothing new."""
+        readings = {
+            (member.run, repr(member.setting)) for member in found.members if member.kind_key == kind.key
+        }
+        number = len(readings) + decision.num_runs
+        before = self._readings.get(kind.key)
+        self._readings[kind.key] = number
+        if kind.stuck or not kind.tried or decision.state is not State.OPEN:
+            return
+        label = f"{kind.label}: " if kind.label else ""
+        if number == before:
+            kind.stuck = True
+            print(
+                f"{label}the last seeds left no new run, so no more are tried: their streams may be unused, "
+                "or their jobs left nothing that can be read",
+                file=sys.stderr,
+            )
+        else:
+            print(f"{label}{decision.text}", flush=True)
+
+    def _seeds(self, kind: Kind, found: Members, decision: Decision, share: int) -> list[int]:
+        """The seeds of a kind in the next batch, none when it is settled.
+
+        Runs that are there but have not been read in all the ways asked for come first, in any case: they train
+        nothing. Else its share of the width; at first as many shares as it takes to have an interval.
+        """
+        finished = {
+            (member.seeds, repr(member.setting)) for member in found.members if member.kind_key == kind.key
+        }
+        seeds = _to_read(kind, finished)
+        if not seeds and decision.state is State.OPEN and not kind.stuck:
+            for_interval = -(-max(0, MIN_RUNS - decision.num_runs) // share) * share
+            room = self._rule.max_runs - max(decision.num_runs, len(kind.tried))
+            seeds = list(islice(_to_train(kind, finished), max(0, min(max(share, for_interval), room))))
+        kind.tried.update(seeds)
+        return seeds
+
+
+Finished = set[tuple[Seeds, str]]
+"""Which runs have been read, and how."""
+
+
+def _done(kind: Kind, seed: int, finished: Finished) -> bool:
+    return all((kind.seeds(seed), repr(setting)) in finished for _, setting in kind.jobs)
+
+
+def _to_read(kind: Kind, finished: Finished) -> list[int]:
+    """The seeds of runs that are there, and that this command has to read in another way."""
+    seeds = sorted({seed for run, _ in finished for _, seed in run if kind.seeds(seed) == run})
+    return [seed for seed in seeds if seed not in kind.tried and not _done(kind, seed, finished)]
+
+
+def _to_train(kind: Kind, finished: Finished) -> Iterator[int]:
+    """The seeds that this command hasn't tried, and that don't have all their jobs finished; without end."""
+    return (
+        seed
+        for seed in counter(kind.first_seed)
+        if seed not in kind.tried and not _done(kind, seed, finished)
+    )
+
+
+def _found(folder: Path) -> Members:
+    """What the jobs of a sweep have left, the problems aside: the answer tells them."""
+    return each_seed_once(from_sweep(folder)) if job_folders(folder) else Members()
+
+
+# ---- before anything is trained
+
+
+def _rule(factor: float, max_runs: int, batch: int | None) -> StoppingRule:
+    try:
+        rule = StoppingRule(factor, max_runs)
+    except ValueError as error:
+        raise BadInput(f"hydra.sweeper.{error}") from None
+    if batch is not None and batch < 1:
+        raise BadInput(
+            f"hydra.sweeper.batch must be at least 1 (null: as many as are trained side by side); got {batch}"
+        )
+    return rule
+
+
+def _combinations(arguments: Sequence[str]) -> list[Overrides]:
+    """The jobs of one seed: every combination of what is swept.
+
+    Raises:
+        BadInput: seeds are swept, too, or what is swept can't be listed.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.errors import HydraException
+
+    given = OverridesParser.create().parse_overrides(list(arguments))
+    for override in given:
+        _refuse_swept_seed(override)
+    try:
+        (combinations,) = BasicSweeper.split_arguments(given, None)
+    except HydraException as error:
+        raise BadInput(f"{error}; give the values one by one, key=a,b,c") from None
+    return [tuple(overrides) for overrides in combinations]
+
+
+def _refuse_swept_seed(override: Override) -> None:
+    key = override.key_or_group
+    if key not in SEED_KEYS or not override.is_sweep_override():
+        return
+    if key == "seed":
+        raise BadInput(
+            "seed can't be swept with until_stable, which adds seeds itself: give the first one, seed=1, or none"
+        )
+    raise BadInput(
+        f"{key} can't be swept with until_stable, as runs that share a stream are not independent: give one value, "
+        "which fixes what the stream draws in all runs, or leave it out"
+    )
+
+
+def _streams(job: Job) -> dict[str, int | None]:
+    """The seed of each random stream that doesn't follow the seed, None for one that does."""
+    other = copy.deepcopy(job.composed)
+    with read_write(other), open_dict(other):
+        other.seed = job.config.seed + 1
+    moved = other.seeds
+    return {name: seed if moved[name] == seed else None for name, seed in seeds_of(_plain(job))}
+
+
+def _kinds(jobs: Sequence[Job]) -> list[Kind]:
+    """The kinds of run among the jobs of one seed.
+
+    Raises:
+        BadInput: no stream follows the seed, or kinds are to be averaged.
+    """
+    streams = _streams(jobs[0])
+    if None not in streams.values():
+        raise BadInput(
+            "until_stable adds seeds, but seeds.init, .order, .augment and .noise are all given, so that every run "
+            "would be the same: leave at least one of them out"
+        )
+    by_key: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_key.setdefault(kind_text(kind_of(_plain(job))), []).append(job)
+    if len(by_key) > 1 and jobs[0].config.consensus.mix:
+        raise BadInput(
+            "consensus.mix=true averages different kinds of run, but until_stable adds seeds to each of them until "
+            "it is stable by itself: leave consensus.mix out, or sweep fixed seeds, such as 'seed=range(0,5)'"
+        )
+    labels = _labels([group[0].overrides for group in by_key.values()])
+    return [
+        Kind(key, label, [(_seedless(job), _setting(job)) for job in group], group[0].config.seed, streams)
+        for (key, group), label in zip(by_key.items(), labels, strict=True)
+    ]
+
+
+def _seedless(job: Job) -> Overrides:
+    return tuple(text for text in job.overrides if text.lstrip("+").partition("=")[0] != "seed")
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    plain: dict[str, Any] = plain_values(asdict(job.config))
+    return plain
+
+
+def _setting(job: Job) -> Setting:
+    """How a job reads its curve, as Member.setting has it."""
+    finder = _plain(job)["finder"]
+    return {name: finder[name] for name in Reread.__slots__}
+
+
+def _labels(overrides: Sequence[Overrides]) -> list[str]:
+    """For each kind the overrides that not all kinds have."""
+    return [" ".join(own) for own in differing(overrides)]
+
+
+def _width(job: Job, config: DictConfig) -> int:
+    """How many trainings the launcher does side by side."""
+    launcher = config.hydra.launcher
+    if str(launcher._target_).endswith("BasicLauncher"):
+        return 1
+    jobs = launcher.get("n_jobs")  # joblib's name for it; -1 is all cores
+    return int(jobs) if jobs is not None and jobs > 0 else fitting_trainings(job.config.device)
+
+
+def _plan_text(rule: StoppingRule, kinds: Sequence[Kind], width: int) -> str:
+    """What would be done, in one line."""
+    jobs = len(kinds[0].jobs)
+    each = f", {jobs} jobs each" if jobs > 1 else ""
+    return (
+        f"{count(len(kinds), 'kind')} of run, 3 to {rule.max_runs} seeds each{each}, {width} at a time, until the "
+        f"interval's upper end is within a factor of {rule.factor:g} of the geometric mean"
+    )

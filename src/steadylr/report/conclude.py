@@ -1,0 +1,95 @@
+"""The end of a sweep: answer, write, print, and an honest exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from omegaconf import OmegaConf
+
+from steadylr import __version__
+from steadylr.answer.answer import SweepAnswer, answer_sweep
+from steadylr.answer.readings import each_seed_once, from_sweep
+from steadylr.config.errors import BadInput
+from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.jobs.session import Session
+from steadylr.report import files
+from steadylr.report.views import draw_kind, show_sweep, sweep_answer_text
+from steadylr.store.files import plain_values, write_atomic
+from steadylr.store.job_folder import next_job_number
+
+if TYPE_CHECKING:
+    from steadylr.answer.readings import Members
+    from steadylr.config.schema import Consensus, OneCycle
+
+
+def conclude_sweep(session: Session, *, interrupted: bool = False) -> int:
+    """Aggregate the sweep that a command filled; give the exit code."""
+    folder, config = session.sweep_folder, session.sweep_config
+    assert folder is not None
+    assert config is not None
+    if interrupted:
+        print(
+            "interrupted; what has finished is kept, and the same command with "
+            f"sweep_name='{folder.name}' goes on from here",
+            file=sys.stderr,
+        )
+    if next_job_number(folder) == 0:
+        if not interrupted:
+            print(f"{folder} holds no jobs", file=sys.stderr)
+        return EXIT_FAILED
+    try:
+        return conclude(
+            from_sweep(folder),
+            folder,
+            consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
+            onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
+        )
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+
+
+def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
+    """Answer from what was found, leave the files in the folder, print the answer and give the exit code.
+
+    Where the folder holds the aggregate of the same inputs already, nothing is written or drawn again.
+
+    Raises:
+        BadInput: an LR that is no number above 0.
+    """
+    settings = {"consensus": plain_values(asdict(consensus)), "onecycle": plain_values(asdict(onecycle))}
+    found = each_seed_once(found)
+    digest = files.inputs_digest(found, settings, __version__)
+    answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
+    code = exit_code(answer)
+    if files.unchanged(folder, digest):
+        print((folder / files.ANSWER_FILE).read_text(encoding="utf-8"), end="")
+        return code
+    folder.mkdir(parents=True, exist_ok=True)
+    files.remove_stale(folder, files.written_files(answer))
+    files.write_runs(folder, found)
+    files.write_curves(folder, found.members)
+    for number, kind in enumerate(answer.kinds, start=1):
+        names = files.kind_files(number, kinds=len(answer.kinds))
+        draw_kind(
+            kind,
+            summary=folder / names.summary_figure,
+            plan=folder / names.plan_figure,
+            attribution=folder / names.attribution_figure,
+        )
+        if kind.plan is not None:
+            files.write_plan(folder / names.plan, kind)
+    write_atomic(folder / files.ANSWER_FILE, sweep_answer_text(answer, folder))
+    files.write_summary(folder, answer, digest=digest, settings=settings)
+    show_sweep(answer, folder)
+    return code
+
+
+def exit_code(answer: SweepAnswer) -> int:
+    """1 where a job failed or a file could not be read, 3 without a usable LR, else 0."""
+    if answer.failed or answer.problems:
+        return EXIT_FAILED
+    return EXIT_OK if answer.usable else EXIT_NO_ANSWER

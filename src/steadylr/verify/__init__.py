@@ -1,0 +1,1 @@
+"""Short trainings that answer a question about an LR."""

@@ -1,0 +1,354 @@
+"""The verification of a sweep: which trials it takes, doing them side by side, and what they say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from steadylr.answer.answer import KindAnswer, SweepAnswer, answer_sweep
+from steadylr.answer.reading import plan_of
+from steadylr.answer.readings import each_seed_once, from_sweep
+from steadylr.answer.recorded import as_recorded
+from steadylr.config.errors import BadInput
+from steadylr.config.values import check_config
+from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
+from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.jobs.launch import fitting_trainings, gpus_for, termination_interrupts
+from steadylr.jobs.workers import Task, Workers
+from steadylr.present.numbers import count, format_lr
+from steadylr.present.terminal import (
+    SweepProgress,
+    VerificationView,
+    VerifiedKind,
+    answer_console,
+    print_verification,
+    verification_text,
+)
+from steadylr.report.views import kind_title, shown_folder
+from steadylr.store.files import DamagedFile, json_text, plain_values, read_json, write_atomic, write_json
+from steadylr.store.records import utc_now
+from steadylr.training.failure import TrainingFailed
+from steadylr.training.identity import full_key, threads_for
+from steadylr.training.trial import describe_trial, obtain_trial, open_trials, trial_config
+
+if TYPE_CHECKING:
+    from steadylr.config.schema import Config, OneCycle
+    from steadylr.config.verify import VerifyConfig
+    from steadylr.store.trial_file import Trial
+
+JSON_FILE = "verification.json"
+TEXT_FILE = "verification.txt"
+VERIFICATION_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KindToVerify:
+    """One kind of run with the trials that verify it.
+
+    Args:
+        number: which kind of the sweep it is, from 1.
+        title: which model and data.
+        config: of the latest job of this kind.
+        suggested: the consensus, as printed.
+        lrs: the peak LRs to try, rising.
+        tasks: by LR and seed.
+    """
+
+    number: int
+    title: str
+    config: Config
+    suggested: Suggested
+    lrs: tuple[float, ...]
+    tasks: Mapping[tuple[float, int], Task[Trial]]
+
+
+def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
+    """Verify every kind of run of a sweep, write and print what comes of it, and give the exit code.
+
+    Args:
+        asked: checked by verify_lr.check_values.
+        overrides: of the command line.
+
+    Raises:
+        BadInput: no such sweep, no usable consensus in it, or values that its trainings refuse.
+    """
+    folder = Path(asked.sweep)
+    found = each_seed_once(from_sweep(folder))
+    consensus, onecycle = as_recorded(asked.consensus, asked.onecycle, found, overrides)
+    if consensus.mix:
+        raise BadInput(
+            "consensus.mix=true averages runs that train different things: there is no one model to verify that with; "
+            "give consensus.mix=false, and each kind of run is verified by itself"
+        )
+    answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle)
+    kinds = [
+        _kind_to_verify(asked, answer.kinds[number - 1], number, onecycle)
+        for number in _chosen(asked, answer)
+    ]
+    tasks = [task for kind in kinds for task in kind.tasks.values()]
+    trials = _stored(tasks)
+    missing = [task for task in tasks if task.key not in trials]
+    workers = min(fitting_trainings(kinds[0].config.device), len(tasks))
+    print(_announcement(asked, kinds, missing, workers=workers), flush=True)
+    if asked.dry_run:
+        return EXIT_OK
+    failed: dict[str, TrainingFailed] = {}
+    with (
+        termination_interrupts(),
+        Workers(workers, missing, gpus=gpus_for(missing)) as at_work,
+        SweepProgress(len(missing), asked.steps * len(missing)) as progress,
+    ):
+        for key, trial in at_work.results(progress):
+            if isinstance(trial, TrainingFailed):
+                failed[key] = trial
+            else:
+                trials[key] = trial
+    if failed:
+        return _refuse(missing, failed)
+    return _conclude(folder, asked, onecycle, kinds, trials)
+
+
+# ---- before anything is trained
+
+
+def _chosen(asked: VerifyConfig, answer: SweepAnswer) -> list[int]:
+    """The numbers of the kinds to verify.
+
+    Raises:
+        BadInput: none of them has an LR.
+    """
+    numbers = range(1, len(answer.kinds) + 1)
+    if asked.kind is not None and asked.kind not in numbers:
+        raise BadInput(
+            f"kind must be from 1 to {len(numbers)}, the kinds of run in this sweep; got {asked.kind}"
+        )
+    wanted = [number for number in numbers if asked.kind in (None, number)]
+    usable = [number for number in wanted if answer.kinds[number - 1].plan is not None]
+    for number in sorted(set(wanted) - set(usable)):
+        if usable:
+            print(f"Not verified: {_why_not(answer.kinds[number - 1])}", file=sys.stderr)
+    if usable:
+        return usable
+    reasons = [_why_not(answer.kinds[number - 1]) for number in wanted]
+    reasons += [f"job {job.label} {job.status}: {job.reason}" for job in answer.failed] if not wanted else []
+    reasons += answer.problems if not wanted else ()
+    raise BadInput("this sweep has no LR to verify: " + "; ".join(reasons or ["it has no finished job"]))
+
+
+def _why_not(kind: KindAnswer) -> str:
+    return f"{kind_title(kind)}: {kind.verdict.summary}"
+
+
+def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle: OneCycle) -> KindToVerify:
+    """Say which trials a kind of run takes.
+
+    Raises:
+        BadInput: the recorded config, or a schedule of so many steps, can't be had.
+    """
+    head = kind.consensus.headline
+    record = kind.members[-1].record
+    assert head.low is not None
+    assert head.lr is not None
+    assert head.high is not None
+    assert record is not None
+    told = {
+        key: value for key, value in record.config.items() if key != "own_code"
+    }  # which only identifies it
+    config = check_config(OmegaConf.create(told))
+    # Not by how many trainings there are, or further seeds would train the others again on other threads.
+    threads = threads_for(config, workers=fitting_trainings(config.device))
+    if asked.workers is not None:
+        config = replace(config, device=replace(config.device, workers=asked.workers))
+    suggested = Suggested(*(as_printed(lr) for lr in (head.low, head.lr, head.high)))
+    lrs = lrs_to_try(suggested, beyond=asked.beyond, further=asked.lrs)
+    tasks = {
+        (lr, seed): _task(
+            asked, config, replace(onecycle, total_steps=asked.steps), kind, lr, seed, threads=threads
+        )
+        for lr in lrs
+        for seed in asked.seeds
+    }
+    return KindToVerify(number, kind_title(kind), config, suggested, lrs, tasks)
+
+
+def _task(
+    asked: VerifyConfig,
+    config: Config,
+    onecycle: OneCycle,
+    kind: KindAnswer,
+    lr: float,
+    seed: int,
+    *,
+    threads: int,
+) -> Task[Trial]:
+    try:
+        plan = plan_of(
+            onecycle, lr, low=None, high=None, momentum=all(member.momentum for member in kind.members)
+        )
+    except ValueError as error:
+        raise BadInput(f"onecycle with steps={asked.steps}: {error}") from None
+    own = trial_config(config, seed=seed, total_steps=asked.steps, val_samples=asked.val_samples)
+    training = describe_trial(own, plan, threads=threads)
+    label = f"LR {format_lr(lr)}, seed {seed}"
+    return Task(full_key(training), label, own, training, partial(obtain_trial, plan=plan))
+
+
+def _stored(tasks: Sequence[Task[Trial]]) -> dict[str, Trial]:
+    """The trials that the store holds, by key."""
+    found = {}
+    for task in tasks:
+        store = open_trials(task.config, create=False)
+        entry = None if store is None else store.find(task.training.shape, task.training.seeds)
+        if entry is not None:
+            found[task.key] = entry.curves
+    return found
+
+
+def _announcement(
+    asked: VerifyConfig, kinds: Sequence[KindToVerify], missing: Sequence[Task[Trial]], *, workers: int
+) -> str:
+    """What is about to be done, in one line."""
+    total = sum(len(kind.tasks) for kind in kinds)
+    parts = (
+        [f"{count(len(kinds[0].lrs), 'LR')} x {count(len(asked.seeds), 'seed')}"] if len(kinds) == 1 else []
+    )
+    parts += [count(len(kinds), "kind")] if len(kinds) > 1 else []
+    parts += [f"{count(len(missing), 'training')} of {asked.steps:,} steps"]
+    parts += [count(min(workers, len(missing)), "worker")] if missing else []
+    note = f" ({total - len(missing)} from the store)" if total > len(missing) else ""
+    return ", ".join(parts) + note
+
+
+# ---- how it ends
+
+
+def _refuse(missing: Sequence[Task[Trial]], failed: Mapping[str, TrainingFailed]) -> int:
+    """Name the trials that failed; without them there is no answer."""
+    labels = {task.key: task.label for task in missing}
+    reasons: dict[str, list[str]] = {}
+    for key, failure in failed.items():
+        reasons.setdefault(failure.message, []).append(labels[key])
+    for message, own in reasons.items():
+        others = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        print(f"training with {own[0]}{others} failed: {message}", file=sys.stderr)
+        details = next(failure.details for failure in failed.values() if failure.message == message)
+        print(details, end="", file=sys.stderr)
+    print("No answer without these; what has finished is kept, and the same command goes on", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _conclude(
+    folder: Path,
+    asked: VerifyConfig,
+    onecycle: OneCycle,
+    kinds: Sequence[KindToVerify],
+    trials: Mapping[str, Trial],
+) -> int:
+    """Judge, write the files into the sweep's folder, print, and give the exit code."""
+    answers = [_judged(kind, asked, trials) for kind in kinds]
+    judged_by = ", ".join(dict.fromkeys(str(trial.meta["judged_by"]) for trial in trials.values()))
+    content = {
+        "schema_version": VERIFICATION_SCHEMA,
+        "steps": asked.steps,
+        "seeds": asked.seeds,
+        "judged_by": judged_by,
+        "val_samples": asked.val_samples,
+        "onecycle": plain_values(asdict(replace(onecycle, total_steps=asked.steps))),
+        "kinds": [
+            {"number": kind.number, "title": kind.title, **_as_dict(found)}
+            for kind, found in zip(kinds, answers, strict=True)
+        ],
+    }
+    view = VerificationView(
+        kinds=tuple(VerifiedKind(kind.title, found) for kind, found in zip(kinds, answers, strict=True)),
+        steps=asked.steps,
+        judged_by=judged_by,
+        folder=str(shown_folder(folder)),
+    )
+    figures = [figure_file(kind.number, several=len(kinds) > 1) for kind in kinds]
+    if not _is_written(folder, content, figures):
+        for kind, found, name in zip(kinds, answers, figures, strict=True):
+            _draw(folder / name, kind, found, steps=asked.steps, judged_by=judged_by)
+        write_atomic(folder / TEXT_FILE, verification_text(view))
+        write_json(folder / JSON_FILE, {**content, "created": utc_now()})
+    print_verification(answer_console(), view)
+    learned = all(found.conclusion is not Conclusion.NOTHING_LEARNED for found in answers)
+    return EXIT_OK if learned else EXIT_NO_ANSWER
+
+
+def figure_file(number: int, *, several: bool) -> str:
+    """The figure of the kind with this number; numbered where several kinds are verified, as in summary-1.png."""
+    return f"verification-{number}.png" if several else "verification.png"
+
+
+def _judged(kind: KindToVerify, asked: VerifyConfig, trials: Mapping[str, Trial]) -> Verification:
+    own = [[trials[kind.tasks[lr, seed].key] for lr in kind.lrs] for seed in asked.seeds]
+    begun = [trial.initial_loss for row in own for trial in row]
+    known = [loss for loss in begun if np.isfinite(loss)]
+    if not known:
+        raise BadInput(
+            f"{kind.title}: the loss of the first batch is no number with any seed, before any step was taken: "
+            "look at the data and the loss"
+        )
+    return verify(
+        kind.lrs,
+        [[trial.final_loss for trial in row] for row in own],
+        initial_loss=float(np.mean(known)),
+        suggested=kind.suggested,
+        tolerance=asked.tolerance,
+    )
+
+
+def _as_dict(found: Verification) -> dict[str, Any]:
+    """A verification as plain values."""
+    return {
+        "conclusion": found.conclusion.value,
+        "summary": found.summary,
+        "advice": list(found.advice),
+        "sure": found.sure,
+        "seeds_needed": found.seeds_needed,
+        "suggested": asdict(found.suggested),
+        "move_to": found.move_to,
+        "best_lr": found.best.lr,
+        "initial_loss": found.initial_loss,
+        "descent": found.descent,
+        "tolerance": found.tolerance,
+        "flat": list(found.flat),
+        "flat_is_open": list(found.flat_is_open),
+        "sensitivity": found.sensitivity,
+        "tried": [
+            {**asdict(tried), "losses": list(tried.losses), "given_up": tried.num_given_up}
+            for tried in found.tried
+        ],
+    }
+
+
+def _is_written(folder: Path, content: Mapping[str, Any], figures: Sequence[str]) -> bool:
+    """Whether the folder holds just this verification, with all its files."""
+    try:
+        there = read_json(folder / JSON_FILE)
+    except (OSError, DamagedFile):
+        return False
+    if not isinstance(there, dict) or not all((folder / name).is_file() for name in (TEXT_FILE, *figures)):
+        return False
+    there.pop("created", None)
+    return json_text(there, sort_keys=True) == json_text(content, sort_keys=True)
+
+
+def _draw(path: Path, kind: KindToVerify, found: Verification, *, steps: int, judged_by: str) -> None:
+    from steadylr.present.figures import save_figure, verification_figure, verification_info
+
+    info = verification_info(
+        found, title=f"{kind.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
+    )
+    save_figure(verification_figure(info), path)
+
+
+__all__ = ["JSON_FILE", "TEXT_FILE", "KindToVerify", "figure_file", "verify_sweep"]

@@ -1,0 +1,151 @@
+"""One answer from many runs: kinds, names of runs, groups, doubts and the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from made_jobs import curve_of, leave_status, make_job, make_sweep
+from steadylr.answer.answer import SweepAnswer, answer_sweep
+from steadylr.answer.readings import Members, from_sweep, from_values, joined
+from steadylr.config.errors import BadInput
+from steadylr.config.schema import OneCycle
+from steadylr.core.curve import Curve, Stop
+from steadylr.core.verdict import Level
+
+
+def answer(found: Members, *, mix: bool = False, onecycle: OneCycle | None = None) -> SweepAnswer:
+    return answer_sweep(found, choose="geometric_mean", onecycle=onecycle or OneCycle(), mix=mix)
+
+
+def test_two_numbers_have_the_known_answer() -> None:
+    """6.16e-2 and 1.79e-2: ratio 3.44, normal, 3.32e-2, a plan from 3.3e-4 over 3.3e-2 to 3.3e-7, no interval."""
+    (kind,) = answer(from_values([6.16e-2, 1.79e-2])).kinds
+    head = kind.consensus.headline
+    assert head.ratio == pytest.approx(3.44, abs=5e-3)
+    assert head.geometric_mean == pytest.approx(3.32e-2, abs=5e-5)
+    assert head.interval is None
+    assert kind.verdict.level is Level.NORMAL
+    assert kind.plan is not None
+    lrs = (kind.plan.initial_lr, kind.plan.max_lr, kind.plan.final_lr)
+    assert [f"{lr:.1e}" for lr in lrs] == ["3.3e-04", "3.3e-02", "3.3e-07"]
+
+
+def test_five_numbers_have_the_known_answer() -> None:
+    """Median 3.45e-2, geometric mean 3.40e-2, and an interval."""
+    (kind,) = answer(from_values([6.16e-2, 1.79e-2, 3.45e-2, 2.89e-2, 4.12e-2])).kinds
+    head = kind.consensus.headline
+    assert head.median == pytest.approx(3.45e-2, abs=5e-5)
+    assert head.geometric_mean == pytest.approx(3.40e-2, abs=5e-5)
+    assert head.interval is not None
+
+
+def test_runs_are_named_by_their_seed(tmp_path: Path) -> None:
+    """One name a run, however many jobs read it."""
+    make_sweep(tmp_path, overrides=(("finder.smooth_f=0.05",), ("finder.smooth_f=0.15",)))
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    assert list(kind.runs.values()) == ["seed 0", "seed 1", "seed 2"]
+    assert [dict(group.label) for group in kind.consensus.groups] == [{"smooth_f": 0.05}, {"smooth_f": 0.15}]
+
+
+def test_runs_of_one_name_are_numbered(tmp_path: Path) -> None:
+    """Folders in two places may be called the same."""
+    members = from_values([0.1]).members
+    twice = Members((*members, replace(members[0], run="another")))
+    (kind,) = answer(twice).kinds
+    assert list(kind.runs.values()) == ["value 1 (1)", "value 1 (2)"]
+
+
+def test_different_models_are_not_averaged_unless_asked(tmp_path: Path) -> None:
+    """Each kind has its answer, labelled by what sets it apart."""
+    for seed in (0, 1):
+        make_job(tmp_path / str(seed), seed=seed)
+        make_job(tmp_path / str(seed + 2), "model.kwargs.hidden=[8]", seed=seed, curve=curve_of(seed + 5))
+    found = from_sweep(tmp_path)
+    kinds = answer(found).kinds
+    assert [kind.label for kind in kinds] == [
+        {"model.kwargs.hidden": [256, 128]},
+        {"model.kwargs.hidden": [8]},
+    ]
+    assert [kind.consensus.headline.n for kind in kinds] == [2, 2]
+    (mixed,) = answer(found, mix=True).kinds
+    assert mixed.consensus.headline.n == 4
+    assert len(set(mixed.runs.values())) == 4
+
+
+def test_a_group_with_a_failed_job_has_one_run_less(tmp_path: Path) -> None:
+    """The run counts with the settings that it has."""
+    make_sweep(tmp_path, overrides=(("finder.smooth_f=0.05",), ("finder.smooth_f=0.15",)))
+    (tmp_path / "3" / "record.json").unlink()
+    leave_status(tmp_path / "3", "failed", error="no memory")
+    found = answer(from_sweep(tmp_path))
+    (kind,) = found.kinds
+    assert [group.consensus.n for group in kind.consensus.groups] == [3, 2]
+    assert [kind.runs[run] for run in kind.consensus.partial_runs] == ["seed 1"]
+    assert kind.consensus.headline.n == 3
+    assert [job.reason for job in found.failed] == ["no memory"]
+
+
+def never_diverges(seed: int) -> Curve:
+    curve = curve_of(seed, middle=-3.0)
+    n = 40  # up to 10^-1.7, below the climb
+    return Curve(curve.lr[:n], curve.loss[:n], num_iter=n, stop=Stop.COMPLETED)
+
+
+def test_a_tight_spread_at_the_edge_of_the_ramp_is_lowered_by_a_row(tmp_path: Path) -> None:
+    """Most runs never diverged: so the verdict says."""
+    for seed in range(3):
+        make_job(tmp_path / str(seed), seed=seed, curve=never_diverges(seed))
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    assert kind.verdict.level is Level.VERY_NORMAL
+    assert kind.verdict.lowered_by == ("3 of 3 runs have an answer bounded by the edge of the ramp",)
+
+
+def test_one_run_in_three_at_the_edge_lowers_nothing(tmp_path: Path) -> None:
+    """The others are proof enough."""
+    for seed in range(3):
+        make_job(
+            tmp_path / str(seed),
+            seed=seed,
+            curve=never_diverges(0) if seed == 0 else curve_of(seed, middle=-3.0),
+        )
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    assert kind.verdict.lowered_by == ()
+
+
+def test_a_run_of_another_shape_is_named(tmp_path: Path) -> None:
+    """A run that hardly learns among five that do."""
+    for seed in range(5):
+        make_job(tmp_path / str(seed), seed=seed)
+    odd = curve_of(9, middle=-5.5)
+    x = odd.log10_lr
+    loss = 2.3 - 0.2 * ((x > -5) & (x < -4.5)) + 4 * (x > -4.4)
+    make_job(tmp_path / "5", seed=5, curve=Curve(odd.lr, loss, num_iter=len(odd), stop=odd.stop))
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    assert list(kind.odd) == ["seed 5"]
+
+
+def test_no_members_have_no_answer(tmp_path: Path) -> None:
+    """And none that could be used."""
+    found = answer(joined([]))
+    assert found.kinds == ()
+    assert not found.usable
+
+
+def test_a_schedule_that_cannot_be_is_bad_input() -> None:
+    """The message is the plan's own."""
+    with pytest.raises(BadInput, match="onecycle: div_factor must be at least 1"):
+        answer(from_values([0.1]), onecycle=OneCycle(div_factor=0.5))
+
+
+@pytest.mark.slow
+def test_a_hundred_runs_and_one_are_answered(tmp_path: Path) -> None:
+    """One run is too few to say anything about the spread."""
+    make_sweep(tmp_path / "many", seeds=100)
+    (kind,) = answer(from_sweep(tmp_path / "many")).kinds
+    assert kind.consensus.headline.n == 100
+    make_sweep(tmp_path / "one", seeds=1)
+    (kind,) = answer(from_sweep(tmp_path / "one")).kinds
+    assert kind.verdict.level is Level.TOO_FEW

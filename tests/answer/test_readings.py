@@ -1,0 +1,222 @@
+"""What takes part in an aggregate: everything that can be read, and a word on everything that can't."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from made_jobs import curve_of, leave_status, make_job, make_sweep
+from steadylr.answer.readings import (
+    Reread,
+    each_seed_once,
+    from_curves,
+    from_job,
+    from_runs,
+    from_sweep,
+    from_values,
+    joined,
+)
+from steadylr.config.errors import BadInput
+from steadylr.core.curve import Curve
+
+
+def labels(found: Any) -> list[str]:
+    return [member.label for member in found.members]
+
+
+def test_jobs_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Ten comes after nine."""
+    make_sweep(tmp_path / "x", seeds=11)
+    assert labels(from_sweep(tmp_path / "x")) == [str(k) for k in range(11)]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_a_folder_that_is_no_sweep_is_refused(tmp_path: Path, name: str) -> None:
+    """By name, with what to give instead."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=f"sweep=.*{name}: no"):
+        from_sweep(tmp_path / name)
+
+
+def test_the_folder_of_a_sweep_is_no_run(tmp_path: Path) -> None:
+    """The error says how to give it."""
+    make_sweep(tmp_path / "x", seeds=1)
+    with pytest.raises(BadInput, match=r"runs: .* is the folder of a sweep; give it as 'sweep="):
+        from_runs([tmp_path / "x"])
+
+
+def spoil_lr(record: dict[str, Any]) -> None:
+    record["suggestions"]["bracket"]["lr"] = "large"
+
+
+def newer(record: dict[str, Any]) -> None:
+    record["schema_version"] = 99
+
+
+def no_finder(record: dict[str, Any]) -> None:
+    del record["config"]["finder"]
+
+
+def bad_smoothing(record: dict[str, Any]) -> None:
+    record["config"]["finder"]["smooth_f"] = "much"
+
+
+def foreign_optimizer(record: dict[str, Any]) -> None:
+    record["config"]["optimizer"] = {"sort": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (spoil_lr, "suggestions.bracket.lr must be a number; got 'large'"),
+        (newer, "has version 99, this steadylr reads up to version 1"),
+        (no_finder, "its config can't be used here"),
+        (bad_smoothing, "its config can't be used here"),
+        (foreign_optimizer, "its config can't be used here"),
+    ],
+)
+def test_a_record_that_cannot_be_used_is_named_and_the_rest_counts(
+    tmp_path: Path, change: Any, text: str
+) -> None:
+    """Whatever is wrong with it."""
+    make_sweep(tmp_path, seeds=2)
+    make_job(tmp_path / "2", seed=2, change=change)
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["0", "1"]
+    (problem,) = found.problems
+    assert str(tmp_path / "2" / "record.json") in problem
+    assert text in problem
+
+
+def test_a_curve_cut_short_is_named_and_the_rest_counts(tmp_path: Path) -> None:
+    """So is a curve that is another than the record's."""
+    make_sweep(tmp_path, seeds=3)
+    curve = tmp_path / "1" / "curve.npz"
+    curve.write_bytes(curve.read_bytes()[:300])
+    (tmp_path / "2" / "curve.npz").write_bytes((tmp_path / "0" / "curve.npz").read_bytes())
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["0"]
+    assert [problem.partition(": ")[2][:12] for problem in found.problems] == ["is cut short", "is not the c"]
+
+
+@pytest.mark.parametrize("name", ["status.json", "record.json", "curve.npz"])
+def test_a_missing_file_means_that_the_job_never_ended(tmp_path: Path, name: str) -> None:
+    """The problem names the file and what to do."""
+    make_job(tmp_path / "0")
+    (tmp_path / "0" / name).unlink()
+    (problem,) = from_job(tmp_path / "0", label="0").problems
+    assert problem == f"{tmp_path / '0'}: no {name}, so the job never ended; run the same command again"
+
+
+def test_a_failed_job_counts_until_a_later_one_makes_it_good(tmp_path: Path) -> None:
+    """By its key, or by its overrides where the key isn't known; also where its folder holds next to nothing."""
+    make_job(tmp_path / "3", seed=1)
+    key = json.loads((tmp_path / "3" / "status.json").read_text())["job_key"]
+    leave_status(tmp_path / "0", "failed", key=key, error="no memory")
+    leave_status(tmp_path / "1", "interrupted", overrides=["seed=1"])
+    (tmp_path / "2" / ".hydra").mkdir(parents=True)
+    (tmp_path / "2" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    leave_status(tmp_path / "4", "failed", key=key, error="later")
+    leave_status(tmp_path / "5", "failed", key="another", overrides=["seed=2"], error="other")
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["3"]
+    assert [job.label for job in found.failed] == ["4", "5"]
+    assert found.problems == ()
+
+
+def test_runs_on_other_numbers_of_devices_are_another_kind(tmp_path: Path) -> None:
+    """BatchNorm sees a device's share of a batch; how the weights are spread makes no difference."""
+    settings: list[tuple[str, ...]] = [
+        ("device=cpu",),
+        ("device=cpu", "device.strategy=ddp"),
+        ("device=cpu", "device.strategy=ddp", "device.devices=2"),
+        ("device=cpu", "device.strategy=fsdp", "device.devices=2"),
+    ]
+    for number, overrides in enumerate(settings):
+        make_job(tmp_path / str(number), *overrides, seed=number)
+    kinds = [member.kind_key for member in from_sweep(tmp_path).members]
+    assert kinds[0] == kinds[1] != kinds[2] == kinds[3]
+
+
+def test_of_one_job_twice_the_later_counts(tmp_path: Path) -> None:
+    """Other launchers do a job again in a new folder."""
+    make_job(tmp_path / "0", seed=1)
+    make_job(tmp_path / "1", seed=1)
+    assert labels(from_sweep(tmp_path)) == ["1"]
+
+
+def test_one_seed_on_other_threads_is_no_second_run(tmp_path: Path) -> None:
+    """Its last digits differ, but it is the same draw: n counts it once, the latest for each setting."""
+    first = curve_of(1)
+    other = Curve(first.lr, first.loss + 1e-9, num_iter=first.num_iter, stop=first.stop)
+    make_job(tmp_path / "0", "finder.smooth_f=0.05", seed=1, curve=first)
+    make_job(tmp_path / "1", "finder.smooth_f=0.15", seed=1, curve=first)
+    make_job(tmp_path / "2", "finder.smooth_f=0.15", seed=1, curve=other, threads=2)
+    make_job(tmp_path / "3", "finder.smooth_f=0.15", seed=2)
+    found = each_seed_once(from_sweep(tmp_path))
+    assert labels(found) == ["0", "2", "3"]
+    assert len({member.run for member in found.members}) == 2
+
+
+def test_points_of_a_validation_curve_have_the_steps_they_were_measured_at(tmp_path: Path) -> None:
+    """Every fifth step here."""
+    curve = curve_of(0)
+    held_out = Curve(curve.lr[::5], curve.loss[::5], num_iter=12, stop=curve.stop)
+    make_job(tmp_path / "0", "finder.skip_start=1", "finder.skip_end=1", curve=curve, validation=held_out)
+    (member,) = from_job(tmp_path / "0", label="0").members
+    assert member.steps is not None
+    assert member.steps.tolist() == list(range(0, 60, 5))
+
+
+def test_curves_are_read_anew_with_other_settings(tmp_path: Path) -> None:
+    """What isn't given stays as recorded."""
+    make_job(tmp_path / "0", "finder.smooth_f=0.15", seed=1)
+    (member,) = from_job(tmp_path / "0", reread=Reread(skip_start=3, rule="valley"), label="0").members
+    assert member.rule == "valley"
+    assert member.setting["smooth_f"] == 0.15
+    assert member.setting["skip_start"] == 3
+    assert member.headline.rule == "valley"
+
+
+def test_a_curve_read_anew_keeps_what_its_training_is_diagnosed_with(tmp_path: Path) -> None:
+    """Updates that a gradient scaler left out are no matter of reading."""
+    make_job(tmp_path / "0", meta={"skipped_steps": list(range(30))})
+    (member,) = from_job(tmp_path / "0", reread=Reread(smooth_f=0.2), label="0").members
+    assert member.skipped_share == 0.5
+    assert "skipped_steps" in member.findings
+
+
+def test_curves_from_elsewhere_are_read_from_csv(tmp_path: Path) -> None:
+    """A file that can't be read is named, and the others count."""
+    curve = curve_of(3)
+    rows = "\n".join(
+        f"{lr!r},{loss!r}" for lr, loss in zip(curve.lr.tolist(), curve.loss.tolist(), strict=True)
+    )
+    (tmp_path / "a.csv").write_text(f"lr,loss\n{rows}\n")
+    (tmp_path / "b.csv").write_text("lr,loss\n1e-3,low\n")
+    found = from_curves([tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.csv"])
+    (member,) = found.members
+    assert member.curve is not None
+    np.testing.assert_array_equal(member.curve.loss, curve.loss)
+    assert member.headline.lr is not None
+    assert [problem.removeprefix(f"{tmp_path}/")[:5] for problem in found.problems] == ["b.csv", "c.csv"]
+
+
+def test_kinds_leave_out_what_changes_no_training(tmp_path: Path) -> None:
+    """Seeds, reading, data workers and threads; a model's width makes another kind."""
+    make_job(tmp_path / "0", seed=1)
+    make_job(tmp_path / "1", "finder.smooth_f=0.3", "data.workers=2", seed=2)
+    make_job(tmp_path / "2", "model.kwargs.hidden=[8]", seed=3)
+    kinds = [member.kind_key for member in from_sweep(tmp_path).members]
+    assert kinds[0] == kinds[1] != kinds[2]
+
+
+def test_values_are_runs_of_their_own() -> None:
+    """Also equal ones."""
+    found = joined([from_values([0.1, 0.1])])
+    assert labels(found) == ["value 1", "value 2"]
+    assert len({member.run for member in found.members}) == 2

@@ -1,0 +1,238 @@
+"""aggregate.py: the same answer again, other readings, and numbers from anywhere; never torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_jobs import curve_of, make_job, make_sweep
+from steadylr.answer.readings import from_sweep
+from steadylr.cli import aggregate as program
+from steadylr.config.schema import Choose, Consensus, OneCycle
+from steadylr.report.conclude import conclude
+
+
+class Aggregates:
+    """Command lines of aggregate.py, run in a folder of their own."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def run(self, *overrides: str) -> tuple[int, str, str]:
+        """Exit code, what was printed, and what was complained about."""
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        self._monkeypatch.chdir(self.folder)
+        self._monkeypatch.setattr(sys, "argv", ["aggregate.py", *overrides])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        out, err = self._capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, out, err
+
+    def made(self) -> list[Path]:
+        return sorted((self.folder / "outputs" / "aggregates").glob("*"))
+
+
+@pytest.fixture
+def aggregates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Aggregates:
+    return Aggregates(tmp_path, monkeypatch, capsys)
+
+
+def kind_of(folder: Path) -> dict[str, Any]:
+    (kind,) = json.loads((folder / "summary.json").read_text())["kinds"]
+    assert isinstance(kind, dict)
+    return kind
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return make_sweep(tmp_path / "outputs" / "sweeps" / "x")
+
+
+@pytest.mark.parametrize("given", ["outputs/sweeps/x", "x"])
+def test_a_sweep_is_aggregated_in_its_own_folder(aggregates: Aggregates, sweep: Path, given: str) -> None:
+    """Given by its folder or by its name."""
+    code, out, _ = aggregates.run(f"sweep={given}")
+    assert code == 0
+    assert out == (sweep / "answer.txt").read_text()
+    assert aggregates.made() == []
+
+
+def test_the_answer_is_made_as_the_sweep_was_told(aggregates: Aggregates, tmp_path: Path) -> None:
+    """consensus and onecycle come from the latest record, unless the command line gives other values."""
+    own = ("consensus.choose=median", "onecycle.total_steps=500", "onecycle.div_factor=50")
+    sweep = make_sweep(tmp_path / "x", overrides=(own,))
+    settings = OneCycle(total_steps=500, div_factor=50.0)
+    conclude(from_sweep(sweep), sweep, consensus=Consensus(choose=Choose.median), onecycle=settings)
+    before = (sweep / "summary.json").read_text()
+    aggregates.run("sweep=x")
+    assert (sweep / "summary.json").read_text() == before
+    aggregates.run("sweep=x", "consensus.choose=conservative", "onecycle.total_steps=100", "out=y")
+    kind = kind_of(tmp_path / "y")
+    assert kind["consensus"]["choose"] == "conservative"
+    assert (kind["plan"]["total_steps"], kind["plan"]["div_factor"]) == (100, 50)
+    aggregates.run("sweep=x", "onecycle=no_momentum", "out=z")
+    assert kind_of(tmp_path / "z")["plan"]["div_factor"] == 100
+
+
+def test_another_reading_is_another_aggregate(aggregates: Aggregates, sweep: Path) -> None:
+    """In a folder of its own; the sweep's stays as it is."""
+    aggregates.run("sweep=x")
+    before = (sweep / "summary.json").read_text()
+    for given in ("finder.smooth_f=0.3", "finder.rule=steepest", "finder.skip_end=12"):
+        assert aggregates.run("sweep=x", given)[0] == 0
+    assert (sweep / "summary.json").read_text() == before
+    lrs = {kind_of(folder)["consensus"]["lr"] for folder in aggregates.made()}
+    assert len(lrs) >= 2
+    assert len(aggregates.made()) == 3
+
+
+def test_several_sweeps_are_one_aggregate(aggregates: Aggregates, sweep: Path, tmp_path: Path) -> None:
+    """A run that is in both counts once."""
+    other = tmp_path / "outputs" / "sweeps" / "y"
+    for seed in (2, 3):
+        make_job(other / str(seed), seed=seed)
+    code, _, _ = aggregates.run("sweep=[x,outputs/sweeps/y]")
+    assert code == 0
+    (folder,) = aggregates.made()
+    assert kind_of(folder)["consensus"]["n"] == 4
+    assert kind_of(folder)["duplicates"] == 1
+
+
+def test_single_runs_and_curves_are_aggregated(aggregates: Aggregates, sweep: Path, tmp_path: Path) -> None:
+    """Runs by their folders, curves by their files."""
+    assert aggregates.run("runs=[outputs/sweeps/x/0,outputs/sweeps/x/2]", "out=r")[0] == 0
+    assert kind_of(tmp_path / "r")["consensus"]["n"] == 2
+    for seed in (1, 2):
+        curve = curve_of(seed)
+        rows = "".join(
+            f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lr.tolist(), curve.loss.tolist(), strict=True)
+        )
+        (tmp_path / f"{seed}.csv").write_text("lr,loss\n" + rows)
+    assert aggregates.run("curves=[1.csv,2.csv]", "out=c")[0] == 0
+    assert kind_of(tmp_path / "c")["consensus"]["n"] == 2
+
+
+def test_numbers_alone_have_an_answer(aggregates: Aggregates) -> None:
+    """The known one, as a person reads it."""
+    code, out, _ = aggregates.run("values=[6.16e-2,1.79e-2]")
+    assert code == 0
+    assert "Normal: 2 runs spread over a factor of 3.44, too few to be sure." in out
+    assert "LR 3.32e-4 -> 3.32e-2 -> 3.32e-7" in out
+    assert "no interval below 3 runs" in out
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("out=x", "nothing to aggregate: give"),
+        ("values=[0.1,0]", "values must be LRs, finite and above 0; got 0 at place 2"),
+        ("values=[-1e-3]", "values must be LRs, finite and above 0; got -0.001 at place 1"),
+        ("values=[nan]", "values must be LRs, finite and above 0; got nan at place 1"),
+        ("values=[0.1,abc]", "values must be numbers; got 'abc' at place 2"),
+        ("values=[true]", "values must be numbers; got True at place 1"),
+        ("sweep=missing", "sweep=missing: no such folder"),
+        ("sweep=12", "sweep must be a path or a list of paths; 12 came as int: quote it"),
+        ("runs=[missing]", "runs: missing is no folder"),
+        ("sweep=x finder.rule=best", "finder.rule=best is not known; allowed: bracket,"),
+        ("sweep=x finder.smooth_f=2", "finder.smooth_f must be in [0, 1)"),
+        ("sweep=x onecycle.div_factor=0", "onecycle: div_factor must be at least 1"),
+        ("sweep=x finder.smoth_f=0.1", "did you mean finder.smooth_f?"),
+    ],
+)
+def test_bad_input_is_named(aggregates: Aggregates, sweep: Path, override: str, text: str) -> None:
+    """In one message, without a traceback, with exit code 1."""
+    code, out, err = aggregates.run(*override.split())
+    assert code == 1
+    assert text in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_what_can_be_read_is_still_aggregated(aggregates: Aggregates, sweep: Path) -> None:
+    """Exit code 1, and the file is named."""
+    (sweep / "1" / "curve.npz").write_bytes(b"cut")
+    code, out, _ = aggregates.run("sweep=x")
+    assert code == 1
+    assert "2 runs with an LR" in out
+    assert "curve.npz: is cut short" in out
+
+
+PROGRAM = Path(__file__).parents[2] / "src" / "aggregate.py"
+MEASURED = """
+import resource, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("torch" in sys.modules, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def measured(sweep: Path, folder: Path) -> tuple[float, bool, int]:
+    """CPU seconds of one aggregate, whether torch was imported, and the most memory in KB."""
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(PROGRAM), f"sweep={sweep}", "out=out"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    after = os.times()
+    torch, memory = done.stderr.split()[-2:]
+    seconds = after.children_user - before.children_user + after.children_system - before.children_system
+    return seconds, torch == "True", int(memory)
+
+
+@pytest.mark.slow
+def test_a_thousand_records_take_at_most_ten_times_as_long_as_a_hundred(tmp_path: Path) -> None:
+    """And less than 1 GB, without torch."""
+    for n in (100, 1000):
+        first = make_job(tmp_path / "made" / str(n), "finder.num_iter=1000", curve=curve_of(0, points=1000))
+        record = json.loads((first / "record.json").read_text())
+        status = json.loads((first / "status.json").read_text())
+        from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
+
+        meta = load_run_curves(first / "curve.npz").meta
+        for k in range(n):
+            folder = tmp_path / f"s{n}" / str(k)
+            curve = curve_of(k, points=1000)
+            save_run_curves(folder / "curve.npz", RunCurves(curve, None, curve.lr[:, None], meta))
+            record["run"]["curve_digest"] = curve.digest()
+            record["job_key"] = status["job_key"] = f"job {k}"
+            for use in record["seeds"].values():
+                use["seed"] = k
+            (folder / "record.json").write_text(json.dumps(record))
+            (folder / "status.json").write_text(json.dumps(status))
+    few, _, _ = measured(tmp_path / "s100", tmp_path)
+    many, torch, memory = measured(tmp_path / "s1000", tmp_path)
+    assert not torch
+    assert memory < 1_000_000
+    assert many <= 10 * few
+
+
+def test_importing_the_program_takes_no_numpy() -> None:
+    """So that its help and its errors come at once."""
+    code = (
+        "import sys, steadylr.cli.aggregate\n"
+        "print([name for name in ('torch', 'numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

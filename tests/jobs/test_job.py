@@ -1,0 +1,163 @@
+"""One job: what identifies it, where its run comes from, and how errors are told."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_analysis import descent
+from test_checks import checked
+
+from steadylr.config import schema
+from steadylr.config.errors import BadInput
+from steadylr.jobs import job as module
+from steadylr.run.names import did_you_mean
+from steadylr.store.curve_file import Obtained, RunCurves
+from steadylr.store.curve_store import StoreError
+from steadylr.store.job_folder import job_folders
+from steadylr.training.failure import TrainingFailed, as_failure, explained
+from steadylr.training.identity import Training, describe_training, full_key, job_key
+from steadylr.training.obtain import obtain, open_store, supplied
+
+
+def described(*overrides: str) -> tuple[schema.Config, Training]:
+    config = checked(*overrides)
+    return config, describe_training(config, threads=1)
+
+
+def test_a_job_is_its_training_and_its_reading() -> None:
+    """Another smooth_f or plan is another job of the same run; another seed is another run."""
+    base = described()
+    for overrides in (["finder.smooth_f=0.15"], ["finder.rule=valley"], ["onecycle.total_steps=100"]):
+        other = described(*overrides)
+        assert job_key(*other) != job_key(*base)
+        assert full_key(other[1]) == full_key(base[1])
+    seeded = described("seed=1")
+    assert job_key(*seeded) != job_key(*base)
+    assert full_key(seeded[1]) != full_key(base[1])
+
+
+def test_a_job_is_the_same_wherever_it_is_written() -> None:
+    """The names of folders, the store, and where trainings run side by side change no key."""
+    same = described(
+        "store.enabled=false", "store.dir=x", "sweep_name=y", "device.workers=3", "consensus.mix=true"
+    )
+    assert job_key(*same) == job_key(*described())
+
+
+def test_job_folders_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """10 comes after 9; files and other folders are no jobs."""
+    for name in ("10", "9", "0", "summary", ".hydra"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "7").touch()
+    assert [folder.name for folder in job_folders(tmp_path)] == ["0", "9", "10"]
+
+
+# ---- where a run comes from
+
+
+def run_of_a_descent() -> Obtained:
+    curve = descent()
+    return Obtained(RunCurves(curve, None, curve.lr[:, None]), False, 1.0)
+
+
+def test_a_run_that_a_launcher_supplies_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the context only, and neither store nor training is asked."""
+    config, training = described()
+    run = run_of_a_descent()
+    trained: list[int] = []
+
+    def fake(*_: object, **__: object) -> tuple[RunCurves, tuple[str, ...]]:
+        trained.append(1)
+        return run.curves, ()
+
+    monkeypatch.setattr(module, "train", fake)
+    config.store.enabled = False
+    with supplied(full_key(training), run):
+        assert obtain(config, training) is run
+    assert not trained
+    assert obtain(config, training).curves is run.curves
+    assert trained
+
+
+def test_an_error_that_a_launcher_met_is_raised_in_the_job() -> None:
+    """So that every job of that run fails with its reason."""
+    config, training = described()
+    failure = TrainingFailed("it broke", "details")
+    with supplied(full_key(training), failure), pytest.raises(TrainingFailed, match="it broke") as caught:
+        obtain(config, training)
+    assert caught.value is failure
+
+
+def test_a_store_that_is_off_or_absent_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking makes no folder; a folder that is no store is an error."""
+    monkeypatch.chdir(tmp_path)
+    assert open_store(checked("store.enabled=false")) is None
+    assert open_store(checked(), create=False) is None
+    assert not list(tmp_path.iterdir())
+    assert open_store(checked()) is not None
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").touch()
+    with pytest.raises(StoreError, match="no steadylr store"):
+        open_store(checked("store.dir=mine"))
+
+
+# ---- errors
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def raised_by_numpy() -> Exception:
+    try:
+        np.zeros(3) + np.zeros(4)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def raised_here() -> Exception:
+    try:
+        checked("finder.smooth_f=1")
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def raised_by_a_bug() -> Exception:
+    try:
+        did_you_mean(3, ["x"])  # type: ignore[arg-type]
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def test_our_own_errors_need_no_traceback() -> None:
+    """A message of ours says all; a ValueError from a library that we called doesn't, and keeps its traceback."""
+    for error in (raised_here(), raised(BadInput("x")), raised(StoreError("x")), ValueError("never raised")):
+        assert explained(error)
+        assert as_failure(error).details == ""
+        assert as_failure(error).message == str(error)
+    for error in (
+        raised_by_numpy(),
+        raised_by_a_bug(),
+        raised(ValueError("x")),
+        raised(KeyError(1)),
+    ):
+        assert not explained(error)
+        assert as_failure(error).message == f"{type(error).__name__}: {error}"
+        assert "Traceback" in as_failure(error).details
+
+
+def test_a_failure_crosses_from_process_to_process() -> None:
+    """Message and details survive pickling, and a failure is not wrapped again."""
+    failure = as_failure(raised_by_numpy())
+    again = pickle.loads(pickle.dumps(failure))
+    assert (again.message, again.details, str(again)) == (failure.message, failure.details, failure.message)
+    assert as_failure(again) is again

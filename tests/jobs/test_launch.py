@@ -1,0 +1,160 @@
+"""What a sweep is about to do: which jobs, which trainings, how many workers, and in whose name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_jobs import composed, config_of, leave_status
+from steadylr.jobs import launch as fanout
+from steadylr.jobs.launch import Job, differing, plan_work, training_tasks
+from steadylr.jobs.places import Asked, Place, places
+from steadylr.jobs.session import SESSION
+from steadylr.training.identity import Training
+from steadylr.training.obtain import obtain
+
+
+def job(*overrides: str, seed: int = 0) -> Job:
+    given = (f"seed={seed}", *overrides)
+    config = config_of(*given)
+    training = Training({"batch_size": config.data.batch_size, "device_kind": "cpu"}, {"init": seed})
+    return Job(given, composed(given), config, training)
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fanout, "cpu_cores", lambda: 4)
+    monkeypatch.setattr(fanout, "probe_device", lambda accelerator: "cpu")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("seeds", "readings", "text"),
+    [
+        (1, 1, "1 job, 1 training, 1 worker"),
+        (3, 2, "6 jobs, 3 trainings, 3 workers"),
+        (9, 1, "9 jobs, 9 trainings, 4 workers"),
+    ],
+)
+def test_a_sweep_says_how_much_it_is(in_folder: Path, seeds: int, readings: int, text: str) -> None:
+    """Jobs, distinct trainings, and no more workers than either cores or trainings."""
+    jobs = [job(f"finder.smooth_f=0.{k + 1}", seed=seed) for seed in range(seeds) for k in range(readings)]
+    assert plan_work(in_folder / "x", jobs, reserve=False).announcement() == text
+    assert list(in_folder.iterdir()) == []
+
+
+def test_the_number_of_workers_can_be_given(in_folder: Path) -> None:
+    """But never more than there are trainings."""
+    jobs = [job("device.workers=8", seed=seed) for seed in range(6)]
+    assert plan_work(in_folder, jobs, reserve=False).announcement() == "6 jobs, 6 trainings, 6 workers"
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(["0"], 1), (["0", "1", "2"], 3), ([], 1)])
+def test_each_gpu_has_one_worker(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[str], workers: int
+) -> None:
+    """However many cores there are."""
+    monkeypatch.setattr(fanout, "probe_device", lambda accelerator: "cuda")
+    monkeypatch.setattr(fanout, "visible_gpus", lambda: gpus)
+    work = plan_work(in_folder, [job(seed=seed) for seed in range(6)], reserve=False)
+    assert work.workers == workers
+
+
+def test_a_job_asked_for_twice_is_done_once(in_folder: Path) -> None:
+    """It has one place."""
+    work = plan_work(in_folder / "x", [job(seed=1), job(seed=1)], reserve=True)
+    assert [place.number for place, _ in work.jobs] == [0, 0]
+    assert [list(group) for group in work.runs.values()] == [[0]]
+
+
+def test_places_are_taken_at_once_and_kept(tmp_path: Path) -> None:
+    """The same jobs have the same numbers the next time; new ones follow, whatever their order."""
+    first = places(tmp_path, [Asked("a", ("seed=1",)), Asked("b", ("seed=2",))])
+    assert first == [Place(0, False), Place(1, False)]
+    later = places(tmp_path, [Asked("c", ("seed=3",)), Asked("b", ("seed=2",))])
+    assert later == [Place(2, False), Place(1, False)]
+    assert places(tmp_path, [Asked("d", ())], reserve=False) == [Place(3, False)]
+    assert not (tmp_path / "3").exists()
+
+
+def test_a_job_whose_status_is_lost_is_known_by_its_overrides(tmp_path: Path) -> None:
+    """As Hydra kept them."""
+    (tmp_path / "4" / ".hydra").mkdir(parents=True)
+    (tmp_path / "4" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    leave_status(tmp_path / "5", "failed", overrides=["seed=2"])
+    asked = [Asked("a", ("seed=2",)), Asked("b", ("seed=1",)), Asked("c", ("seed=3",))]
+    assert [place.number for place in places(tmp_path, asked)] == [5, 4, 6]
+
+
+def test_a_place_that_a_kill_left_empty_is_taken_first(tmp_path: Path) -> None:
+    """Half a status is none: the next new job gets that folder, and the ones after it those after the last."""
+    places(tmp_path, [Asked("a", ()), Asked("b", ()), Asked("c", ())])
+    (tmp_path / "1" / "status.json").rename(tmp_path / "1" / ".status.json.12-ab.tmp")
+    asked = [Asked("a", ()), Asked("d", ()), Asked("e", ())]
+    assert [place.number for place in places(tmp_path, asked)] == [0, 1, 3]
+
+
+def test_runs_are_named_by_what_sets_them_apart() -> None:
+    """Not by what all share, nor by how curves are read; a long name is cut."""
+    jobs = [
+        job("data.batch_size=32", "finder.smooth_f=0.1", seed=1),
+        job("data.batch_size=32", "finder.smooth_f=0.2", "onecycle.total_steps=9", seed=2),
+        job("data.batch_size=32", *[f"optimizer.weight_decay={k}e-4" for k in range(1, 9)], seed=3),
+    ]
+    labels = [task.label for task in training_tasks(jobs)]
+    assert labels[:2] == ["seed=1", "seed=2"]
+    assert len(labels[2]) == 60
+    assert labels[2].endswith("...")
+
+
+def test_differing_overrides_keep_their_order() -> None:
+    """Those in all lists are left out; nothing differs in one list alone."""
+    assert differing([("a=1", "b=2", "c=3"), ("c=4", "b=2", "a=1")]) == [("c=3",), ("c=4",)]
+    assert differing([("a=1",)]) == [()]
+    assert differing([]) == []
+
+
+def test_a_sweep_in_which_nothing_runs_leaves_only_what_was_there(tmp_path: Path) -> None:
+    """Hydra's multirun.yaml goes, and empty folders of ours."""
+    sweep = tmp_path / "outputs" / "sweeps" / "x"
+    sweep.mkdir(parents=True)
+    (sweep / "multirun.yaml").write_text("")
+    fanout._leave_no_trace(sweep)
+    assert list(tmp_path.iterdir()) == []
+    sweep.mkdir(parents=True)
+    (sweep / "notes.txt").write_text("mine")
+    fanout._leave_no_trace(sweep)
+    assert (sweep / "notes.txt").read_text() == "mine"
+    assert SESSION.sweep_folder is None
+
+
+def test_workers_share_the_gpus_in_turn() -> None:
+    """Two of three workers are on the first of two GPUs."""
+    from steadylr.jobs.workers import Task, Workers
+
+    config = config_of()
+    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
+    made: Any = Workers(3, tasks, gpus=["a", "b"])
+    assert made._gpus == [(0,), (1,), (0,)]
+    assert Workers(3, tasks)._gpus == [()] * 3
+
+
+def test_a_training_on_several_gpus_gets_as_many() -> None:
+    """Two trainings on two of four GPUs each share none; a third shares the first's."""
+    from steadylr.jobs.workers import Task, Workers
+
+    config = config_of("device=cuda", "device.strategy=ddp", "device.devices=2")
+    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
+    made: Any = Workers(3, tasks, gpus=["a", "b", "c", "d"])
+    assert made._gpus == [(0, 1), (2, 3), (0, 1)]
+
+
+def test_trainings_on_several_devices_leave_room_for_fewer_workers(in_folder: Path) -> None:
+    """Four cores hold two trainings on two devices each, and one on eight."""
+    for devices, workers in ((2, 2), (8, 1)):
+        overrides = ("device.strategy=ddp", f"device.devices={devices}", "data.batch_size=48", "device=cpu")
+        jobs = [job(*overrides, seed=seed) for seed in range(3)]
+        assert plan_work(in_folder, jobs, reserve=False).workers == workers

@@ -1,0 +1,110 @@
+"""Job folders with known curves, as sweeps leave them, made without training anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+import steadylr.cli.find_lr  # noqa: F401  (registers the config and its resolver)
+from steadylr.answer.reading import answer_of
+from steadylr.config.folder import config_folder
+from steadylr.config.schema import Config
+from steadylr.config.values import check_config
+from steadylr.core.curve import Curve, Stop
+from steadylr.jobs.job import build_record
+from steadylr.store.curve_file import Obtained, RunCurves, save_run_curves
+from steadylr.store.job_folder import CURVE_FILE
+from steadylr.store.records import JobStatus, Status, write_record, write_status
+from steadylr.training.identity import Training, job_key, training_config
+
+POINTS = 60
+STREAMS = ("init", "order", "augment", "noise")
+
+
+@cache
+def composed(overrides: tuple[str, ...]) -> Any:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return compose("find_lr", overrides=["model=mlp", "sweep_name=x", *overrides])
+
+
+def config_of(*overrides: str) -> Config:
+    return check_config(composed(overrides))
+
+
+def curve_of(seed: int, *, points: int = POINTS, middle: float | None = None, noise: float = 0.01) -> Curve:
+    """A descent around 10^middle and a climb two decades above."""
+    rng = np.random.default_rng(seed)
+    lr = np.geomspace(1e-7, 10, points)
+    x = np.log10(lr)
+    at = -3 + 0.15 * rng.normal() if middle is None else middle
+    loss = 2.3 - 1.5 / (1 + np.exp(-4 * (x - at))) + 3 / (1 + np.exp(-8 * (x - at - 2.2)))
+    return Curve(lr, loss + noise * rng.normal(size=points), num_iter=points, stop=Stop.COMPLETED)
+
+
+def make_job(
+    folder: Path,
+    *overrides: str,
+    seed: int = 0,
+    seeds: Mapping[str, int] | None = None,
+    curve: Curve | None = None,
+    threads: int = 1,
+    validation: Curve | None = None,
+    meta: dict[str, Any] | None = None,
+    change: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """Leave the folder of a finished job; seeds has streams with a seed of their own, change may spoil its record."""
+    config = replace(config_of(f"finder.num_iter={POINTS}", *overrides), seed=seed)
+    drawn = {**dict.fromkeys(STREAMS, seed), **(seeds or {})}
+    config.seeds = type(config.seeds)(**drawn)
+    training = Training({**training_config(config), "threads": threads}, drawn)
+    trained = curve_of(seed) if curve is None else curve
+    known = {
+        "seeds": {name: {"seed": own, "used": name != "augment"} for name, own in drawn.items()},
+        "device": {},
+        "notes": [],
+        "timings": {},
+        **(meta or {}),
+    }
+    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], known), False, 1.0)
+    answer = answer_of(run.curves.read, config)
+    given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
+    folder.mkdir(parents=True)
+    save_run_curves(folder / CURVE_FILE, run.curves)
+    write_record(folder, build_record(config, training, run, answer, overrides=given))
+    leave_status(folder, "finished", key=job_key(config, training), overrides=given)
+    if change is not None:
+        content = json.loads((folder / "record.json").read_text())
+        change(content)
+        (folder / "record.json").write_text(json.dumps(content))
+    return folder
+
+
+def leave_status(
+    folder: Path,
+    status: Status,
+    *,
+    key: str = "",
+    overrides: list[str] | None = None,
+    error: str | None = None,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_status(folder, JobStatus(status=status, job_key=key, overrides=overrides or [], error=error))
+
+
+def make_sweep(folder: Path, *, seeds: int = 3, overrides: tuple[tuple[str, ...], ...] = ((),)) -> Path:
+    """A sweep over seeds and some further overrides."""
+    number = 0
+    for seed in range(seeds):
+        for own in overrides:
+            make_job(folder / str(number), *own, seed=seed)
+            number += 1
+    return folder

@@ -1,0 +1,180 @@
+"""The files of an aggregate: written whole, not again without need, and none left from before."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+
+from made_jobs import curve_of, leave_status, make_job, make_sweep
+from steadylr.answer.readings import Members, from_sweep, from_values
+from steadylr.config.schema import Choose, Consensus, OneCycle
+from steadylr.core.curve import Curve
+from steadylr.report import files as sweep_files
+from steadylr.report.conclude import conclude
+
+
+def concluded(found: Members, folder: Path, **consensus: Any) -> int:
+    return conclude(found, folder, consensus=Consensus(**consensus), onecycle=OneCycle())
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+ONE_KIND = {
+    "summary.json",
+    "runs.csv",
+    "curves.parquet",
+    "answer.txt",
+    "summary.png",
+    "plan.png",
+    "plan.yaml",
+}
+
+
+def test_an_aggregate_leaves_all_its_files(tmp_path: Path) -> None:
+    """And exit code 0."""
+    make_sweep(tmp_path)
+    assert concluded(from_sweep(tmp_path), tmp_path) == 0
+    assert names(tmp_path) == ONE_KIND
+
+
+def test_equal_inputs_write_nothing_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer is printed all the same."""
+    make_sweep(tmp_path)
+    concluded(from_sweep(tmp_path), tmp_path)
+    printed = capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    concluded(from_sweep(tmp_path), tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert capsys.readouterr().out == printed == (tmp_path / "answer.txt").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(ONE_KIND))
+def test_a_file_that_is_gone_is_written_again(tmp_path: Path, name: str) -> None:
+    """Whichever it is."""
+    found = from_values([0.1, 0.2])
+    concluded(found, tmp_path)
+    (tmp_path / name).unlink()
+    concluded(found, tmp_path)
+    assert names(tmp_path) == ONE_KIND
+
+
+def test_other_settings_or_a_further_job_are_other_inputs(tmp_path: Path) -> None:
+    """The choice, a new member, a failed job."""
+    make_sweep(tmp_path)
+    digest = {}
+
+    def noted(key: str, **consensus: Any) -> None:
+        concluded(from_sweep(tmp_path), tmp_path, **consensus)
+        digest[key] = json.loads((tmp_path / "summary.json").read_text())["inputs"]
+
+    noted("first")
+    noted("choice", choose=Choose.median)
+    make_job(tmp_path / "3", seed=3)
+    noted("job")
+    leave_status(tmp_path / "4", "failed", error="no memory")
+    noted("failure")
+    assert len(set(digest.values())) == 4
+
+
+def test_files_of_an_earlier_answer_do_not_stay(tmp_path: Path) -> None:
+    """One kind has summary.png; two have a figure and a plan each; what others put there stays."""
+    make_sweep(tmp_path, seeds=2)
+    concluded(from_sweep(tmp_path), tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    make_job(tmp_path / "2", "model.kwargs.hidden=[8]", seed=5)
+    concluded(from_sweep(tmp_path), tmp_path)
+    numbered = {
+        f"{name}-{k}.{end}"
+        for k in (1, 2)
+        for name, end in (("summary", "png"), ("plan", "png"), ("plan", "yaml"))
+    }
+    assert names(tmp_path) == {
+        "summary.json",
+        "runs.csv",
+        "curves.parquet",
+        "answer.txt",
+        "notes.txt",
+        *numbered,
+    }
+
+
+def test_a_summary_cannot_have_other_folders_files_removed(tmp_path: Path) -> None:
+    """Names with a path in them are no names of ours."""
+    folder = tmp_path / "x"
+    make_sweep(folder, seeds=1)
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    (folder / "summary.json").write_text(json.dumps({"files": ["../outside.txt", "..", 3, "runs.csv"]}))
+    concluded(from_sweep(folder), folder)
+    assert outside.read_text() == "mine"
+
+
+def test_without_an_answer_there_is_no_plan(tmp_path: Path) -> None:
+    """Exit code 3; the figure of the plan goes, too."""
+    flat = curve_of(0)
+    make_job(tmp_path / "0", curve=Curve(flat.lr, 0 * flat.loss + 1, num_iter=len(flat), stop=flat.stop))
+    assert concluded(from_sweep(tmp_path), tmp_path) == 3
+    assert names(tmp_path) == ONE_KIND - {"plan.png", "plan.yaml"}
+
+
+def test_failed_jobs_and_unreadable_files_give_exit_code_1(tmp_path: Path) -> None:
+    """Also when there is an answer, and when nothing at all can be read."""
+    make_sweep(tmp_path / "x", seeds=2)
+    leave_status(tmp_path / "x" / "2", "failed", error="no memory")
+    assert concluded(from_sweep(tmp_path / "x"), tmp_path / "x") == 1
+    (tmp_path / "y" / "0").mkdir(parents=True)
+    assert concluded(from_sweep(tmp_path / "y"), tmp_path / "y") == 1
+    assert "no status.json" in (tmp_path / "y" / "answer.txt").read_text()
+
+
+def test_failed_jobs_have_a_row_in_runs_csv(tmp_path: Path) -> None:
+    """With their overrides and their reason, commas and line breaks and all."""
+    make_sweep(tmp_path, seeds=1)
+    leave_status(tmp_path / "1", "failed", overrides=["seed=1"], error='no, "none"\nat all')
+    concluded(from_sweep(tmp_path), tmp_path)
+    with open(tmp_path / "runs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["outcome"] for row in rows] == ["found", "failed"]
+    assert rows[1]["overrides"] == "seed=1"
+    assert rows[1]["reason"] == 'no, "none"\nat all'
+
+
+def test_curves_in_long_form_keep_every_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the runs, whatever the size of the parts; validation curves with their true steps."""
+    monkeypatch.setattr(sweep_files, "ROWS_A_GROUP", 100)
+    for seed in range(4):
+        make_job(tmp_path / str(seed), seed=seed)
+    curve = curve_of(4)
+    held_out = Curve(curve.lr[::5], curve.loss[::5], num_iter=12, stop=curve.stop)
+    make_job(
+        tmp_path / "4", "finder.skip_start=1", "finder.skip_end=1", seed=4, curve=curve, validation=held_out
+    )
+    concluded(from_sweep(tmp_path), tmp_path)
+    file = pq.ParquetFile(tmp_path / "curves.parquet")
+    assert file.num_row_groups == 3
+    table = file.read()
+    assert table["step"].to_pylist() == [*range(60)] * 4 + [*range(0, 60, 5)]
+    assert table["loss"].to_pylist()[60:120] == curve_of(1).loss.tolist()
+    assert table["lr"].to_pylist()[240:] == held_out.lr.tolist()
+
+
+def test_plan_yaml_says_the_numbers_exactly(tmp_path: Path) -> None:
+    """Bit for bit as in summary.json."""
+    concluded(from_values([6.16e-2, 1.79e-2]), tmp_path)
+    plan = OmegaConf.load(tmp_path / "plan.yaml")
+    (kind,) = json.loads((tmp_path / "summary.json").read_text())["kinds"]
+    assert plan == {
+        "max_lr": kind["consensus"]["lr"],
+        "low": 1.79e-2,
+        "high": 6.16e-2,
+        "n": 2,
+        "verdict": "normal",
+    }
