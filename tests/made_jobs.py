@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 import steadylr.cli.find_lr  # noqa: F401  (registers the config and its resolver)
 from steadylr.answer.reading import answer_of
 from steadylr.config.folder import config_folder
-from steadylr.config.schema import Config
+from steadylr.config.schema import Config, Optimizer
 from steadylr.config.values import check_config
 from steadylr.core.curve import Curve, Stop
 from steadylr.jobs.job import build_record
@@ -48,6 +48,20 @@ def curve_of(seed: int, *, points: int = POINTS, middle: float | None = None, no
     at = -3 + 0.15 * rng.normal() if middle is None else middle
     loss = 2.3 - 1.5 / (1 + np.exp(-4 * (x - at))) + 3 / (1 + np.exp(-8 * (x - at - 2.2)))
     return Curve(lr, loss + noise * rng.normal(size=points), num_iter=points, stop=Stop.COMPLETED)
+
+
+def descent(points: int = 200) -> Curve:
+    """A loss that falls around 1e-3 and climbs above 1."""
+    log10_lr = np.linspace(-6, 1, points)
+    loss = 2.0 - 1.5 / (1 + np.exp(-4 * (log10_lr + 3))) + 5 / (1 + np.exp(-10 * (log10_lr - 0.3)))
+    return Curve(10.0**log10_lr, loss, num_iter=points, stop=Stop.COMPLETED)
+
+
+def config_with(**finder: object) -> Config:
+    config = Config()
+    config.finder = replace(config.finder, **finder)  # type: ignore[arg-type]
+    config.optimizer = Optimizer(name="sgd", kwargs={"momentum": 0.9})
+    return config
 
 
 def make_job(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from steadylr._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from steadylr.api import FoundLR, Run, find_lr, plot, range_test
     from steadylr.core.consensus import Consensus, consensus
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from steadylr.core.verdict import Verdict, verdict
     from steadylr.run.range_test import RangeTest
     from steadylr.run.steps import StepError
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Consensus",
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "app.from_python": ("FoundLR", "Run", "find_lr", "plot", "range_test"),
+    "api": ("FoundLR", "Run", "find_lr", "plot", "range_test"),
     "core.consensus": ("Consensus", "consensus"),
     "core.curve": ("Curve", "Stop"),
     "core.diagnosis": ("Finding", "diagnose"),

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from made_jobs import config_with, descent
 from steadylr.answer.reading import answer_of, has_momentum, plan_of, reading_of
 from steadylr.config import schema
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.rules import RULES
-
-
-def descent(points: int = 200) -> Curve:
-    """A loss that falls around 1e-3 and climbs above 1."""
-    log10_lr = np.linspace(-6, 1, points)
-    loss = 2.0 - 1.5 / (1 + np.exp(-4 * (log10_lr + 3))) + 5 / (1 + np.exp(-10 * (log10_lr - 0.3)))
-    return Curve(10.0**log10_lr, loss, num_iter=points, stop=Stop.COMPLETED)
-
-
-def config_with(**finder: object) -> schema.Config:
-    config = schema.Config()
-    config.finder = replace(config.finder, **finder)  # type: ignore[arg-type]
-    config.optimizer = schema.Optimizer(name="sgd", kwargs={"momentum": 0.9})
-    return config
 
 
 def test_the_reading_is_what_the_finder_says() -> None:

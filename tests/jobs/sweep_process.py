@@ -21,6 +21,7 @@ import numpy as np
 import steadylr.jobs.job as job
 from steadylr.core.curve import Curve, Stop
 from steadylr.store.curve_file import RunCurves
+from steadylr.training import obtain
 
 
 def seeds_in(variable: str) -> set[int]:
@@ -61,7 +62,7 @@ def fake_train(config: Any, training: Any, *, report: Any = None, gpus: Any = ()
     return RunCurves(curve, None, lr[:, None], meta), used
 
 
-job.train = fake_train  # type: ignore[assignment]
+obtain.train = fake_train  # type: ignore[assignment]
 sys.modules["steadylr.run.range_test"] = types.ModuleType("range_test")  # what workers import to warm up
 
 if os.environ.get("PLAIN"):

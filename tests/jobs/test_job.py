@@ -7,23 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_analysis import descent
-from test_checks import checked
 
+from made_jobs import config_of, descent
 from steadylr.config import schema
 from steadylr.config.errors import BadInput
-from steadylr.jobs import job as module
 from steadylr.run.names import did_you_mean
 from steadylr.store.curve_file import Obtained, RunCurves
 from steadylr.store.curve_store import StoreError
 from steadylr.store.job_folder import job_folders
+from steadylr.training import obtain as obtaining
 from steadylr.training.failure import TrainingFailed, as_failure, explained
 from steadylr.training.identity import Training, describe_training, full_key, job_key
 from steadylr.training.obtain import obtain, open_store, supplied
 
 
 def described(*overrides: str) -> tuple[schema.Config, Training]:
-    config = checked(*overrides)
+    config = config_of(*overrides)
     return config, describe_training(config, threads=1)
 
 
@@ -73,7 +72,7 @@ def test_a_run_that_a_launcher_supplies_is_taken(monkeypatch: pytest.MonkeyPatch
         trained.append(1)
         return run.curves, ()
 
-    monkeypatch.setattr(module, "train", fake)
+    monkeypatch.setattr(obtaining, "train", fake)
     config.store.enabled = False
     with supplied(full_key(training), run):
         assert obtain(config, training) is run
@@ -94,14 +93,14 @@ def test_an_error_that_a_launcher_met_is_raised_in_the_job() -> None:
 def test_a_store_that_is_off_or_absent_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking makes no folder; a folder that is no store is an error."""
     monkeypatch.chdir(tmp_path)
-    assert open_store(checked("store.enabled=false")) is None
-    assert open_store(checked(), create=False) is None
+    assert open_store(config_of("store.enabled=false")) is None
+    assert open_store(config_of(), create=False) is None
     assert not list(tmp_path.iterdir())
-    assert open_store(checked()) is not None
+    assert open_store(config_of()) is not None
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").touch()
     with pytest.raises(StoreError, match="no steadylr store"):
-        open_store(checked("store.dir=mine"))
+        open_store(config_of("store.dir=mine"))
 
 
 # ---- errors
@@ -124,7 +123,7 @@ def raised_by_numpy() -> Exception:
 
 def raised_here() -> Exception:
     try:
-        checked("finder.smooth_f=1")
+        config_of("finder.smooth_f=1")
     except ValueError as error:
         return error
     raise AssertionError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_analysis import config_with, descent
 
+from made_jobs import config_with, descent
 from steadylr.answer.reading import Answer, answer_of
 from steadylr.config.schema import Config
 from steadylr.core.curve import Curve, Stop

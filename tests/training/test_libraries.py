@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_checks import checked
 
 from command_line import find_lr, only_run
+from made_jobs import config_of
 from steadylr.config.errors import BadInput
 from steadylr.store.records import RunRecord, read_record
 from steadylr.training.identity import describe_training, training_config
@@ -121,12 +121,12 @@ BAD: list[tuple[tuple[str, ...], str]] = [
 def test_what_does_not_go_together_is_said(overrides: tuple[str, ...], message: str, folder: Path) -> None:
     """By key, before anything is imported."""
     with pytest.raises(BadInput, match=message):
-        checked(*overrides)
+        config_of(*overrides)
 
 
 def test_a_library_is_part_of_what_identifies_a_training(folder: Path) -> None:
     """A model of timm is no model of torchvision of the same name; the library's version counts."""
-    ours, theirs = checked("model=resnet18"), checked("model=timm", "model.name=resnet18")
+    ours, theirs = config_of("model=resnet18"), config_of("model=timm", "model.name=resnet18")
     assert training_config(ours)["model"] != training_config(theirs)["model"]
     assert "library" not in training_config(ours)["model"]
     assert "timm" in describe_training(theirs, threads=1).shape["versions"]
@@ -134,7 +134,7 @@ def test_a_library_is_part_of_what_identifies_a_training(folder: Path) -> None:
 
 def test_optimizer_and_loss_of_a_lightning_module_are_its_own(folder: Path) -> None:
     """The config says so, whatever the groups were set to: they shape nothing."""
-    one, two = checked(*LIGHTNING), checked(*LIGHTNING, "optimizer=adamw", "loss=mse")
+    one, two = config_of(*LIGHTNING), config_of(*LIGHTNING, "optimizer=adamw", "loss=mse")
     assert (one.optimizer.name, one.loss.name) == ("configure_optimizers", "training_step")
     assert training_config(one) == training_config(two)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_checks import checked
 
+from made_jobs import config_of
 from steadylr.run import process_group
 from steadylr.run.ranks import Rank
 from steadylr.store.files import plain_values
+from steadylr.training import devices
 from steadylr.training import torchrun as module
-from steadylr.training import train as training_module
 from steadylr.training.identity import Training, describe_training
 from steadylr.training.torchrun import follow, leading, train_in_torchrun
 
@@ -44,7 +44,7 @@ def as_other(calls: list[Any]) -> None:
 
 def test_the_others_train_what_rank_0_trains_until_it_ends(followed: list[Any]) -> None:
     """Config, training and GPU arrive as they were sent; for each training the ranks meet in a store of its own."""
-    config = checked(*CONFIG, "seed=4")
+    config = config_of(*CONFIG, "seed=4")
     training = describe_training(config, threads=1)
     with leading():
         for _ in range(2):
@@ -72,7 +72,7 @@ def test_a_machine_that_would_train_something_else_says_what_differs(
     followed: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Other data or another torch would give a mixture of two trainings."""
-    config = checked(*CONFIG)
+    config = config_of(*CONFIG)
     training = describe_training(config, threads=1)
     shape = {**training.shape, "data_fingerprint": "sha256:other", "versions": {"torch": "1.0"}}
     train_in_torchrun(config, Training(shape, training.seeds))
@@ -86,7 +86,7 @@ def test_a_machine_that_would_train_something_else_says_what_differs(
 
 def test_an_order_is_json(followed: list[Any]) -> None:
     """What crosses between machines can be read, and holds no code."""
-    config = checked(*CONFIG)
+    config = config_of(*CONFIG)
     module._orders().give({"config": plain_values(asdict(config))})
     text = process_group.torchrun_store().get("order/0")
     assert text.startswith(b'{"config": {"seed": 0')
@@ -97,15 +97,15 @@ def test_train_goes_where_the_devices_are(monkeypatch: pytest.MonkeyPatch) -> No
     from steadylr.training import ranks
 
     went: list[str] = []
-    monkeypatch.setattr(training_module, "train_rank", lambda *_, gpu, **__: went.append(f"here on {gpu}"))
+    monkeypatch.setattr(devices, "train_rank", lambda *_, gpu, **__: went.append(f"here on {gpu}"))
     monkeypatch.setattr(
         ranks, "in_ranks", lambda work, count, *, gpus, **_: went.append(f"{count} on {gpus}")
     )
     monkeypatch.setattr(module, "train_in_torchrun", lambda *_, **__: went.append("torchrun"))
-    one, two = checked("device=cpu"), checked(*CONFIG)
-    training_module.train(one, Training({}, {}))
-    training_module.train(one, Training({}, {}), gpus=(3,))
-    training_module.train(two, Training({}, {}), gpus=(2, 3))
-    monkeypatch.setattr(training_module, "torchrun_rank", lambda: Rank(0, 2, 0, 2))
-    training_module.train(two, Training({}, {}))
+    one, two = config_of("device=cpu"), config_of(*CONFIG)
+    devices.train(one, Training({}, {}))
+    devices.train(one, Training({}, {}), gpus=(3,))
+    devices.train(two, Training({}, {}), gpus=(2, 3))
+    monkeypatch.setattr(devices, "torchrun_rank", lambda: Rank(0, 2, 0, 2))
+    devices.train(two, Training({}, {}))
     assert went == ["here on 0", "here on 3", "2 on (2, 3)", "torchrun"]

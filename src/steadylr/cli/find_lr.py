@@ -66,8 +66,8 @@ def _run_command_line() -> None:
 def finish(*, interrupted: bool = False) -> int:
     """Aggregate the sweep, if this command was one; give the exit code."""
     code = SESSION.exit_code or EXIT_OK
-    if SESSION.sweep_folder is not None:
+    if SESSION.sweep_folder is not None and SESSION.sweep_config is not None:
         from steadylr.report.conclude import conclude_sweep
 
-        code = code or conclude_sweep(SESSION, interrupted=interrupted)
+        code = code or conclude_sweep(SESSION.sweep_folder, SESSION.sweep_config, interrupted=interrupted)
     return EXIT_INTERRUPTED if interrupted else code

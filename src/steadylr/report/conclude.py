@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING, cast
 
 from omegaconf import OmegaConf
 
-from steadylr import __version__
+from steadylr._version import __version__
 from steadylr.answer.answer import SweepAnswer, answer_sweep
 from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
-from steadylr.jobs.session import Session
 from steadylr.report import files
 from steadylr.report.views import draw_kind, show_sweep, sweep_answer_text
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from steadylr.answer.readings import Members
     from steadylr.config.schema import Consensus, OneCycle
 
 
-def conclude_sweep(session: Session, *, interrupted: bool = False) -> int:
-    """Aggregate the sweep that a command filled; give the exit code."""
-    folder, config = session.sweep_folder, session.sweep_config
-    assert folder is not None
-    assert config is not None
+def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = False) -> int:
+    """Aggregate the sweep that a command filled, as its config says; give the exit code."""
     if interrupted:
         print(
             "interrupted; what has finished is kept, and the same command with "
