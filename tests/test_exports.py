@@ -31,10 +31,10 @@ def test_importing_the_package_imports_no_heavy_library():
 
 @pytest.mark.slow
 def test_training_imports_no_library_that_only_some_users_have():
-    """Neither Lightning nor timm. (transformers is loaded by torchmetrics, where that is there for Fabric to find.)"""
+    """Neither Lightning nor timm, and not what Fabric would load beside them: torchmetrics and transformers."""
     code = (
         "import sys, steadylr, steadylr.huggingface; steadylr.range_test; import steadylr.training.build; "
-        "print(sorted({'lightning', 'pytorch_lightning', 'timm'} & set(sys.modules)))"
+        "print(sorted({'lightning', 'pytorch_lightning', 'timm', 'torchmetrics', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

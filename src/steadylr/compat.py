@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,6 +23,7 @@ from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.present.terminal import run_progress
 from steadylr.run.borrowing import Lent, borrowed, saved
+from steadylr.run.fabric import move_data_to_device
 from steadylr.run.optimizers import set_train_mode
 from steadylr.run.range_test import eval_mode, range_test
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 from torch.optim import Optimizer
 
 from steadylr.run.environment import ACCELERATORS, DeviceKind
+from steadylr.run.fabric import Fabric, LightningEnvironment
 from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, has_fsdp, joined, rebound
 from steadylr.run.ranks import ALONE, Rank
 

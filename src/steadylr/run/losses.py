@@ -72,7 +72,7 @@ def mean_loss(model: nn.Module, batches: Any, loss_fn: Loss) -> Tensor:
     Raises:
         ValueError: no batches.
     """
-    from lightning_fabric.utilities.apply_func import move_data_to_device
+    from steadylr.run.fabric import move_data_to_device
 
     device = next(model.parameters()).device
     total: Tensor | None = None

@@ -195,7 +195,7 @@ def validation_of(
 
 @torch.no_grad()
 def _mean_of_steps(model: nn.Module, batches: Iterable[Any], step: Callable[[Any, Any], Tensor]) -> Tensor:
-    from lightning_fabric.utilities.apply_func import move_data_to_device
+    from steadylr.run.fabric import move_data_to_device
 
     device = next(model.parameters()).device
     losses = [step(model, move_data_to_device(batch, device)).detach() for batch in batches]

@@ -10,13 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-from lightning_fabric.strategies.strategy import Strategy
 from torch import distributed, nn
 from torch.optim import Optimizer
 
+from steadylr.run.fabric import ClusterEnvironment, DDPStrategy, ModelParallelStrategy, Strategy
 from steadylr.run.ranks import Rank
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
@@ -21,6 +20,7 @@ from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.run.borrowing import Lent, borrowed
+from steadylr.run.fabric import move_data_to_device
 from steadylr.run.optimizers import set_train_mode
 from steadylr.run.randomness import GeneratorStates, kept_generators
 from steadylr.run.steps import Step, StepError, check_parameters, described, function_name, watched

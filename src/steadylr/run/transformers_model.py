@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
 
 from steadylr.run.extras import needed
+from steadylr.run.fabric import move_data_to_device
 from steadylr.run.names import UnknownModelError, check_kwargs, did_you_mean
 from steadylr.run.steps import Step, StepError
 
