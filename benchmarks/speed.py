@@ -224,6 +224,7 @@ def iteration_times(
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.device import on_device, place, resolve_device
+    from steadylr.run.options import Options
     from steadylr.run.range_test import range_test
 
     device = resolve_device("cpu", threads=1)
@@ -245,19 +246,16 @@ def iteration_times(
 
         def ours() -> float:
             model, optimizer = place(fabric, device, *fresh())
-            start = time.perf_counter()
-            range_test(
-                model,
-                optimizer,
-                batches,
-                loss_fn,
-                Ramp(1e-7, 1e-3, steps),
-                stop_rule=StopRule(diverge_th=1e9),  # watches, and never stops
+            options = Options(
+                loss_fn=loss_fn,
                 step=step,
+                stop_rule=StopRule(diverge_th=1e9),  # watches, and never stops
                 backward=fabric.backward,
                 restore=False,
                 on_step=lambda step, lr, loss: None,
             )
+            start = time.perf_counter()
+            range_test(model, optimizer, batches, Ramp(1e-7, 1e-3, steps), options)
             return (time.perf_counter() - start) / steps
 
         ours(), bare()
@@ -382,13 +380,13 @@ def lightning() -> Iterator[Measured]:
 
 def memory() -> Iterator[Measured]:
     """Peak memory of the range test against the bare loop's, each in a process of its own."""
-    bare, ours, borrowed = (peak_gib(kind) for kind in ("bare", "ours", "borrowed"))
+    bare, ours, restored = (peak_gib(kind) for kind in ("bare", "ours", "restored"))
     note = f"{ours:.2f} GiB against {bare:.2f} GiB"
     yield Measured(
         "peak memory / bare loop (100M parameters, AdamW), as find_lr.py runs it", ours / bare, 1.10, note
     )
     note = "on a CPU the copy that is given back lies in the same memory"
-    yield Measured("the same as a library call that gives the model back", borrowed / bare, None, note)
+    yield Measured("the same as a library call that gives the model back", restored / bare, None, note)
 
 
 def peak_gib(kind: str) -> float:
@@ -405,6 +403,7 @@ def train_large(kind: str) -> None:
 
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
+    from steadylr.run.options import Options
     from steadylr.run.range_test import range_test
 
     width = 5000
@@ -419,8 +418,8 @@ def train_large(kind: str) -> None:
             optimizer.step()
     else:
         ramp = Ramp(1e-7, 1e-5, len(batches))
-        restore = kind == "borrowed"
-        range_test(model, optimizer, batches, loss_fn, ramp, stop_rule=StopRule(None), restore=restore)
+        options = Options(loss_fn=loss_fn, stop_rule=StopRule(None), restore=kind == "restored")
+        range_test(model, optimizer, batches, ramp, options)
     units = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import steadylr
+from steadylr import api
+from steadylr.run.options import Options
 from steadylr.run.randomness import GeneratorStates
-from steadylr.run.range_test import range_test as engine
 
 RAMP = steadylr.Ramp(1e-4, 10, 40)
 INPUTS = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
@@ -49,16 +51,30 @@ def test_five_lines_give_a_plan_and_a_figure(tmp_path: Path) -> None:
     assert torch.equal(model[0].weight, before)
 
 
-def test_the_librarys_range_test_is_the_engines_with_a_bar() -> None:
-    """Every argument is the engine's, but for the names of the data and the bar, and the numbers are equal."""
-    library, inner = (set(inspect.signature(f).parameters) for f in (steadylr.range_test, engine))
-    assert library - {"data", "progress"} == inner - {"batches"}
-    numbers = []
-    for test in (steadylr.range_test, engine):
-        torch.manual_seed(0)
-        model, optimizer, loader, loss_fn = make_run(0)
-        numbers.append(test(model, optimizer, loader, loss_fn, RAMP).curve.digest())
-    assert numbers[0] == numbers[1]
+def test_every_option_of_the_engine_is_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside what is trained, on what, along which ramp, and the bar; each arrives as it is given."""
+    options = {field.name for field in fields(Options)}
+    arguments = set(inspect.signature(steadylr.range_test).parameters)
+    assert arguments - {"model", "optimizer", "data", "ramp", "progress"} == options
+    seen: list[Options] = []
+    monkeypatch.setattr(api, "_range_test", lambda *arguments: seen.append(arguments[-1]))
+    given: dict[str, Any] = {name: object() for name in options} | {
+        "accumulation_steps": 3,
+        "val_every": 2,
+        "read_lag": 1,
+    }
+    model, optimizer, loader, _ = make_run(0)
+    steadylr.range_test(model, optimizer, loader, ramp=RAMP, **given)
+    assert {name: getattr(seen[0], name) for name in options} == given
+
+
+def test_an_option_that_is_left_out_is_the_engines_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one default."""
+    seen: list[Options] = []
+    monkeypatch.setattr(api, "_range_test", lambda *arguments: seen.append(arguments[-1]))
+    model, optimizer, loader, _ = make_run(0)
+    steadylr.range_test(model, optimizer, loader, ramp=RAMP)
+    assert asdict(seen[0]) == asdict(Options())
 
 
 def test_dict_batches_and_several_losses_go_through_a_step() -> None:

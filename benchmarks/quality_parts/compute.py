@@ -158,6 +158,7 @@ def train_one_cycle(task: Any, seed: int, max_lr: float, *, steps: int) -> float
 def _range(unit: Unit) -> dict[str, Any]:
     from quality_parts.tasks import Batches, build, loss_fn
     from steadylr.core.ramp import Ramp
+    from steadylr.run.options import Options
     from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
 
@@ -165,7 +166,8 @@ def _range(unit: Unit) -> dict[str, Any]:
     model, optimizer = build(task, unit.seed, lr=START_LR)
     seed_noise(Streams.same(unit.seed))
     ramp = Ramp(START_LR, END_LR, unit.num_iter)
-    curve = range_test(model, optimizer, Batches(task, unit.seed), loss_fn, ramp, restore=False).curve
+    options = Options(loss_fn=loss_fn, restore=False)
+    curve = range_test(model, optimizer, Batches(task, unit.seed), ramp, options).curve
     return {
         "lr": curve.lr,
         "loss": curve.loss,

@@ -32,18 +32,17 @@ from steadylr.core.suggestion import Suggestion
 from steadylr.core.verdict import Verdict
 from steadylr.present.terminal import run_progress, sweep_text
 from steadylr.report.views import sweep_view
-from steadylr.run.borrowing import Lent
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
+from steadylr.run.options import LossFn, OnStep, Options
 from steadylr.run.own_data import is_dataset, own_data, own_train_batches
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
-from steadylr.run.range_test import OnStep, RangeTest
+from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
+from steadylr.run.snapshot import Stateful
 from steadylr.run.steps import Step, described, function_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-LossFn = Callable[[Any, Any], Tensor]
 
 
 def range_test(
@@ -58,7 +57,7 @@ def range_test(
     accumulation_steps: int = 1,
     batch_weight: Callable[[Any], float] | None = None,
     lr_ratios: Sequence[float] | None = None,
-    others: Sequence[Lent] = (),
+    others: Sequence[Stateful] = (),
     backward: Callable[[Tensor], Any] | None = None,
     scaler: GradScaler | None = None,
     before_step: Callable[[nn.Module], Any] | None = None,
@@ -116,14 +115,10 @@ def range_test(
     if doubt is not None:
         warnings.warn(doubt, stacklevel=2)
     with run_progress(ramp.num_iter, shown=progress) as bar:
-        return _range_test(
-            model,
-            optimizer,
-            data,
-            loss_fn,
-            ramp,
+        options = Options(
+            loss_fn=loss_fn,
             step=step,
-            stop_rule=stop_rule,
+            stop_rule=StopRule() if stop_rule is None else stop_rule,
             accumulation_steps=accumulation_steps,
             batch_weight=batch_weight,
             lr_ratios=lr_ratios,
@@ -137,6 +132,7 @@ def range_test(
             on_step=_both(bar, on_step),
             read_lag=read_lag,
         )
+        return _range_test(model, optimizer, data, ramp, options)
 
 
 def _both(one: OnStep | None, other: OnStep | None) -> OnStep | None:
@@ -341,18 +337,15 @@ def find_lr(
             seed_noise(streams)
             label = f"seed {seed} ({place} of {len(chosen)})"
             with run_progress(ramp.num_iter, shown=progress, label=label) as bar:
-                test = _range_test(
-                    run.model,
-                    run.optimizer,
-                    batches,
-                    run.loss_fn,
-                    ramp,
+                options = Options(
+                    loss_fn=run.loss_fn,
                     step=run.step,
-                    stop_rule=stop_rule,
+                    stop_rule=StopRule() if stop_rule is None else stop_rule,
                     accumulation_steps=accumulation_steps,
                     restore=False,
                     on_step=bar,
                 )
+                test = _range_test(run.model, run.optimizer, batches, ramp, options)
             tests.append(test)
             members.append(_member(f"seed {seed}", test, run.optimizer, rule=rule, reading=reading))
     answer = answer_sweep(Members(tuple(members)), choose=choose, onecycle=OneCycle())

@@ -22,10 +22,11 @@ from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.present.terminal import run_progress
-from steadylr.run.borrowing import Lent, borrowed, saved
 from steadylr.run.fabric import move_data_to_device
-from steadylr.run.optimizers import set_train_mode
-from steadylr.run.range_test import eval_mode, range_test
+from steadylr.run.loop import evaluating
+from steadylr.run.options import Options
+from steadylr.run.range_test import range_test
+from steadylr.run.snapshot import Stateful, restored, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,7 @@ class LRFinder:
         self.device = self.model_device if device is None else torch.device(device)
         self.history: dict[str, list[float]] = {"lr": [], "loss": []}
         self._curve: Curve | None = None
-        self._put_back = saved(*self._lent())
+        self._put_back = snapshot(*self._parts())
 
     def reset(self) -> None:
         """Bring model, optimizer and gradient scaler back to what they were when this finder was made.
@@ -234,7 +235,7 @@ class LRFinder:
         self.history = {"lr": [], "loss": []}
         self._curve = None
         with (
-            borrowed(*self._lent()),
+            restored(*self._parts()),
             _moved(self.model, self.model_device, self.device),
             run_progress(num_iter) as report,
         ):
@@ -243,20 +244,16 @@ class LRFinder:
             held_out = None if val_loader is None else _iterator(val_loader, ValDataLoaderIter, "val_loader")
             validate = None if held_out is None else lambda: self._mean_loss(held_out)
             judge = _Judge(smooth_f, diverge_th, self.history, validate=validate, report=report)
-            trained = range_test(
-                self.model,
-                self.optimizer,
-                train_iter,
-                None,
-                ramp,
+            options = Options(
+                step=self._step,
                 stop_rule=StopRule(None),  # the judge decides
                 accumulation_steps=accumulation_steps,
-                step=self._step,
                 scaler=self.grad_scaler if self.amp_backend else None,
-                restore=False,  # what is borrowed here includes where the model was
+                restore=False,  # what is given back here includes where the model was
                 on_step=judge.after_step,
                 read_lag=0,
             )
+            trained = range_test(self.model, self.optimizer, train_iter, ramp, options)
         self._curve = judge.curve_of(trained.curve)
         if self._curve.stop is Stop.DIVERGED:
             print("Stopping early, the loss has diverged")
@@ -319,7 +316,7 @@ class LRFinder:
         print(f"Suggested LR: {lrs[steepest]:.2E}")
         return drawn, lrs[steepest]
 
-    def _lent(self) -> list[Lent]:
+    def _parts(self) -> list[Stateful]:
         criterion = [self.criterion] if isinstance(self.criterion, nn.Module) else []
         scaler = [] if self.grad_scaler is None else [self.grad_scaler]
         return [self.model, self.optimizer, *criterion, *scaler]
@@ -353,13 +350,11 @@ class LRFinder:
     def _mean_loss(self, pairs: ValDataLoaderIter) -> float:
         """The mean loss over all samples, in eval mode; in full precision, as torch-lr-finder does it."""
         total, count = 0.0, 0
-        set_train_mode(self.optimizer, train=False)
-        with eval_mode(self.model), torch.no_grad():
+        with evaluating(self.model, self.optimizer):
             for pair in pairs:
                 inputs, labels = move_data_to_device(pair, self.device)
                 total += self.criterion(self.model(inputs), labels).item() * len(labels)
                 count += len(labels)
-        set_train_mode(self.optimizer, train=True)
         if count == 0:
             raise ValueError("val_loader is empty: there is nothing to take the mean loss of")
         return total / count

@@ -22,7 +22,6 @@ from steadylr.core.rules import suggest
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
 from steadylr.present.terminal import run_progress
-from steadylr.run.borrowing import borrowed
 from steadylr.run.lightning_module import (
     CombinedBatches,
     TrainingStep,
@@ -34,8 +33,10 @@ from steadylr.run.lightning_module import (
     silent_logging,
     take_apart,
 )
+from steadylr.run.options import Options
 from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
+from steadylr.run.snapshot import restored
 
 try:
     from lightning.pytorch import Callback
@@ -93,21 +94,16 @@ def range_test(
             log.info("%s", note)
         if restore:
             stack.enter_context(kept_order(parts.batches))
-            for held in parts.held:
-                stack.enter_context(borrowed(module, held))
-        return _range_test(
-            module,
-            parts.optimizer,
-            parts.batches,
-            None,
-            chosen,
-            stop_rule=stop_rule,
+        options = Options(
+            step=parts.step,
+            stop_rule=StopRule() if stop_rule is None else stop_rule,
             accumulation_steps=accumulation_steps,
             lr_ratios=parts.lr_ratios,
-            step=parts.step,
+            others=parts.held,
             restore=restore,
             on_step=on_step,
         )
+        return _range_test(module, parts.optimizer, parts.batches, chosen, options)
 
 
 class LRFinderCallback(Callback):
@@ -191,20 +187,17 @@ def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> 
         _undisturbed(trainer, module, optimizer) as batches,
         run_progress(ramp.num_iter, shown=shown) as report,
     ):
-        return _range_test(
-            module,
-            _TrainersOptimizer(trainer, module, optimizer),  # type: ignore[arg-type]
-            batches,
-            None,
-            ramp,
-            stop_rule=stop_rule,
+        options = Options(
+            step=step,
+            stop_rule=StopRule() if stop_rule is None else stop_rule,
             accumulation_steps=trainer.accumulate_grad_batches,
             lr_ratios=ratios,
-            step=step,
             backward=lambda loss: strategy.backward(loss, optimizer),
             restore=False,
             on_step=report,
         )
+        stepping: Any = _TrainersOptimizer(trainer, module, optimizer)
+        return _range_test(module, stepping, batches, ramp, options)
 
 
 class _TrainersOptimizer:
@@ -235,7 +228,7 @@ def _undisturbed(trainer: Any, module: Any, optimizer: Optimizer) -> Iterator[Co
     batches = CombinedBatches(copy.copy(trainer.fit_loop._combined_loader))  # with an iterator of its own
     callbacks, loggers = trainer.callbacks, trainer.loggers
     precision = copy.deepcopy(trainer.precision_plugin.state_dict())
-    with borrowed(module, optimizer), silent_logging(module), kept_order(batches):
+    with restored(module, optimizer), silent_logging(module), kept_order(batches):
         trainer.callbacks, trainer.loggers = [], [mute_logger(module) for _ in loggers]
         try:
             yield batches

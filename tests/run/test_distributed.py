@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import nn
 
+from steadylr import range_test
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.run.augmentation import build_augmentation
@@ -23,7 +24,6 @@ from steadylr.run.models import build_model
 from steadylr.run.optimizers import build_optimizer
 from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, of_any_rank
 from steadylr.run.randomness import Streams, drawing_init, seed_noise
-from steadylr.run.range_test import range_test
 from steadylr.run.ranks import ALONE, Rank
 
 pytestmark = pytest.mark.slow

@@ -17,10 +17,10 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, IterableDataset
 
 from docs_programs import run_program
+from steadylr import RangeTest, range_test
 from steadylr.core.curve import Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.run.range_test import RangeTest, range_test
 
 RAMP = Ramp(1e-4, 1e-1, 9)
 SCALE = 2.0**10
@@ -344,7 +344,9 @@ def test_a_gans_other_network_trains_at_its_own_lr(ramped: str) -> None:
 def test_what_is_no_model_and_no_optimizer_cannot_be_lent() -> None:
     """The message says what can."""
     case = of_pairs(pairs(3))
-    with pytest.raises(TypeError, match=r"models, optimizers and gradient scalers can be lent; got dict"):
+    with pytest.raises(
+        TypeError, match=r"models, optimizers and gradient scalers can be given back; got dict"
+    ):
         case.run(others=[{}])
 
 

@@ -20,7 +20,7 @@ from steadylr.run.losses import build_loss, mean_loss
 from steadylr.run.models import build_model
 from steadylr.run.optimizers import build_optimizer
 from steadylr.run.randomness import Streams
-from steadylr.run.range_test import range_test
+from steadylr import range_test
 
 name, image_size = sys.argv[1], int(sys.argv[2])
 device = resolve_device("cpu", threads=1)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum, resnet18
 
+from steadylr import range_test
 from steadylr.core.ramp import Ramp
 from steadylr.run.models import BuiltModel, UnknownModelError, build_model, model_names
-from steadylr.run.range_test import range_test
 
 
 def build(name: str = "small_resnet", **changes: Any) -> BuiltModel:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from steadylr import range_test
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.run.extras import MissingPackage
 from steadylr.run.muon import MuonWithAdamW
 from steadylr.run.optimizer_facts import CLASS_OF, PACKAGE_OF, missing_package, optimizer_doubt
 from steadylr.run.optimizers import build_optimizer
-from steadylr.run.range_test import range_test
 
 
 class Words(nn.Module):
@@ -134,6 +134,9 @@ def test_a_model_without_matrices_has_nothing_for_muon() -> None:
     assert build_optimizer("muon", nn.Linear(3, 2, bias=False), lr=0.1)[1] == (1.0,)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:(Prodigy|.*ScheduleFree) "
+)  # which say that a range test is of little use
 @pytest.mark.parametrize("name", sorted(PACKAGE_OF))
 def test_optimizers_of_packages_run_and_come_back(name: str) -> None:
     """In train mode for training, in evaluation mode for validation; weights, modes and state as before."""

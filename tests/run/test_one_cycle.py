@@ -13,6 +13,7 @@ from torch import nn
 from steadylr.core.curve import Stop
 from steadylr.core.onecycle import Plan, plan
 from steadylr.run.one_cycle import OneCycleTraining, train_one_cycle
+from steadylr.run.options import Options
 
 STEPS = 20
 
@@ -30,9 +31,8 @@ class Problem:
         self.seen: list[tuple[float, float | None]] = []
 
     def train(self, schedule: Plan, **kwargs: Any) -> OneCycleTraining:
-        return train_one_cycle(
-            self.model, self.optimizer, [(self.x, self.y)], nn.functional.mse_loss, schedule, **kwargs
-        )
+        options = Options(loss_fn=nn.functional.mse_loss, **kwargs)
+        return train_one_cycle(self.model, self.optimizer, [(self.x, self.y)], schedule, options)
 
     def note(self, step: int, lr: float, loss: float | None) -> None:
         group = self.optimizer.param_groups[0]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from steadylr import RangeTest, range_test
 from steadylr.core.curve import Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.run.range_test import RangeTest, range_test
 
 RAMP = Ramp(1e-4, 1e-1, 12)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from steadylr import range_test
 from steadylr.core.ramp import Ramp
 from steadylr.run.augmentation import build_augmentation
 from steadylr.run.data import load_data, make_batches
@@ -16,7 +17,6 @@ from steadylr.run.models import build_model
 from steadylr.run.names import STREAMS
 from steadylr.run.optimizers import build_optimizer
 from steadylr.run.randomness import Streams, drawing_init, seed_noise
-from steadylr.run.range_test import range_test
 
 DRAWING: dict[str, dict[str, Any]] = {"RandomCrop": {"padding": 2}, "RandomHorizontalFlip": {}}
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from steadylr import range_test
 from steadylr.core.ramp import Ramp
-from steadylr.run.range_test import range_test
 from steadylr.run.steps import StepError, described, function_name
 
 PAIR = (torch.ones(4, 3), torch.zeros(4, 1))

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from steadylr import range_test
 from steadylr.core.ramp import Ramp
 from steadylr.huggingface import step
 from steadylr.run.extras import MissingPackage, needed
 from steadylr.run.names import UnknownModelError
-from steadylr.run.range_test import range_test
 from steadylr.run.transformers_model import build_transformers, image_step
 
 TINY = {

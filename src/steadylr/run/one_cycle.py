@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from steadylr.core.curve import FloatArray, Stop, frozen_array
-from steadylr.core.divergence import StopRule
 from steadylr.core.onecycle import Plan
-from steadylr.run.range_test import OnStep, step_of, train_along, validation_loss
-from steadylr.run.steps import Step
+from steadylr.run.loop import Schedule, train_along, validation_loss
+from steadylr.run.options import Options
 
 LAST_SHARE = 0.1
 """Share of the steps, the last ones, whose mean training loss stands in for a validation loss."""
@@ -42,18 +41,7 @@ class OneCycleTraining:
 
 
 def train_one_cycle(
-    model: nn.Module,
-    optimizer: Optimizer,
-    batches: Iterable[Any],
-    loss_fn: Callable[[Any, Any], Tensor] | None,
-    plan: Plan,
-    *,
-    stop_rule: StopRule | None = None,
-    accumulation_steps: int = 1,
-    step: Step | None = None,
-    backward: Callable[[Tensor], Any] | None = None,
-    validate: Callable[[nn.Module], float | Tensor] | None = None,
-    on_step: OnStep | None = None,
+    model: nn.Module, optimizer: Optimizer, batches: Iterable[Any], plan: Plan, options: Options
 ) -> OneCycleTraining:
     """Train a model, where it is and as it is wrapped, along a plan; it stays trained.
 
@@ -61,12 +49,11 @@ def train_one_cycle(
     that no decay of the LR makes up for it, or is no number any more.
 
     Args:
-        model, optimizer, batches, loss_fn: as for range_test.
+        model, optimizer, batches: as for range_test.
         plan: the schedule, with its total_steps. Group g trains with plan.lr_ratios[g] times the plan's LR; a single
             ratio stands for all groups.
-        stop_rule: when to give up; None: StopRule().
-        accumulation_steps, step, backward, on_step: as for range_test.
-        validate: validate(model) -> loss, called once at the end, in eval mode and without gradients.
+        options: as for range_test; lr_ratios, others, val_every and restore are of no account, and validate is
+            called once, at the end.
 
     Raises:
         ValueError: a plan without total_steps or with ratios for other groups, momentum to cycle in an optimizer that
@@ -75,21 +62,12 @@ def train_one_cycle(
     if plan.total_steps is None:
         raise ValueError("plan.total_steps is not known: make a plan with the number of optimizer steps")
     steps = range(plan.total_steps)
-    trained = train_along(
-        model,
-        optimizer,
-        batches,
-        step_of(model, loss_fn, step),
-        lrs=[plan.lr_at(i) for i in steps],
-        rule=StopRule() if stop_rule is None else stop_rule,
-        ratios=_ratios(plan, len(optimizer.param_groups)),
-        momenta=_momenta(plan, steps),
-        accumulation_steps=accumulation_steps,
-        backward=backward,
-        on_step=on_step,
-    )
+    ratios = _ratios(plan, len(optimizer.param_groups))
+    schedule = Schedule([plan.lr_at(step) for step in steps], ratios, _momenta(plan, steps))
+    trained = train_along(model, optimizer, batches, schedule, replace(options, val_every=0))
     final = math.inf
     if trained.stop is Stop.COMPLETED:
+        validate = options.validate
         final = (
             _last(trained.losses) if validate is None else float(validation_loss(model, optimizer, validate))
         )

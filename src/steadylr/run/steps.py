@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steadylr.run.fabric import move_data_to_device
+
 Step = Callable[[Any, Any], Tensor]
 """(model, batch) -> loss, a tensor of shape ()."""
 
@@ -41,6 +43,47 @@ def described(value: Any) -> str:
         shown = ", ".join(described(part) for part in value[:4]) + (", ..." if len(value) > 4 else "")
         return f"({shown})" if isinstance(value, tuple) else f"[{shown}]"
     return repr(value) if value is None or isinstance(value, bool | int | float) else type(value).__name__
+
+
+def step_of(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step: Step | None) -> Step:
+    """What is called with the model and each batch; batches are moved to the model's device.
+
+    Args:
+        model: to be trained.
+        loss_fn: loss_fn(model(inputs), targets), for batches that are pairs; not needed with `step`.
+        step: step(model, batch) -> loss.
+
+    Raises:
+        ValueError: neither of the two.
+    """
+    device = next(model.parameters()).device
+    if step is None:
+        if loss_fn is None:
+            raise ValueError("give loss_fn, or step(model, batch) -> loss")
+        return _step_on_pairs(model, loss_fn, device)
+    name = f"step {function_name(step)}"
+    if device.type == "cpu":
+        return watched(step, name=name, expected="step(model, batch)")
+    return watched(
+        lambda model, batch: step(model, move_data_to_device(batch, device)),
+        name=name,
+        expected="step(model, batch)",
+    )
+
+
+def _step_on_pairs(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor], device: torch.device) -> Step:
+    name = f"loss_fn {function_name(loss_fn)} with model {type(model).__name__}"
+
+    def take_step(model: Any, batch: Any) -> Tensor:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise StepError(
+                f"a batch must be a pair (inputs, targets); got {type(batch).__name__}, {described(batch)}: "
+                "give step(model, batch) -> loss for other batches (in a config a loss of your own with as_step: true)"
+            )
+        inputs, targets = move_data_to_device(batch, device)
+        return loss_fn(model(inputs), targets)
+
+    return watched(take_step, name=name, expected="loss_fn(model(inputs), targets)")
 
 
 def watched(step: Step, *, name: str, expected: str) -> Step:

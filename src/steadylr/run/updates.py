@@ -6,45 +6,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-
-def scaler_of(optimizer: Optimizer) -> GradScaler | None:
-    """The gradient scaler of 16-bit training that Fabric has wrapped an optimizer with, if any."""
-    scaler = getattr(getattr(getattr(optimizer, "_strategy", None), "precision", None), "scaler", None)
-    return scaler if isinstance(scaler, GradScaler) else None
+from steadylr.run.options import Options
+from steadylr.run.snapshot import scaler_of
 
 
 class Updates:
-    """What happens between a loss and the changed weights; made by updating.
+    """What happens between a loss and the changed weights; holds within `watching`.
 
     Args:
         model: what before_step is called with.
         optimizer: steps.
-        backward: called with each loss, once it is scaled; None: loss.backward().
-        scaler: scales losses, and leaves out the steps whose gradients are not finite. None: Fabric's, where
-            Fabric wrapped the optimizer and has one; its wrapper scales and steps by itself.
-        before_step: called with the model between the gradients, which are not scaled any more, and the step.
+        options: backward is called with each loss, once it is scaled; before_step with the model between the
+            gradients, which are not scaled any more, and the step. scaler leaves out the steps whose gradients are
+            not finite; where it is None and Fabric wrapped the optimizer and has one, Fabric's wrapper scales and
+            steps by itself.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        *,
-        backward: Callable[[Tensor], Any] | None,
-        scaler: GradScaler | None,
-        before_step: Callable[[nn.Module], Any] | None,
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, options: Options) -> None:
         self._model = model
         self._optimizer = optimizer
-        self._backward = torch.Tensor.backward if backward is None else backward
-        self._own_scaler = scaler
-        self._scaler = scaler_of(optimizer) if scaler is None else scaler
-        self._before_step = before_step
+        self._backward = Tensor.backward if options.backward is None else options.backward
+        self._own_scaler = options.scaler
+        self._scaler = scaler_of(optimizer) if options.scaler is None else options.scaler
+        self._before_step = options.before_step
         self._left_out: list[bool | Tensor] = []
         self._newest: bool | Tensor = False
 
@@ -84,7 +71,7 @@ class Updates:
         return wrapped
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def watching(self) -> Iterator[None]:
         """Within this context, see which steps are left out, without waiting for the device.
 
         A scaler doesn't call an optimizer whose step it leaves out, except for a fused one, which is told with a
@@ -103,18 +90,3 @@ class Updates:
             yield
         finally:
             handle.remove()
-
-
-@contextmanager
-def updating(
-    model: nn.Module,
-    optimizer: Optimizer,
-    *,
-    backward: Callable[[Tensor], Any] | None = None,
-    scaler: GradScaler | None = None,
-    before_step: Callable[[nn.Module], Any] | None = None,
-) -> Iterator[Updates]:
-    """Give the Updates of a training; see there for the arguments."""
-    updates = Updates(model, optimizer, backward=backward, scaler=scaler, before_step=before_step)
-    with updates._watching():
-        yield updates

@@ -80,6 +80,7 @@ def train_rank(
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
+    from steadylr.run.options import Options
     from steadylr.run.process_group import of_any_rank
     from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
@@ -108,22 +109,20 @@ def train_rank(
             model, optimizer = place(fabric, device, parts.model, parts.optimizer)
             seed_noise(streams, rank)
             ready = time.perf_counter()
-            test = range_test(
-                model,
-                optimizer,
-                parts.batches,
-                parts.loss_fn,
-                Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value),
+            ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
+            options = Options(
+                loss_fn=parts.loss_fn,
+                step=parts.step,
                 stop_rule=StopRule(finder.diverge_th),
                 accumulation_steps=finder.accumulation_steps,
                 lr_ratios=parts.lr_ratios,
-                step=parts.step,
                 backward=fabric.backward,
                 validate=parts.validate,
                 val_every=finder.val_every,
                 restore=False,
                 on_step=report,
             )
+            test = range_test(model, optimizer, parts.batches, ramp, options)
         flags = {**parts.drawn(), "noise": test.noise_used}
         drawn = dict(zip(flags, of_any_rank(list(flags.values()), rank, fabric.device), strict=True))
     meta = {

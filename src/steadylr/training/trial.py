@@ -122,6 +122,7 @@ def train_trial(
     from steadylr.core.divergence import StopRule
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
     from steadylr.run.one_cycle import train_one_cycle
+    from steadylr.run.options import Options
     from steadylr.run.randomness import Streams, seed_noise
     from steadylr.store.trial_file import Trial
     from steadylr.training.build import build_parts
@@ -147,19 +148,17 @@ def train_trial(
             model, optimizer = place(fabric, device, parts.model, parts.optimizer)
             seed_noise(streams)
             ready = time.perf_counter()
-            done = train_one_cycle(
-                model,
-                optimizer,
-                parts.batches,
-                parts.loss_fn,
-                replace(plan, lr_ratios=parts.lr_ratios),
+            options = Options(
+                loss_fn=parts.loss_fn,
+                step=parts.step,
                 stop_rule=StopRule(finder.diverge_th),
                 accumulation_steps=finder.accumulation_steps,
-                step=parts.step,
                 backward=fabric.backward,
                 validate=parts.validate,
                 on_step=report,
             )
+            schedule = replace(plan, lr_ratios=parts.lr_ratios)
+            done = train_one_cycle(model, optimizer, parts.batches, schedule, options)
     assert plan.total_steps is not None
     drawn = {**parts.drawn(), "noise": done.noise_used}
     meta: dict[str, Any] = {

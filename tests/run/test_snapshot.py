@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from steadylr.run.borrowing import borrowed
+from steadylr.run.snapshot import restored
 
 
 class Tied(nn.Module):
@@ -108,7 +108,7 @@ def test_all_comes_back(kind: str, trained: bool) -> None:
     model, optimizer = lend(kind, trained=trained)
     before = everything(model, optimizer)
     for _ in range(3):
-        with borrowed(model, optimizer):
+        with restored(model, optimizer):
             misuse(model, optimizer)
             assert not equal(everything(model, optimizer), before)
         assert equal(everything(model, optimizer), before)
@@ -121,7 +121,7 @@ def test_all_comes_back_after_an_exception(error: type[BaseException]) -> None:
     before = everything(model, optimizer)
 
     def fail() -> None:
-        with borrowed(model, optimizer):
+        with restored(model, optimizer):
             misuse(model, optimizer)
             raise error
 
@@ -141,7 +141,7 @@ def test_tensors_keep_identity_and_address() -> None:
         return [(id(tensor), tensor.data_ptr()) for tensor in tensors]
 
     before = identities()
-    with borrowed(model, optimizer):
+    with restored(model, optimizer):
         misuse(model, optimizer)
     assert identities() == before
     assert model.second.weight is model.first.weight
@@ -153,7 +153,7 @@ def test_training_goes_on_as_if_nothing_had_been() -> None:
     for lent in (False, True):
         model, optimizer = lend("adamw", trained=True)
         if lent:
-            with borrowed(model, optimizer):
+            with restored(model, optimizer):
                 misuse(model, optimizer)
         train(model, optimizer)
         results.append(everything(model, optimizer))
@@ -164,7 +164,7 @@ def test_within_the_loan_there_are_no_gradients_of_before() -> None:
     """Gradients that waited for their step do not leak into the first step of the loan."""
     model, optimizer = lend("sgd", trained=True)
     assert model.first.weight.grad is not None
-    with borrowed(model, optimizer):
+    with restored(model, optimizer):
         assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -183,7 +183,7 @@ def test_an_optimizer_state_of_lists_comes_back() -> None:
 
     optimizer.step(closure)
     before = copy.deepcopy(optimizer.state_dict())
-    with borrowed(model, optimizer):
+    with restored(model, optimizer):
         optimizer.step(closure)
         assert not equal(optimizer.state_dict(), before)
     assert equal(optimizer.state_dict(), before)
@@ -193,5 +193,5 @@ def test_a_model_without_values_cannot_be_lent() -> None:
     """Lazy parameters have nothing to go back to."""
     model = nn.Sequential(nn.LazyLinear(3))
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(ValueError, match="is a lazy parameter"), borrowed(model, optimizer):
+    with pytest.raises(ValueError, match="is a lazy parameter"), restored(model, optimizer):
         pass
