@@ -1,7 +1,10 @@
 """The public names."""
 
+import ast
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +30,46 @@ def test_importing_the_package_imports_no_heavy_library():
     code = "import sys, steadylr; print(sorted({'torch', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def loaded_by(code: str) -> set[str]:
+    """What a fresh interpreter has imported after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_a_range_test_loads_only_the_engine():
+    """Neither Hydra nor the answers' libraries, nor rich where nothing is shown; they come with what needs them."""
+    code = (
+        "import steadylr, torch\n"
+        "model = torch.nn.Linear(1, 1)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=1)\n"
+        "pair = torch.ones(2, 1), torch.ones(2, 1)\n"
+        "ramp = steadylr.Ramp(1e-3, 1e-2, 3)\n"
+        "steadylr.range_test(model, optimizer, [pair], torch.nn.functional.mse_loss, ramp)\n"
+    )
+    heavy = {"hydra", "omegaconf", "rich", "scipy", "matplotlib", "pyarrow", "torchvision", "torchmetrics"}
+    assert heavy & loaded_by(code) == set()
+    assert {"omegaconf", "rich"} <= loaded_by("import steadylr\nsteadylr.find_lr")  # the way to look works
+
+
+def test_the_names_that_type_checkers_see_are_those_that_are_there():
+    """The table and the imports beside it name the same."""
+    source = Path(steadylr.__file__).read_text()
+    (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
+    seen = {
+        (node.module, alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {name for _, name in seen} == set(steadylr.__all__)
+    assert all(getattr(import_module(module), name) is getattr(steadylr, name) for module, name in seen)
 
 
 @pytest.mark.slow

@@ -1,57 +1,39 @@
 """Learning-rate range tests over several seeds, and how far their answer can be trusted."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steadylr._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from steadylr.api import FoundLR, Run, find_lr, plot, range_test
-    from steadylr.core.consensus import Consensus, consensus
-    from steadylr.core.curve import Curve, Stop
-    from steadylr.core.diagnosis import Finding, diagnose
-    from steadylr.core.divergence import StopRule
-    from steadylr.core.onecycle import Plan, plan
-    from steadylr.core.ramp import Ramp
-    from steadylr.core.rules import register_rule, suggest, suggest_all
-    from steadylr.core.settings import Reading
-    from steadylr.core.suggestion import Outcome, Suggestion
-    from steadylr.core.verdict import Verdict, verdict
-    from steadylr.run.range_test import RangeTest
-    from steadylr.run.steps import StepError
-
-__all__ = [
-    "Consensus",
-    "Curve",
-    "Finding",
-    "FoundLR",
-    "Outcome",
-    "Plan",
-    "Ramp",
-    "RangeTest",
-    "Reading",
-    "Run",
-    "StepError",
-    "Stop",
-    "StopRule",
-    "Suggestion",
-    "Verdict",
-    "consensus",
-    "diagnose",
-    "find_lr",
-    "plan",
-    "plot",
-    "range_test",
-    "register_rule",
-    "suggest",
-    "suggest_all",
-    "verdict",
-]
+    from steadylr.api import plot as plot
+    from steadylr.api import range_test as range_test
+    from steadylr.core.consensus import Consensus as Consensus
+    from steadylr.core.consensus import consensus as consensus
+    from steadylr.core.curve import Curve as Curve
+    from steadylr.core.curve import Stop as Stop
+    from steadylr.core.diagnosis import Finding as Finding
+    from steadylr.core.diagnosis import diagnose as diagnose
+    from steadylr.core.divergence import StopRule as StopRule
+    from steadylr.core.onecycle import Plan as Plan
+    from steadylr.core.onecycle import plan as plan
+    from steadylr.core.ramp import Ramp as Ramp
+    from steadylr.core.rules import register_rule as register_rule
+    from steadylr.core.rules import suggest as suggest
+    from steadylr.core.rules import suggest_all as suggest_all
+    from steadylr.core.settings import Reading as Reading
+    from steadylr.core.suggestion import Outcome as Outcome
+    from steadylr.core.suggestion import Suggestion as Suggestion
+    from steadylr.core.verdict import Verdict as Verdict
+    from steadylr.core.verdict import verdict as verdict
+    from steadylr.repeats import FoundLR as FoundLR
+    from steadylr.repeats import Run as Run
+    from steadylr.repeats import find_lr as find_lr
+    from steadylr.run.range_test import RangeTest as RangeTest
+    from steadylr.run.steps import StepError as StepError
 
 _HOMES = {
-    "api": ("FoundLR", "Run", "find_lr", "plot", "range_test"),
+    "api": ("plot", "range_test"),
     "core.consensus": ("Consensus", "consensus"),
     "core.curve": ("Curve", "Stop"),
     "core.diagnosis": ("Finding", "diagnose"),
@@ -62,19 +44,21 @@ _HOMES = {
     "core.settings": ("Reading",),
     "core.suggestion": ("Outcome", "Suggestion"),
     "core.verdict": ("Verdict", "verdict"),
+    "repeats": ("FoundLR", "Run", "find_lr"),
     "run.range_test": ("RangeTest",),
     "run.steps": ("StepError",),
 }
+_HOME_OF = {name: f"steadylr.{home}" for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: the command line's --help needs neither torch nor numpy."""
-    for module, names in _HOMES.items():
-        if name in names:
-            value = getattr(import_module(f"steadylr.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'steadylr' has no attribute {name!r}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'steadylr' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.present.terminal import run_progress
+from steadylr.present.progress import run_progress
+from steadylr.run.batches import kept_order
 from steadylr.run.fabric import move_data_to_device
 from steadylr.run.loop import evaluating
 from steadylr.run.options import Options
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from torch.amp import GradScaler
     from torch.optim import Optimizer
 
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
 
 __all__ = ["LRFinder", "TrainDataLoaderIter", "ValDataLoaderIter"]
 
@@ -235,6 +236,8 @@ class LRFinder:
         self.history = {"lr": [], "loss": []}
         self._curve = None
         with (
+            kept_order(train_loader),
+            kept_order(val_loader),
             restored(*self._parts()),
             _moved(self.model, self.model_device, self.device),
             run_progress(num_iter) as report,

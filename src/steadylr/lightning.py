@@ -21,13 +21,13 @@ from steadylr.core.ramp import Ramp
 from steadylr.core.rules import suggest
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Suggestion
-from steadylr.present.terminal import run_progress
+from steadylr.present.progress import run_progress
+from steadylr.run.batches import kept_order
+from steadylr.run.lightning_data import CombinedBatches
 from steadylr.run.lightning_module import (
-    CombinedBatches,
     TrainingStep,
     check_module,
     configured_lr,
-    kept_order,
     lr_ratios,
     mute_logger,
     silent_logging,
@@ -75,7 +75,7 @@ def range_test(
         module: a LightningModule with automatic optimisation.
         data: a LightningDataModule, a loader, any other iterable of batches, or a mapping of loaders; None: the
             module's own train_dataloader.
-        ramp: start, end and number of steps; None: Ramp(1e-7, 10, 1000).
+        ramp: start, end and number of steps; None: Ramp(), from 1e-7 to 10 in 1000 steps.
         optimizer: which optimizer of configure_optimizers is ramped, from 0; others train along at their own LRs.
         stop_rule: when a run has diverged; None: StopRule().
         accumulation_steps: batches per optimizer step, at least 1.
@@ -86,14 +86,12 @@ def range_test(
         ValueError: no LightningModule, one with manual optimisation, a training_step that returns no loss, no
             optimizer, or no data; and whatever steadylr.range_test refuses.
     """
-    chosen = Ramp(1e-7, 10, 1000) if ramp is None else ramp
+    chosen = Ramp() if ramp is None else ramp
     with ExitStack() as stack:
         parts = take_apart(module, data, optimizer=optimizer, num_steps=chosen.num_iter)
         stack.callback(parts.release)
         for note in parts.notes:
             log.info("%s", note)
-        if restore:
-            stack.enter_context(kept_order(parts.batches))
         options = Options(
             step=parts.step,
             stop_rule=StopRule() if stop_rule is None else stop_rule,
@@ -117,7 +115,7 @@ class LRFinderCallback(Callback):
     reason is printed. With Trainer(fast_dev_run=...), or ckpt_path to go on from, there is no test.
 
     Args:
-        ramp: start, end and number of steps; None: Ramp(1e-7, 10, 1000).
+        ramp: start, end and number of steps; None: Ramp(), from 1e-7 to 10 in 1000 steps.
         rule: which rule reads the LR off the curve: see steadylr.suggest.
         reading: how it reads it; None: Reading().
         stop_rule: when the run has diverged; None: StopRule().
@@ -138,7 +136,7 @@ class LRFinderCallback(Callback):
         set_lr: bool = True,
     ) -> None:
         super().__init__()
-        self.ramp = Ramp(1e-7, 10, 1000) if ramp is None else ramp
+        self.ramp = Ramp() if ramp is None else ramp
         self.rule = rule
         self.reading = Reading() if reading is None else reading
         self.stop_rule = stop_rule

@@ -10,7 +10,7 @@ import pytest
 
 from steadylr.present.figures import CurveInfo, curve_figure
 from steadylr.present.notebook import in_notebook
-from steadylr.present.terminal import run_progress
+from steadylr.present.progress import run_progress
 
 
 class ZMQInteractiveShell:

@@ -19,6 +19,7 @@ from steadylr.core.onecycle import plan
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.core.verdict import Level, verdict
 from steadylr.present import terminal
+from steadylr.present.progress import run_progress
 from steadylr.present.terminal import (
     FailedRow,
     KindView,
@@ -29,7 +30,6 @@ from steadylr.present.terminal import (
     answer_console,
     print_run,
     print_sweep,
-    run_progress,
     run_text,
     sweep_text,
 )

@@ -19,7 +19,7 @@ from steadylr.answer.reading import Answer, answer_of
 from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchrun
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.session import SESSION
-from steadylr.present.terminal import run_progress
+from steadylr.present.progress import run_progress
 from steadylr.report.views import draw_run, show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import Obtained, save_run_curves

@@ -11,7 +11,6 @@ import math
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from steadylr.present.notebook import in_notebook, notebook_bar
 from steadylr.present.numbers import (
     count,
     format_duration,
@@ -31,6 +29,7 @@ from steadylr.present.numbers import (
     format_share,
     setting_label,
 )
+from steadylr.present.progress import REFRESH_SECONDS, progress_console
 
 if TYPE_CHECKING:
     from steadylr.core.attribution import Attribution, NotSplit, Source
@@ -41,12 +40,8 @@ if TYPE_CHECKING:
     from steadylr.core.verdict import Verdict
     from steadylr.core.verification import Tried, Verification
 
-StepReport = Callable[[int, float, "float | None"], None]
-"""Called after each step with its number from 0, its LR, and its loss if that is known by now."""
-
 MOST_RUNS = 10  # a table of more runs says less than their extremes
 MOST_FAILED = 20
-REFRESH_SECONDS = 0.15
 FIRST_SHARE = (
     0.02  # of all steps, before which time says nothing on speed: processes start, first steps are slow
 )
@@ -170,11 +165,6 @@ class VerificationView:
 def answer_console() -> Console:
     """Standard output."""
     return Console(highlight=False, markup=False, emoji=False)
-
-
-def progress_console() -> Console:
-    """Standard error."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_run(console: Console, view: RunView) -> None:
@@ -625,93 +615,6 @@ def _verified_rows(found: Verification) -> list[_Row]:
 
 
 # ---- progress
-
-
-@contextmanager
-def run_progress(
-    num_iter: int, *, shown: bool = True, label: str = "", console: Console | None = None
-) -> Iterator[StepReport | None]:
-    """A progress bar with loss, LR and iterations per second while one run trains.
-
-    Gives what is to be called after each step, or None where nothing is shown: shown is false, or standard
-    error is neither a terminal nor a notebook's. Most calls only note the numbers; the bar is drawn a few times per
-    second.
-
-    Args:
-        num_iter: steps of the ramp.
-        shown: whether to show anything.
-        label: what the run is called, shown before the numbers; empty for nothing.
-        console: where; standard error by default, or below the cell of a notebook.
-    """
-    if shown and console is None and in_notebook():
-        bar = _RunBar(notebook_bar(num_iter), label)
-        try:
-            yield bar.report
-        finally:
-            bar.draw()
-        return
-    console = progress_console() if console is None else console
-    if not shown or not console.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, auto_refresh=False) as progress:
-        task = progress.add_task("", total=num_iter)
-
-        def show(done: int, text: str) -> None:
-            progress.update(task, completed=done, description=text)
-            progress.refresh()
-
-        bar = _RunBar(show, label)
-        try:
-            yield bar.report
-        finally:
-            bar.draw()
-
-
-class _RunBar:
-    """What the bar shows, drawn at most once in REFRESH_SECONDS."""
-
-    __slots__ = ("_done", "_due", "_first", "_label", "_loss", "_lr", "_show", "_started")
-
-    def __init__(self, show: Callable[[int, str], None], label: str) -> None:
-        self._show = show
-        self._label = label
-        self._done = 0
-        self._lr = 0.0
-        self._loss: float | None = None
-        self._due = 0.0
-        self._first = 0
-        self._started: float | None = None
-
-    def report(self, step: int, lr: float, loss: float | None) -> None:
-        """Note a step; draw when it is time."""
-        self._done = step + 1
-        self._lr = lr
-        if loss is not None:
-            self._loss = loss
-        now = time.perf_counter()
-        if self._started is None:  # the first step is slower than the others and says nothing on speed
-            self._started, self._first = now, self._done
-        if now >= self._due:
-            self._due = now + REFRESH_SECONDS
-            self.draw(now)
-
-    def draw(self, now: float | None = None) -> None:
-        """Draw the bar as it stands."""
-        parts = [self._label] if self._label else []
-        if self._loss is not None:
-            parts.append(f"loss {format_loss(self._loss)}")
-        if self._done:
-            parts.append(f"LR {format_lr(self._lr)}")
-        if self._started is not None and self._done > self._first:
-            seconds = (time.perf_counter() if now is None else now) - self._started
-            parts.append(f"{(self._done - self._first) / max(seconds, 1e-9):.0f} it/s")
-        self._show(self._done, "  ".join(parts))
 
 
 class SweepProgress:

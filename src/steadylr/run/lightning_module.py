@@ -16,17 +16,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
+from steadylr.run.lightning_data import loader_of, to_device
 from steadylr.run.steps import Step, StepError
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 """The packages that Lightning comes in."""
-
-TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +83,7 @@ def take_apart(
         stack.enter_context(silent_logging(module))
         stack.enter_context(_stand_in_trainer(package, module, data, num_steps))
         with drawing_data or nullcontext():
-            loader = _loader(package, module, data)
+            loader = loader_of(package, module, data)
         module.setup("fit")
         module.configure_model()
         optimizers, schedulers = _configured(module)
@@ -102,7 +99,7 @@ def take_apart(
             held=held,
             lr_ratios=ratios,
             batches=loader,
-            step=TrainingStep(module, _to_device(package, module, data), keeps=until_released),
+            step=TrainingStep(module, to_device(package, module, data), keeps=until_released),
             notes=_notes(module, ramped, held, schedulers),
             release=until_released.close,
         )
@@ -383,98 +380,3 @@ def _notes(
 def _scheduler_of(entry: Any) -> Any:
     """The scheduler itself, which configure_optimizers may give in a mapping."""
     return entry["scheduler"] if isinstance(entry, Mapping) else entry
-
-
-# ---- its data
-
-
-def _loader(package: ModuleType, module: Any, data: Any) -> Iterable[Any]:
-    """Whatever holds the batches; a data module is set up for it."""
-    has_module = isinstance(data, package.LightningDataModule)
-    if has_module:
-        data.prepare_data()
-        data.setup("fit")
-    if data is None or has_module:
-        source = data if has_module else module
-        data = _train_dataloader(package, source)
-        if isinstance(data, list | tuple):  # of loaders; a list that is given as data holds batches
-            data = package.utilities.CombinedLoader(data, "max_size_cycle")
-    if isinstance(data, Mapping):
-        data = package.utilities.CombinedLoader(data, "max_size_cycle")
-    is_combined = isinstance(data, package.utilities.CombinedLoader)
-    return CombinedBatches(data) if is_combined else cast("Iterable[Any]", data)
-
-
-def _train_dataloader(package: ModuleType, source: Any) -> Any:
-    of_module = isinstance(source, package.LightningModule)
-    base = package.LightningModule if of_module else package.LightningDataModule
-    if type(source).train_dataloader is base.train_dataloader:
-        also = ", or give a loader or a LightningDataModule" if of_module else ""
-        raise ValueError(f"{type(source).__name__} has no train_dataloader: define it{also}")
-    return source.train_dataloader()
-
-
-class CombinedBatches:
-    """The batches of a CombinedLoader of Lightning, without their numbers.
-
-    Args:
-        loader: the CombinedLoader.
-    """
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    @property
-    def loaders(self) -> Sequence[Any]:
-        """The loaders that are combined."""
-        return cast("Sequence[Any]", self._loader.flattened)
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch, _, _ in self._loader:
-            yield batch
-
-
-def _to_device(package: ModuleType, module: Any, data: Any) -> Callable[[Any], Any]:
-    """The three hooks of a batch on its way to the device, each the data module's where that has its own."""
-    base = package.LightningDataModule
-
-    def owner(hook: str) -> Any:
-        overridden = isinstance(data, base) and getattr(type(data), hook) is not getattr(base, hook)
-        return data if overridden else module
-
-    before, transfer, after = (getattr(owner(hook), hook) for hook in TRANSFER_HOOKS)
-
-    def to_device(batch: Any) -> Any:
-        return after(transfer(before(batch, 0), module.device, 0), 0)
-
-    return to_device
-
-
-@contextmanager
-def kept_order(batches: Any) -> Iterator[None]:
-    """Within this context batches may be iterated; afterwards the generators and workers of loaders are as before."""
-    loaders = batches.loaders if isinstance(batches, CombinedBatches) else [batches]
-    generators = {
-        id(generator): generator for loader in loaders for generator in _generators(loader, depth=3)
-    }
-    states = [(generator, generator.get_state()) for generator in generators.values()]
-    workers = [(loader, loader._iterator) for loader in loaders if isinstance(loader, DataLoader)]
-    for loader, _ in workers:
-        loader._iterator = None  # persistent workers have random states of their own
-    try:
-        yield
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
-        for loader, iterator in workers:
-            loader._iterator = iterator
-
-
-def _generators(holder: Any, *, depth: int) -> Iterator[torch.Generator]:
-    """The generators of a loader, of its sampler, and of the sampler in its batch sampler."""
-    generator = getattr(holder, "generator", None)
-    if isinstance(generator, torch.Generator):
-        yield generator
-    for name in ("sampler", "batch_sampler") if depth else ():
-        if (inner := getattr(holder, name, None)) is not None:
-            yield from _generators(inner, depth=depth - 1)

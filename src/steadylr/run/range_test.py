@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from steadylr.core.curve import Curve, FloatArray, frozen_array
 from steadylr.core.ramp import Ramp
+from steadylr.run.batches import kept_order
 from steadylr.run.loop import Schedule, Trained, train_along
 from steadylr.run.options import Options
 from steadylr.run.snapshot import restored
@@ -76,8 +77,7 @@ def range_test(
     check_parameters(model, optimizer.param_groups)
     ratios = _checked_ratios(optimizer, options.lr_ratios)
     lrs = ramp.lrs()
-    scaler = () if options.scaler is None else (options.scaler,)
-    with restored(model, optimizer, *scaler, *options.others) if options.restore else nullcontext():
+    with _as_before(model, optimizer, batches, options) if options.restore else nullcontext():
         trained = train_along(model, optimizer, batches, Schedule(lrs.tolist(), ratios), options)
     lrs = lrs[: len(trained.losses)]
     return RangeTest(
@@ -88,6 +88,18 @@ def range_test(
         noise_used=trained.noise_used,
         skipped_steps=trained.skipped_steps,
     )
+
+
+@contextmanager
+def _as_before(
+    model: nn.Module, optimizer: Optimizer, batches: Iterable[Any], options: Options
+) -> Iterator[None]:
+    """Within this context train at will; afterwards nothing that a range test is given has changed."""
+    also = [getattr(each, "__self__", each) for each in (options.loss_fn, options.step)]
+    modules = [each for each in also if isinstance(each, nn.Module)]
+    scaler = () if options.scaler is None else (options.scaler,)
+    with kept_order(batches), restored(model, optimizer, *scaler, *options.others, *modules):
+        yield
 
 
 def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from steadylr.training.train import RawRun, train_rank
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
 
 
 def train(

@@ -17,7 +17,7 @@ from steadylr.training.train import RawRun
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
 
 _SUPPLIED: dict[str, Obtained | TrainingFailed] = {}
 

@@ -18,7 +18,7 @@ from steadylr.run.ranks import Rank
 from steadylr.training.failure import TrainingFailed, as_failure
 
 if TYPE_CHECKING:
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
 
 Found = TypeVar("Found")
 

@@ -30,7 +30,7 @@ from steadylr.training.train import RawRun, train_rank
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
 
 PATIENCE_SECONDS = 5.0
 """How long a rank that failed leaves it to rank 0 to tell the reason, which is mostly the same."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
     from steadylr.config.schema import Config
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
     from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
 

@@ -15,7 +15,7 @@ from steadylr.training.identity import Training, describe_training
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
     from steadylr.core.onecycle import Plan
-    from steadylr.present.terminal import StepReport
+    from steadylr.present.progress import StepReport
     from steadylr.store.curve_store import TrialStore
     from steadylr.store.trial_file import Trial
 
