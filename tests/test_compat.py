@@ -454,3 +454,11 @@ def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
     """docs/migrating.md starts with a program that prints torch-lr-finder's suggestion and ours."""
     printed = run_program("migrating.md", tmp_path)
     assert "Suggested LR: " in printed
+
+
+def test_its_module_path_is_there() -> None:
+    """For those who import the class and its iterators from torch_lr_finder.lr_finder."""
+    from steadylr.compat.lr_finder import LRFinder, TrainDataLoaderIter, ValDataLoaderIter
+
+    assert (LRFinder, TrainDataLoaderIter) == (compat.LRFinder, compat.TrainDataLoaderIter)
+    assert ValDataLoaderIter is compat.ValDataLoaderIter

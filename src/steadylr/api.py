@@ -85,15 +85,18 @@ def range_test(
         before_step: before_step(model), called once the gradients of a step are there, unscaled: to clip them.
         validate: validate(model) -> loss, called in eval mode without gradients after steps 0, val_every, ...
         val_every: steps from one validation to the next; 0: none.
-        restore: give model, optimizer and random generators back as they were, also after an exception.
+        restore: give model, optimizer and random generators back as they were, also after an exception: with them a
+            loss that is a module, and the generators, epochs and workers of the loader and its samplers. What the data
+            set itself keeps is not.
         progress: show a bar, on a terminal or in a notebook; elsewhere there is none.
         on_step: on_step(step, lr, newest loss that has been read, or None), after every step. Must be quick. A Stop
             that it returns ends the run with that step.
         read_lag: steps after which a loss is read; None: at once on a CPU, else 16. Changes no result.
 
     Raises:
-        ValueError: a number outside its range, batches that end early, an optimizer with none of the model's
-            parameters, or a first group with LR 0 while lr_ratios is None.
+        ValueError: a number outside its range, batches that end early, no module or one without values, an optimizer
+            with none of the model's parameters or one that needs a closure (LBFGS), or a first group with LR 0 while
+            lr_ratios is None.
         StepError: a ValueError as well: batches that are no pairs, a loss that is not one number or has no gradient,
             or a step, loss or model that fails on the first batch.
 

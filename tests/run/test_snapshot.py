@@ -195,3 +195,56 @@ def test_a_model_without_values_cannot_be_lent() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     with pytest.raises(ValueError, match="is a lazy parameter"), restored(model, optimizer):
         pass
+
+
+class Lookahead:
+    """An optimizer around another: slow weights, a counter, and what the inner one keeps."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        self.inner = inner
+        self.param_groups = inner.param_groups
+        self.slow = [[p.detach().clone() for p in group["params"]] for group in inner.param_groups]
+        self.count = 0
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.inner.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        self.inner.step()
+        self.count += 1
+        for group, slow in zip(self.param_groups, self.slow, strict=True):
+            for parameter, anchor in zip(group["params"], slow, strict=True):
+                anchor.lerp_(parameter.detach(), 0.5)
+
+
+class Preconditioner:
+    """What some optimizers keep for each parameter: an object with tensors and counters."""
+
+    def __init__(self) -> None:
+        self.sums, self.array, self.steps = torch.zeros(2), np.zeros(2), 0
+
+
+def test_an_optimizer_around_another_comes_back() -> None:
+    """Its attributes and all that the inner one keeps."""
+    model, inner = lend("adamw", trained=True)
+    outer: Any = Lookahead(inner)
+    train(model, outer)
+    before = everything(model, inner), copy.deepcopy((outer.slow, outer.count))
+    with restored(model, outer):
+        train(model, outer)
+        assert not equal(everything(model, inner)["state"], before[0]["state"])
+        assert outer.count == 6
+    assert equal((everything(model, inner), (outer.slow, outer.count)), before)
+
+
+def test_objects_in_an_optimizers_state_come_back() -> None:
+    """Their tensors, arrays and numbers, in the very object."""
+    model, optimizer = lend("sgd", trained=True)
+    kept = Preconditioner()
+    optimizer.state[model.first.weight]["preconditioner"] = kept
+    with restored(model, optimizer):
+        kept.sums += 1
+        kept.array += 1
+        kept.steps += 1
+    assert optimizer.state[model.first.weight]["preconditioner"] is kept
+    assert (kept.sums.tolist(), kept.array.tolist(), kept.steps) == ([0, 0], [0, 0], 0)

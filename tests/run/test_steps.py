@@ -140,3 +140,70 @@ def test_values_are_described_by_their_shapes() -> None:
     """Types and shapes of what is nested, cut short where it is long."""
     assert described({"a": [torch.ones(2), "x", None]}) == "{'a': [float32 (2,), str, None]}"
     assert described((1, 2.5, True, 4, 5)) == "(1, 2.5, True, 4, ...)"
+
+
+def test_errors_of_python_on_the_first_batch_are_explained() -> None:
+    """Whatever their class; those of classes that somebody wrote are not."""
+
+    def asserting(model: nn.Module, batch: Any) -> Tensor:
+        assert batch is None, "no such batch"
+        return model(batch)
+
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with pytest.raises(
+        StepError, match=r"asserting failed on the first batch, .* AssertionError: no such batch"
+    ):
+        range_test(model, optimizer, [PAIR], None, Ramp(1e-3, 1, 5), step=asserting)
+
+
+class NeedsClosure(torch.optim.SGD):
+    """As optimizers that evaluate the loss again are."""
+
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        """A step."""
+        return super().step(closure)
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "message"),
+    [
+        (nn.Linear(3, 1), torch.optim.LBFGS, r"^LBFGS can't be ramped: it evaluates the loss several times"),
+        (
+            nn.Linear(3, 1),
+            torch.optim.SparseAdam,
+            r"^SparseAdam can't be ramped: it takes sparse gradients only",
+        ),
+        (nn.Linear(3, 1), NeedsClosure, r"^NeedsClosure can't be ramped: its step needs a closure"),
+        (nn.Linear(3, 1, device="meta"), torch.optim.SGD, r"^Linear is on the meta device.*to_empty"),
+    ],
+    ids=["LBFGS", "SparseAdam", "a closure", "meta"],
+)
+def test_what_no_range_test_can_train_is_refused_at_once(
+    model: nn.Module, optimizer: Any, message: str
+) -> None:
+    """Before the first step, and with nothing changed."""
+    made = optimizer(model.parameters(), lr=0.5)
+    with pytest.raises(ValueError, match=message):
+        range_test(model, made, [PAIR], nn.MSELoss(), Ramp(1e-3, 1, 5))
+    assert made.param_groups[0]["lr"] == 0.5
+    assert not made.state
+
+
+def test_tensors_outside_any_module_have_a_way() -> None:
+    """The message names it, and it works: the picture of a style transfer is moved and comes back."""
+    picture = nn.Parameter(torch.ones(3))
+    with pytest.raises(
+        ValueError, match=r"^model must be a torch\.nn\.Module; got None: .*torch\.nn\.ParameterList"
+    ):
+        range_test(None, torch.optim.SGD([picture], lr=0.5), [PAIR], None, Ramp(1e-3, 1, 5), step=no_scalar)
+    model = nn.ParameterList([picture])
+    result = range_test(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.5),
+        [0],
+        ramp=Ramp(1e-3, 1e-1, 5),
+        step=lambda held, _: held[0].square().sum(),
+    )
+    assert result.curve.loss[-1] < result.curve.loss[0]
+    assert picture.tolist() == [1, 1, 1]

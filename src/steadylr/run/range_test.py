@@ -18,7 +18,7 @@ from steadylr.run.batches import kept_order
 from steadylr.run.loop import Schedule, Trained, train_along
 from steadylr.run.options import Options
 from steadylr.run.snapshot import restored
-from steadylr.run.steps import check_parameters
+from steadylr.run.steps import check_trainable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +69,12 @@ def range_test(
         options: all else.
 
     Raises:
-        ValueError: batches that end early, an optimizer with none of the model's parameters, ratios that don't fit
-            its groups, or a first group with LR 0 while lr_ratios is None.
+        ValueError: batches that end early, a model or an optimizer that no range test can train (see
+            check_trainable), ratios that don't fit its groups, or a first group with LR 0 while lr_ratios is None.
         StepError: batches that are no pairs, a loss that is not one number or has no gradient, or a step, loss or
             model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
-    check_parameters(model, optimizer.param_groups)
+    check_trainable(model, optimizer)
     ratios = _checked_ratios(optimizer, options.lr_ratios)
     lrs = ramp.lrs()
     with _as_before(model, optimizer, batches, options) if options.restore else nullcontext():

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from steadylr.run.fabric import move_data_to_device
+from steadylr.run.optimizer_facts import REFUSED
 
 Step = Callable[[Any, Any], Tensor]
 """(model, batch) -> loss, a tensor of shape ()."""
-
-PLAIN_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
-"""What a batch that doesn't fit a model or a loss raises. An error of another class is the user's own."""
 
 
 class StepError(ValueError):
@@ -102,9 +102,9 @@ def watched(step: Step, *, name: str, expected: str) -> Step:
             return checked_loss(step(model, batch), name=name)
         try:
             loss = step(model, batch)
-        except PLAIN_ERRORS as error:
-            if type(error) not in PLAIN_ERRORS or _out_of_memory(error):
-                raise
+        except Exception as error:
+            if type(error).__module__ != "builtins" or _out_of_memory(error):
+                raise  # a class of the user's own, or of a library's, says more
             raise StepError(
                 f"{name} failed on the first batch, {described(batch)}, in {expected}: {type(error).__name__}: {error}"
             ) from error
@@ -144,15 +144,37 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower()
 
 
-def check_parameters(model: nn.Module, groups: list[dict[str, Any]]) -> None:
-    """Refuse an optimizer that moves no parameter of the model.
+def check_trainable(model: Any, optimizer: Optimizer) -> None:
+    """Refuse what no range test can train, before anything is touched.
 
     Raises:
-        ValueError: it was built for another model, or for this one before its parameters were replaced.
+        ValueError: no module, one without values (on the meta device), an optimizer that was built for another model
+            or for this one before its parameters were replaced, or one that can't be ramped.
     """
-    held = {id(parameter) for group in groups for parameter in group["params"]}
-    if not any(id(parameter) in held for parameter in model.parameters()):
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"model must be a torch.nn.Module; got {described(model)}: tensors outside any module (a picture, "
+            "a prompt) are one as torch.nn.ParameterList([parameter]), with step(model, batch) -> loss; build the "
+            "optimizer from its parameters()"
+        )
+    parameters = list(model.parameters())
+    if any(parameter.is_meta for parameter in parameters):
+        raise ValueError(
+            f"{type(model).__name__} is on the meta device, where parameters have no values: give it some first, with "
+            "model.to_empty(device=...) and its own initialisation, or by loading a checkpoint"
+        )
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not any(id(parameter) in held for parameter in parameters):
         raise ValueError(
             f"the optimizer holds none of the parameters of the model ({type(model).__name__}), so that no step would "
             "change it: build it from model.parameters() of this very model, after whatever replaces them"
+        )
+    name = type(optimizer).__name__
+    if (why := REFUSED.get(name.lower())) is not None:
+        raise ValueError(f"{name} can't be ramped: {why}")
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{name} can't be ramped: its step needs a closure, which evaluates the loss again, so that one step "
+            "has no one loss to put against its LR"
         )

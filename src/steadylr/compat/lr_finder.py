@@ -1,8 +1,4 @@
-"""torch-lr-finder's interface over our range test: `from steadylr.compat import LRFinder` is all that changes.
-
-The same arguments give the same LRs and losses, bit for bit, where torch-lr-finder is right; docs/migrating.md says
-where it isn't. `smooth_f` here has its meaning there: the weight of the newest loss.
-"""
+"""torch-lr-finder's LRFinder over our range test. `smooth_f` has its meaning there: the weight of the newest loss."""
 
 from __future__ import annotations
 
@@ -16,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
+from steadylr.compat.loader_iters import DataLoaderIter, TrainDataLoaderIter, ValDataLoaderIter, pairs_of
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
@@ -39,78 +35,7 @@ if TYPE_CHECKING:
 
     from steadylr.present.progress import StepReport
 
-__all__ = ["LRFinder", "TrainDataLoaderIter", "ValDataLoaderIter"]
-
-
-class DataLoaderIter:
-    """Pairs (inputs, labels) from a loader's batches; a subclass says how with inputs_labels_from_batch."""
-
-    def __init__(self, data_loader: Any) -> None:
-        self.data_loader = data_loader
-        self._iterator = iter(data_loader)
-
-    @property
-    def dataset(self) -> Any:
-        """The loader's data set."""
-        return self.data_loader.dataset
-
-    def inputs_labels_from_batch(self, batch_data: Any) -> tuple[Any, Any]:
-        """Inputs and labels of one batch: its first two parts, unless a subclass knows better.
-
-        Raises:
-            ValueError: a batch that is neither a list nor a tuple.
-        """
-        if not isinstance(batch_data, list | tuple):
-            raise ValueError(
-                f"a batch must be a list or tuple that starts with inputs and labels; got {type(batch_data).__name__}: "
-                f"override inputs_labels_from_batch in a subclass of {type(self).__name__}"
-            )
-        inputs, labels, *_ = batch_data
-        return inputs, labels
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return self
-
-    def __next__(self) -> tuple[Any, Any]:
-        return self.inputs_labels_from_batch(next(self._iterator))
-
-
-class TrainDataLoaderIter(DataLoaderIter):
-    """Starts the loader again when it has run out, so that it never ends; with auto_reset=False it ends."""
-
-    def __init__(self, data_loader: Any, auto_reset: bool = True) -> None:
-        super().__init__(data_loader)
-        self.auto_reset = auto_reset
-
-    def __next__(self) -> tuple[Any, Any]:
-        try:
-            return super().__next__()
-        except StopIteration:
-            if not self.auto_reset:
-                raise
-        self._iterator = iter(self.data_loader)
-        return super().__next__()
-
-
-class ValDataLoaderIter(DataLoaderIter):
-    """Ends when the loader does; iter() starts it again once it has ended."""
-
-    def __init__(self, data_loader: Any) -> None:
-        super().__init__(data_loader)
-        self._ended = False
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        if self._ended:
-            self._iterator = iter(self.data_loader)
-            self._ended = False
-        return self
-
-    def __next__(self) -> tuple[Any, Any]:
-        try:
-            return super().__next__()
-        except StopIteration:
-            self._ended = True
-            raise
+__all__ = ["DataLoaderIter", "LRFinder", "TrainDataLoaderIter", "ValDataLoaderIter"]
 
 
 class LRFinder:
@@ -243,8 +168,8 @@ class LRFinder:
             run_progress(num_iter) as report,
         ):
             # In this order: both draw from the random generator when they are made
-            train_iter = _iterator(train_loader, TrainDataLoaderIter, "train_loader")
-            held_out = None if val_loader is None else _iterator(val_loader, ValDataLoaderIter, "val_loader")
+            train_iter = pairs_of(train_loader, TrainDataLoaderIter, "train_loader")
+            held_out = None if val_loader is None else pairs_of(val_loader, ValDataLoaderIter, "val_loader")
             validate = None if held_out is None else lambda: self._mean_loss(held_out)
             judge = _Judge(smooth_f, diverge_th, self.history, validate=validate, report=report)
             options = Options(
@@ -423,18 +348,6 @@ class _Judge:
         if self._validate is None or not self._raw:
             return trained
         return Curve(trained.lr[: len(self._raw)], np.array(self._raw), trained.num_iter, trained.stop)
-
-
-def _iterator(loader: Any, kind: type[DataLoaderIter], name: str) -> Any:
-    """A loader as pairs, made anew; one that is such an iterator already goes on where it is."""
-    if isinstance(loader, DataLoader):
-        return kind(loader)
-    if isinstance(loader, kind):
-        return loader
-    raise ValueError(
-        f"`{name}` has unsupported type: {type(loader).__name__}. Expected a torch.utils.data.DataLoader or a "
-        f"{kind.__name__}"
-    )
 
 
 @contextmanager
