@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from itertools import islice
 
 import pytest
@@ -104,7 +105,7 @@ def test_each_rank_has_noise_of_its_own() -> None:
     assert torch.rand(()).item() != drawn[1]
 
 
-def test_fabric_sees_a_node_for_each_rank() -> None:
+def test_fabric_sees_a_node_for_each_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which makes its global rank ours, whichever GPU of which machine a rank has."""
     environment = OneDeviceRanks(Rank(3, 4, 1, 2))
     found = (
@@ -115,7 +116,9 @@ def test_fabric_sees_a_node_for_each_rank() -> None:
     )
     assert found == (4, 3, 3, 0)
     assert environment.creates_processes_externally
-    assert not OneDeviceRanks.detect()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    environment.teardown()
+    assert os.environ["WORLD_SIZE"] == "4"
 
 
 def test_flags_of_one_process_are_its_own() -> None:

@@ -39,7 +39,6 @@ def version_only(package: str) -> Iterator[None]:
 
 with version_only("torchmetrics"):
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
@@ -47,7 +46,6 @@ with version_only("torchmetrics"):
     from lightning_fabric.utilities.apply_func import move_data_to_device
 
 __all__ = [
-    "ClusterEnvironment",
     "DDPStrategy",
     "Fabric",
     "LightningEnvironment",

@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.optim import Optimizer
 
-from steadylr.run.fabric import ClusterEnvironment, DDPStrategy, ModelParallelStrategy, Strategy
+from steadylr.run.fabric import DDPStrategy, LightningEnvironment, ModelParallelStrategy, Strategy
 from steadylr.run.ranks import Rank
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def of_any_rank(flags: Sequence[bool], rank: Rank, device: torch.device) -> tupl
     return tuple(bool(number) for number in numbers.tolist())
 
 
-class OneDeviceRanks(ClusterEnvironment):
+class OneDeviceRanks(LightningEnvironment):
     """Tells Fabric about ranks that are there already.
 
     Fabric counts nodes with equally many devices each. To it every rank is a node with one device, which holds for
@@ -93,34 +93,13 @@ class OneDeviceRanks(ClusterEnvironment):
         """True: Fabric starts none."""
         return True
 
-    @property
-    def main_address(self) -> str:
-        """Not known and not needed: the group is joined already."""
-        return ""
-
-    @property
-    def main_port(self) -> int:
-        """Not known and not needed: the group is joined already."""
-        return 0
-
-    @staticmethod
-    def detect() -> bool:
-        """False: it is never looked for."""
-        return False
-
     def world_size(self) -> int:
         """How many ranks there are."""
         return self._rank.count
 
-    def set_world_size(self, size: int) -> None:
-        """Fabric works it out too; it can only be the same."""
-
     def global_rank(self) -> int:
         """Which rank this is."""
         return self._rank.index
-
-    def set_global_rank(self, rank: int) -> None:
-        """Fabric works it out too; it can only be the same."""
 
     def local_rank(self) -> int:
         """0: the only one of its node."""
@@ -129,6 +108,9 @@ class OneDeviceRanks(ClusterEnvironment):
     def node_rank(self) -> int:
         """Which rank this is."""
         return self._rank.index
+
+    def teardown(self) -> None:
+        """What torchrun has put into the environment stays."""
 
 
 # ---- how a model is spread
