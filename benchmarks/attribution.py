@@ -20,8 +20,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from steadylr.core.attribution import Attribution, NotSplit, attribute
+from steadylr.core.attribution import Attribution, attribute
 from steadylr.core.latin_square import latin_seed
+from steadylr.core.not_split import NotSplit
 
 STREAMS = ("init", "order", "augment", "noise")
 SWEEPS, DRAWS = 2000, 2000

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from steadylr.core.consensus import log10_half_width
+from steadylr.core import log10
 from steadylr.core.stopping import EACH_LOOK, MIN_RUNS
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,12 +54,12 @@ def main() -> None:
 
 def corrected(runs: int) -> float:
     """The interval of steadylr: the t interval at the confidence of each look."""
-    return log10_half_width(1.0, runs, EACH_LOOK)
+    return log10.half_width(1.0, runs, EACH_LOOK)
 
 
 def ordinary(runs: int) -> float:
     """The t interval at 95%, which doesn't know that somebody has looked."""
-    return log10_half_width(1.0, runs, 0.95)
+    return log10.half_width(1.0, runs, 0.95)
 
 
 def sequence(runs: int) -> float:

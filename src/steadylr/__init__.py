@@ -12,41 +12,41 @@ if TYPE_CHECKING:
     from steadylr.core.consensus import consensus as consensus
     from steadylr.core.curve import Curve as Curve
     from steadylr.core.curve import Stop as Stop
-    from steadylr.core.diagnosis import Finding as Finding
-    from steadylr.core.diagnosis import diagnose as diagnose
     from steadylr.core.divergence import StopRule as StopRule
     from steadylr.core.onecycle import Plan as Plan
     from steadylr.core.onecycle import plan as plan
     from steadylr.core.ramp import Ramp as Ramp
     from steadylr.core.rules import register_rule as register_rule
-    from steadylr.core.rules import suggest as suggest
-    from steadylr.core.rules import suggest_all as suggest_all
     from steadylr.core.settings import Reading as Reading
     from steadylr.core.suggestion import Outcome as Outcome
-    from steadylr.core.suggestion import Suggestion as Suggestion
-    from steadylr.core.verdict import Verdict as Verdict
-    from steadylr.core.verdict import verdict as verdict
     from steadylr.repeats import FoundLR as FoundLR
     from steadylr.repeats import Run as Run
     from steadylr.repeats import find_lr as find_lr
     from steadylr.run.range_test import RangeTest as RangeTest
     from steadylr.run.steps import StepError as StepError
+    from steadylr.words.consensus import Verdict as Verdict
+    from steadylr.words.consensus import verdict as verdict
+    from steadylr.words.python import Finding as Finding
+    from steadylr.words.python import Suggestion as Suggestion
+    from steadylr.words.python import diagnose as diagnose
+    from steadylr.words.python import suggest as suggest
+    from steadylr.words.python import suggest_all as suggest_all
 
 _HOMES = {
     "api": ("plot", "range_test"),
     "core.consensus": ("Consensus", "consensus"),
     "core.curve": ("Curve", "Stop"),
-    "core.diagnosis": ("Finding", "diagnose"),
     "core.divergence": ("StopRule",),
     "core.onecycle": ("Plan", "plan"),
     "core.ramp": ("Ramp",),
-    "core.rules": ("register_rule", "suggest", "suggest_all"),
+    "core.rules": ("register_rule",),
     "core.settings": ("Reading",),
-    "core.suggestion": ("Outcome", "Suggestion"),
-    "core.verdict": ("Verdict", "verdict"),
+    "core.suggestion": ("Outcome",),
     "repeats": ("FoundLR", "Run", "find_lr"),
     "run.range_test": ("RangeTest",),
     "run.steps": ("StepError",),
+    "words.consensus": ("Verdict", "verdict"),
+    "words.python": ("Finding", "Suggestion", "diagnose", "suggest", "suggest_all"),
 }
 _HOME_OF = {name: f"steadylr.{home}" for home, names in _HOMES.items() for name in names}
 

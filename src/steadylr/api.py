@@ -16,13 +16,10 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from steadylr.core.curve import Curve, Stop
-from steadylr.core.diagnosis import diagnose
 from steadylr.core.divergence import StopRule
 from steadylr.core.landmarks import find_landmarks
 from steadylr.core.ramp import Ramp
-from steadylr.core.rules import suggest, suggest_all
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Suggestion
 from steadylr.present.progress import run_progress
 from steadylr.run.optimizer_facts import optimizer_doubt
 from steadylr.run.options import LossFn, OnStep, Options
@@ -30,6 +27,7 @@ from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import Stateful
 from steadylr.run.steps import Step
+from steadylr.words.python import Suggestion, diagnose, suggest, suggest_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

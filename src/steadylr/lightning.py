@@ -18,9 +18,7 @@ from torch.optim import Optimizer
 
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.core.rules import suggest
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Suggestion
 from steadylr.present.progress import run_progress
 from steadylr.run.batches import kept_order
 from steadylr.run.lightning_data import CombinedBatches
@@ -37,6 +35,7 @@ from steadylr.run.options import Options
 from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import restored
+from steadylr.words.python import Suggestion, suggest
 
 try:
     from lightning.pytorch import Callback

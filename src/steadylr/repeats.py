@@ -20,14 +20,11 @@ from steadylr.answer.readings import Member, Members
 from steadylr.config.schema import OneCycle
 from steadylr.core.consensus import Choice, Consensus
 from steadylr.core.curve import Curve
-from steadylr.core.diagnosis import diagnose
 from steadylr.core.divergence import StopRule
 from steadylr.core.onecycle import Plan
 from steadylr.core.ramp import Ramp
-from steadylr.core.rules import DEFAULT_RULE, suggest, suggest_all
+from steadylr.core.rules import DEFAULT_RULE
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Suggestion
-from steadylr.core.verdict import Verdict
 from steadylr.present.progress import run_progress
 from steadylr.present.terminal import sweep_text
 from steadylr.report.views import summary_of, sweep_view
@@ -37,6 +34,8 @@ from steadylr.run.own_data import is_dataset, own_data, own_train_batches
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
 from steadylr.run.range_test import RangeTest, range_test
 from steadylr.run.steps import Step, described, function_name
+from steadylr.words.consensus import Verdict
+from steadylr.words.python import Suggestion, diagnose, suggest, suggest_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

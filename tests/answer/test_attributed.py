@@ -16,7 +16,8 @@ from steadylr.answer.answer import KindAnswer, answer_sweep
 from steadylr.answer.attribution import rule_shifts
 from steadylr.answer.readings import Members, from_sweep, from_values
 from steadylr.config.schema import Consensus, OneCycle
-from steadylr.core.attribution import Attribution, NotSplit
+from steadylr.core.attribution import Attribution
+from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.report.conclude import conclude
 
 CROSSED = [(init, order) for init in range(3) for order in range(3)]
@@ -122,7 +123,7 @@ def test_mixed_kinds_are_not_split(tmp_path: Path) -> None:
     make_crossing(tmp_path, "model.kwargs.hidden=[8]", cells=[(0, 0), (1, 1)])
     found = kind_of(from_sweep(tmp_path), mix=True).attribution
     assert isinstance(found, NotSplit)
-    assert "different things" in found.reason
+    assert found.code is Unsplit.DIFFERENT_TRAININGS
 
 
 @pytest.mark.slow

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steadylr.core.attribution import Attribution, NotSplit, attribute
+from steadylr.core.attribution import Attribution, attribute
 from steadylr.core.latin_square import latin_seed
+from steadylr.core.not_split import NotSplit
+from steadylr.words.attribution import attribution_summary, not_split_words
+from steadylr.words.names import COMMAND_LINE
 
 Ints = npt.NDArray[np.int64]
 Design = dict[str, Ints]
@@ -104,7 +107,7 @@ def test_many_seeds_recover_the_components(missing: float) -> None:
     assert found.n == sum(lr is not None for lr in lrs)
     assert [s.share for s in found.sources] == pytest.approx([0.6, 0.2, 0.2], abs=0.12)
     assert (found.largest, found.sure, found.rivals) == ("init", True, ())
-    assert found.summary.startswith("The largest source is the starting weights (init): ")
+    assert attribution_summary(found).startswith("The largest source is the starting weights (init): ")
 
 
 def test_interactions_are_told_where_the_runs_can() -> None:
@@ -116,7 +119,7 @@ def test_interactions_are_told_where_the_runs_can() -> None:
     assert [source.name for source in found.sources] == ["init", "order", "augment", *pairs, "rest"]
     assert found.largest == "init x order"
     assert found.source("init x order").share == pytest.approx(0.03 / 0.045, abs=0.12)
-    assert "how init and order go together" in found.summary
+    assert "how init and order go together" in attribution_summary(found)
 
 
 def test_interactions_add_to_the_rest_of_a_latin_square_and_to_no_stream() -> None:
@@ -262,6 +265,14 @@ def test_intervals_cover(design: Design, variances: dict[str, float], rest: floa
 # ---- what can't be split
 
 
+def reason_of(refusal: NotSplit) -> str:
+    return not_split_words(refusal, COMMAND_LINE)[0]
+
+
+def remedy_of(refusal: NotSplit) -> str:
+    return not_split_words(refusal, COMMAND_LINE)[1]
+
+
 def made(n: int) -> list[float]:
     return [float(lr) for lr in 10 ** (0.1 * np.random.default_rng(0).normal(size=n))]
 
@@ -269,47 +280,47 @@ def made(n: int) -> list[float]:
 def test_streams_that_change_together_are_refused() -> None:
     """As with seed=1,2,3: nothing tells one from the other."""
     found = refused(made(3), {"init": [1, 2, 3], "order": [1, 2, 3]})
-    assert found.reason == "init and order change together, so nothing tells one from the other"
-    assert "-m seeds.init='range(0,8)' seeds.order='range(0,8)'" in found.remedy
+    assert reason_of(found) == "init and order change together, so nothing tells one from the other"
+    assert "-m seeds.init='range(0,8)' seeds.order='range(0,8)'" in remedy_of(found)
 
 
 def test_a_stream_inside_another_is_refused() -> None:
     """Each order seed comes with one init seed only."""
     found = refused(made(6), {"init": [0, 0, 0, 1, 1, 1], "order": [0, 1, 2, 3, 4, 5]})
-    assert "init and order change together" in found.reason
+    assert "init and order change together" in reason_of(found)
 
 
 def test_a_stream_that_two_others_give_away_is_refused() -> None:
     """The sum of the other two, in a design too small for a Latin square."""
     design = {"init": [0, 0, 1, 1] * 2, "order": [0, 1, 0, 1] * 2, "augment": [0, 1, 2, 3] * 2}
-    assert "change together" in refused(made(8), design).reason
+    assert "change together" in reason_of(refused(made(8), design))
 
 
 def test_one_seed_or_one_stream_is_refused() -> None:
     """There is nothing to tell it from; what to vary is said."""
     one = refused(made(4), {"init": [1, 2, 3, 4], "order": [0] * 4})
-    assert one.reason == "only init varies, so there is nothing to tell it from"
-    assert "seeds.order" in one.remedy
-    assert refused(made(2), {"init": [1, 1], "order": [0, 0]}).reason.startswith("no stream varies")
+    assert reason_of(one) == "only init varies, so there is nothing to tell it from"
+    assert "seeds.order" in remedy_of(one)
+    assert reason_of(refused(made(2), {"init": [1, 1], "order": [0, 0]})).startswith("no stream varies")
     alone = refused(made(4), {"init": [1, 2, 3, 4], "order": [0] * 4}, unused=("order",))
-    assert "all of the spread is its own" in alone.reason
+    assert "all of the spread is its own" in reason_of(alone)
 
 
 def test_one_stream_at_a_time_is_refused_for_its_empty_cells() -> None:
     """A star: no effect occurs twice, so there is no rest."""
     found = refused(made(5), {"init": [0, 1, 2, 0, 0], "order": [0, 0, 0, 1, 2]})
-    assert found.reason.startswith("4 of the 9 combinations of init and order seeds have no run")
-    assert "at least two seeds of each other one" in found.remedy
+    assert reason_of(found).startswith("4 of the 9 combinations of init and order seeds have no run")
+    assert "at least two seeds of each other one" in remedy_of(found)
 
 
 def test_equal_lrs_are_refused() -> None:
     """Nothing spreads."""
-    assert refused([0.1] * 9, crossing(3, 3)).reason == "all runs have the same LR"
+    assert reason_of(refused([0.1] * 9, crossing(3, 3))) == "all runs have the same LR"
 
 
 def test_no_answers_are_refused() -> None:
     """Every run flat."""
-    assert "0 runs with an LR" in refused([None] * 9, crossing(3, 3)).reason
+    assert "0 runs with an LR" in reason_of(refused([None] * 9, crossing(3, 3)))
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])

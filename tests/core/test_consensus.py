@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from steadylr.core.consensus import (
-    GUIDE,
     NEAR_FACTOR,
     Consensus,
-    Observation,
-    SweepConsensus,
     consensus,
-    consensus_of,
 )
 from steadylr.core.onecycle import plan
 from steadylr.core.suggestion import Outcome
+from steadylr.core.sweep_consensus import Observation, SweepConsensus, consensus_of
+from steadylr.words.consensus import GUIDE
 
 TWO = (6.16e-2, 1.79e-2)
 FIVE = (6.16e-2, 1.79e-2, 3.45e-2, 2.89e-2, 4.12e-2)

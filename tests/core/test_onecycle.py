@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import OneCycleLR
 
-from steadylr.core.onecycle import Plan, format_lr, plan
+from steadylr.core.onecycle import Plan, pasted_lr, plan
 
 
 def sgd(num_groups: int = 1, momentum: float = 0.9) -> torch.optim.Optimizer:
@@ -279,10 +279,10 @@ def test_a_plan_is_plain_data() -> None:
 )
 def test_lrs_are_written_short(lr: float, text: str) -> None:
     """An LR is written with at most four digits and a short exponent."""
-    assert format_lr(lr) == text
+    assert pasted_lr(lr) == text
 
 
 @given(lr=st.floats(1e-12, 1e6))
 def test_written_lrs_are_exact_to_a_thousandth(lr: float) -> None:
     """Reading a written LR back gives it to 1e-3 relative."""
-    assert float(format_lr(lr)) == pytest.approx(lr, rel=1e-3)
+    assert float(pasted_lr(lr)) == pytest.approx(lr, rel=1e-3)

@@ -16,7 +16,7 @@ from steadylr.core.ramp import StepMode
 from steadylr.core.rules import RULES, register_rule, suggest, suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import smooth_ema
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome, Reason, Suggestion, Why
 
 RAW = Reading(smooth_f=0.0, skip_start=0, skip_end=0)
 BY_HAND = make_curve(trapezium, num_iter=801)  # a hundred points a decade
@@ -152,7 +152,7 @@ def test_without_a_climb_there_is_no_edge_to_name(rule: str) -> None:
     found = suggest(make_curve(sigmoid(steepest=1e-3, width=0.2)), rule)
     assert found.outcome is Outcome.NO_POINT
     assert found.lr is None
-    assert "raise finder.end_lr" in found.reason
+    assert found.reason == Reason(Why.NEVER_CLIMBED)
 
 
 @pytest.mark.parametrize("stop", [Stop.DIVERGED, Stop.NON_FINITE])

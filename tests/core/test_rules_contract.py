@@ -15,7 +15,9 @@ from steadylr.core.diagnosis import diagnose
 from steadylr.core.divergence import StopRule, first_stop
 from steadylr.core.rules import RULES, suggest, suggest_all
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome, Reason, Suggestion
+from steadylr.words.names import COMMAND_LINE
+from steadylr.words.reading import told_finding
 
 EVERY_RULE = pytest.mark.parametrize("rule", sorted(RULES))
 READINGS = {
@@ -80,7 +82,7 @@ CURVES: dict[str, Callable[[], Curve]] = {
 def check(found: Suggestion, rule: str) -> None:
     """What every suggestion promises."""
     assert found.rule == rule
-    assert found.reason.strip()
+    assert isinstance(found.reason, Reason)
     if found.outcome is not Outcome.FOUND:
         assert (found.lr, found.low, found.high) == (None, None, None)
         return
@@ -227,6 +229,6 @@ def test_nothing_in_a_curve_raises(
     for rule, found in suggest_all(curve, reading=reading).items():
         check(found, rule)
     for finding in diagnose(curve, reading):
-        assert finding.text
+        assert told_finding(finding, COMMAND_LINE).text
         assert finding.advice
     first_stop(curve.loss.tolist(), StopRule())

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steadylr.core.consensus import Consensus, consensus, log10_half_width
-from steadylr.core.stopping import EACH_LOOK, State, StoppingRule, decide
-from steadylr.core.verdict import verdict
+from steadylr.core.consensus import Consensus, consensus
+from steadylr.core.decision import State, decide
+from steadylr.core.log10 import half_width
+from steadylr.core.stopping import EACH_LOOK, StoppingRule
+from steadylr.words.consensus import decision_text, verdict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -40,7 +42,7 @@ def test_close_runs_are_stable_and_save_the_others() -> None:
     decision = decide(RULE, spread(-2, -2.01, -1.99, -2.005))
     assert decision.state is State.STABLE
     assert (decision.num_runs, decision.saved) == (4, 16)
-    assert decision.text == (
+    assert decision_text(decision) == (
         "Stable after 4 runs: the interval ends at 1.05 times the geometric mean (wanted: 1.25); "
         "16 of at most 20 runs saved."
     )
@@ -51,7 +53,7 @@ def test_two_runs_are_never_stable() -> None:
     decision = decide(RULE, spread(-2, -2))
     assert (decision.state, decision.reach) == (State.OPEN, None)
     assert (
-        decision.text
+        decision_text(decision)
         == "Not stable after 2 runs: there is no interval below 3 runs with an LR (wanted: 1.25)."
     )
 
@@ -66,9 +68,7 @@ def test_equal_runs_of_a_coarse_ramp_are_not_taken_for_certain() -> None:
     """Runs that are a step apart may well have answered alike; without a rule the interval stays as it is."""
     found = consensus([0.01] * 3, rule=RULE, log10_step=0.2)
     assert found.interval is not None
-    assert np.log10(found.interval[1] / 0.01) == pytest.approx(
-        log10_half_width(0.2 / np.sqrt(12), 3, EACH_LOOK)
-    )
+    assert np.log10(found.interval[1] / 0.01) == pytest.approx(half_width(0.2 / np.sqrt(12), 3, EACH_LOOK))
     assert decide(RULE, found).state is State.OPEN
     assert consensus([0.01] * 3, log10_step=0.2).interval == pytest.approx((0.01, 0.01))
 
@@ -98,7 +98,7 @@ def test_a_rule_makes_the_interval_wider() -> None:
     assert corrected.interval is not None
     assert plain.geometric_mean == corrected.geometric_mean
     assert np.log10(corrected.interval[1] / plain.geometric_mean) == pytest.approx(
-        log10_half_width(float(s), n, EACH_LOOK)
+        half_width(float(s), n, EACH_LOOK)
     )
     assert corrected.interval[0] < plain.interval[0] < plain.interval[1] < corrected.interval[1]
     assert (plain.corrected, corrected.corrected) == (False, True)
@@ -109,7 +109,7 @@ def test_the_runs_that_are_still_needed_are_those_of_the_rule() -> None:
     found = spread(-2, -1.9, -2.1, rule=StoppingRule(1.1, 50))
     assert found.runs_needed is not None
     s, total = 0.1, 3 + found.runs_needed
-    assert log10_half_width(s, total, EACH_LOOK) <= np.log10(1.1) < log10_half_width(s, total - 1, EACH_LOOK)
+    assert half_width(s, total, EACH_LOOK) <= np.log10(1.1) < half_width(s, total - 1, EACH_LOOK)
     advice = " ".join(verdict(found).advice)
     assert f"{found.runs_needed} further runs would bring" in advice
     assert "within a factor of 1.1 of the mean" in advice

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadylr.core.consensus import consensus
-from steadylr.core.verdict import ROWS, Level, level_of, verdict
+from steadylr.core.verdict import ROWS, Level, level_of
+from steadylr.words.consensus import verdict
 
 ORDER = [level for _, level in ROWS]
 

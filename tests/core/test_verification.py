@@ -15,9 +15,10 @@ from steadylr.core.verification import (
     Verification,
     as_printed,
     lrs_to_try,
-    percent,
     verify,
 )
+from steadylr.words.numbers import percent
+from steadylr.words.verification import verification_advice, verification_summary
 
 SUGGESTED = Suggested(0.01, 0.02, 0.04)
 LRS = lrs_to_try(SUGGESTED)
@@ -104,13 +105,13 @@ def test_the_sentences(
     """One of three, by where the best LR lies and how flat the valley is."""
     found = judged(best, width=width)
     assert (found.conclusion, found.move_to) == (conclusion, move_to)
-    assert found.summary == sentence
+    assert verification_summary(found) == sentence
 
 
 def test_one_bad_end_is_named() -> None:
     """The other is not."""
     found = verify(LRS, [[1.5, 1.2, 1.0, 1.0, 1.1]], initial_loss=2.0, suggested=SUGGESTED)
-    assert found.summary == (
+    assert verification_summary(found) == (
         "The choice is good, but its lower end is not: 2.00e-2 loses 0.0% of the descent, 1.00e-2 loses 20%."
     )
 
@@ -119,7 +120,10 @@ def test_without_a_spread_the_choice_alone_is_judged() -> None:
     """One run, or runs that agree to three digits."""
     found = judged(0.02, suggested=Suggested(0.02, 0.02, 0.02))
     assert found.conclusion is Conclusion.HARMLESS
-    assert found.summary == "There is no spread, and the choice is good: 2.00e-2 loses 0.0% of the descent."
+    assert (
+        verification_summary(found)
+        == "There is no spread, and the choice is good: 2.00e-2 loses 0.0% of the descent."
+    )
 
 
 def test_the_flat_region_is_around_the_best() -> None:
@@ -149,7 +153,9 @@ def test_where_nothing_was_learned_there_is_no_answer(loss: float) -> None:
     """No LR ends below the loss before training."""
     found = verify(LRS, np.full((3, 5), loss), initial_loss=2.0, suggested=SUGGESTED)
     assert found.conclusion is Conclusion.NOTHING_LEARNED
-    assert found.summary.startswith("No answer: no LR tried ends below the loss before training")
+    assert verification_summary(found).startswith(
+        "No answer: no LR tried ends below the loss before training"
+    )
     assert not found.sure
     assert all(tried.regret == 0 for tried in found.tried)
 
@@ -166,8 +172,8 @@ def test_seeds_that_agree_can_tell() -> None:
     found = judged(0.02, width=4.0, noise=0.003)
     assert found.sure
     assert found.seeds_needed is None
-    assert found.advice[0].startswith("3 seeds are enough to tell: their noise is")
-    assert "more range tests would not pay" in found.advice[1]
+    assert verification_advice(found)[0].startswith("3 seeds are enough to tell: their noise is")
+    assert "more range tests would not pay" in verification_advice(found)[1]
 
 
 def test_seeds_that_differ_can_not_tell() -> None:
@@ -176,7 +182,7 @@ def test_seeds_that_differ_can_not_tell() -> None:
     assert not found.sure
     assert found.seeds_needed is not None
     assert found.seeds_needed > 3
-    assert "can't tell for sure" in found.advice[0]
+    assert "can't tell for sure" in verification_advice(found)[0]
 
 
 def test_one_seed_is_never_sure() -> None:
@@ -184,7 +190,7 @@ def test_one_seed_is_never_sure() -> None:
     found = judged(0.02, width=4.0, seeds=1)
     assert found.conclusion is Conclusion.HARMLESS
     assert (found.sure, found.seeds_needed, found.resolution) == (False, None, None)
-    assert found.advice[0].startswith("One seed says nothing about the noise")
+    assert verification_advice(found)[0].startswith("One seed says nothing about the noise")
 
 
 def test_noise_that_all_lrs_of_a_seed_share_is_no_noise() -> None:
@@ -203,10 +209,10 @@ def test_a_best_lr_at_the_end_leaves_harmless_unsure() -> None:
     ]
     assert [one.conclusion for one in found] == [Conclusion.HARMLESS, Conclusion.HARMLESS]
     assert [one.sure for one in found] == [True, False]
-    assert "so try LRs above it too" in found[1].advice[0]
+    assert "so try LRs above it too" in verification_advice(found[1])[0]
     moving = judged(0.12)
     assert moving.sure
-    assert any("There may be a better one" in text for text in moving.advice)
+    assert any("There may be a better one" in text for text in verification_advice(moving))
 
 
 LOSSES = st.lists(st.lists(st.floats(0.5, 3.0), min_size=5, max_size=5), min_size=1, max_size=4).map(np.array)

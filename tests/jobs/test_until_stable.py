@@ -25,7 +25,7 @@ from steadylr.answer.readings import from_sweep
 from steadylr.config.folder import config_folder
 from steadylr.config.schema import Consensus, OneCycle
 from steadylr.core.curve import Curve
-from steadylr.core.stopping import Decision, State
+from steadylr.core.decision import Decision, State
 from steadylr.jobs.session import SESSION
 from steadylr.jobs.until_stable import sweep_until_stable
 from steadylr.report.conclude import conclude

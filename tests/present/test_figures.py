@@ -20,7 +20,7 @@ from steadylr.core.attribution import Attribution, attribute
 from steadylr.core.curve import Curve
 from steadylr.core.onecycle import plan
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome
 from steadylr.present.figures import (
     AttributionInfo,
     CurveInfo,
@@ -42,6 +42,7 @@ from steadylr.present.figures import (
     summary_figure,
 )
 from steadylr.present.figures._drawing import fitted, loss_limits, loss_ticks, lr_ticks, text_width
+from steadylr.words.reading import ToldSuggestion
 
 RULES = ("bracket", "steepest", "valley", "slide", "minimum", "divergence", "smith")
 
@@ -284,9 +285,9 @@ def test_the_info_of_a_run_puts_the_headline_first() -> None:
     """curve_info takes points, marks, skips and names from the core's types; the headline leads the marks."""
     curve = Curve(ramp(100), descent(100), 100)
     suggestions = {
-        "steepest": Suggestion("steepest", Outcome.FOUND, "steepest slope", 2e-3),
-        "bracket": Suggestion("bracket", Outcome.FOUND, "between", 3e-2, 1e-2, 9e-2),
-        "slide": Suggestion("slide", Outcome.NO_POINT, "nowhere"),
+        "steepest": ToldSuggestion("steepest", Outcome.FOUND, "steepest slope", 2e-3),
+        "bracket": ToldSuggestion("bracket", Outcome.FOUND, "between", 3e-2, 1e-2, 9e-2),
+        "slide": ToldSuggestion("slide", Outcome.NO_POINT, "nowhere"),
     }
     info = curve_info(curve, suggestions, "bracket", reading=Reading(skip_start=7, skip_end=3), title="t")
     assert info.marks == (Mark("bracket", 3e-2, 1e-2, 9e-2), Mark("steepest", 2e-3), Mark("slide", None))
@@ -300,7 +301,7 @@ def test_the_info_of_a_run_puts_the_headline_first() -> None:
 def test_the_info_of_a_run_without_answer_carries_the_reason() -> None:
     """Where the headline rule has no LR, the figure says why, and on which loss it looked."""
     curve = Curve(ramp(100), descent(100), 100)
-    suggestions = {"bracket": Suggestion("bracket", Outcome.FLAT, "the loss never fell")}
+    suggestions = {"bracket": ToldSuggestion("bracket", Outcome.FLAT, "the loss never fell")}
     info = curve_info(curve, suggestions, "bracket", on_validation=True, background=(ramp(5), descent(5)))
     assert info.answer is None
     assert info.reason == "the loss never fell"
@@ -315,7 +316,7 @@ def test_points_whose_update_was_left_out_are_crossed(on_validation: bool) -> No
     """Among the training losses, in front or behind; the legend says what the crosses are."""
     curve = Curve(ramp(100), descent(100), 100)
     half = Curve(curve.lr[::2], curve.loss[::2], 50)
-    suggestions = {"bracket": Suggestion("bracket", Outcome.FLAT, "the loss never fell")}
+    suggestions = {"bracket": ToldSuggestion("bracket", Outcome.FLAT, "the loss never fell")}
     behind = (curve.lr, curve.loss) if on_validation else None
     info = curve_info(
         half if on_validation else curve, suggestions, "bracket", background=behind, left_out=(0, 51)

@@ -12,12 +12,14 @@ from itertools import product
 import pytest
 from rich.console import Console
 
-from steadylr.core.attribution import NotSplit, attribute
-from steadylr.core.consensus import Observation, SweepConsensus, consensus, consensus_of
-from steadylr.core.diagnosis import Code, Finding
+from steadylr.core.attribution import attribute
+from steadylr.core.consensus import consensus
+from steadylr.core.diagnosis import Code
+from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.core.onecycle import plan
-from steadylr.core.suggestion import Outcome, Suggestion
-from steadylr.core.verdict import Level, verdict
+from steadylr.core.suggestion import Outcome
+from steadylr.core.sweep_consensus import Observation, SweepConsensus, consensus_of
+from steadylr.core.verdict import Level
 from steadylr.present import terminal
 from steadylr.present.progress import run_progress
 from steadylr.present.terminal import (
@@ -33,6 +35,8 @@ from steadylr.present.terminal import (
     run_text,
     sweep_text,
 )
+from steadylr.words.consensus import verdict
+from steadylr.words.reading import ToldFinding, ToldSuggestion
 
 FOLDER = "outputs/sweeps/a name with spaces [and brackets] :smile:/" + "very_long_" * 12
 TORCH_LINE = plan(3.3e-2).torch_line()
@@ -45,12 +49,16 @@ def run_view() -> RunView:
         title="small_resnet on fashion_mnist_mini, seed 1",
         rule="bracket",
         suggestions=(
-            Suggestion("bracket", Outcome.FOUND, "between", 3.3e-2, 1.1e-2, 9.8e-2),
-            Suggestion("steepest", Outcome.FOUND, "steepest", 2.6e-3),
-            Suggestion("slide", Outcome.NO_POINT, LONG),
+            ToldSuggestion("bracket", Outcome.FOUND, "between", 3.3e-2, 1.1e-2, 9.8e-2),
+            ToldSuggestion("steepest", Outcome.FOUND, "steepest", 2.6e-3),
+            ToldSuggestion("slide", Outcome.NO_POINT, LONG),
         ),
         findings=(
-            Finding(Code.NEVER_DIVERGED, "the loss never climbed back", "raise finder.end_lr, to 100 say"),
+            ToldFinding(
+                Code.NEVER_DIVERGED,
+                text="the loss never climbed back",
+                advice="raise finder.end_lr, to 100 say",
+            ),
         ),
         plan=plan(3.3e-2, low=1.1e-2, high=9.8e-2),
         folder=FOLDER,
@@ -165,7 +173,7 @@ def test_the_text_of_a_run_says_everything() -> None:
 
 def test_a_run_without_answer_says_why_in_full_and_has_no_plan() -> None:
     """Without an LR there is no plan and no torch line, but the whole reason with the next step."""
-    view = RunView("mlp", "bracket", (Suggestion("bracket", Outcome.FLAT, LONG),), folder="here")
+    view = RunView("mlp", "bracket", (ToldSuggestion("bracket", Outcome.FLAT, LONG),), folder="here")
     text = run_text(view)
     assert f"No answer: {LONG}" in text
     assert "OneCycle" not in text
@@ -216,9 +224,12 @@ def test_the_split_of_the_spread_is_shown_by_source() -> None:
 def test_why_a_spread_is_not_split_is_one_line() -> None:
     """The reason and what to run."""
     view = sweep_view()
-    missing = NotSplit("only init varies, so there is nothing to tell it from", "Run more.")
+    missing = NotSplit(Unsplit.ONE_STREAM_VARIES, ("init",), to_cross=("init", "order"))
     text = sweep_text(replace(view, kinds=(replace(view.kinds[0], attribution=missing),)))
-    assert "\n  Not known: only init varies, so there is nothing to tell it from. Run more.\n" in text
+    assert (
+        "\n  Not known: only init varies, so there is nothing to tell it from. Let them vary independently: "
+        in text
+    )
 
 
 def test_two_values_give_the_known_answer() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steadylr.core.curve import Stop
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome
 from steadylr.store.files import DamagedFile, NewerSchema, json_text, parse_json
 from steadylr.store.records import (
     JobStatus,
@@ -25,6 +25,7 @@ from steadylr.store.records import (
     write_record,
     write_status,
 )
+from steadylr.words.reading import ToldSuggestion
 
 
 def example() -> RunRecord:
@@ -45,8 +46,8 @@ def example() -> RunRecord:
         seeds={"init": {"seed": 0, "used": True}, "augment": {"seed": 0, "used": False}},
         rule="bracket",
         suggestions={
-            "bracket": Suggestion("bracket", Outcome.FOUND, "between the two", 0.03, 0.01, 0.1),
-            "smith": Suggestion("smith", Outcome.NO_POINT, "never met; raise end_lr"),
+            "bracket": ToldSuggestion("bracket", Outcome.FOUND, "between the two", 0.03, 0.01, 0.1),
+            "smith": ToldSuggestion("smith", Outcome.NO_POINT, "never met; raise end_lr"),
         },
         diagnosis=[{"code": "noisy", "text": "too noisy", "advice": "more iterations"}],
         plan={"max_lr": 0.03},
@@ -68,17 +69,17 @@ lrs = st.floats(min_value=5e-324, allow_infinity=False)
 
 
 @st.composite
-def suggestion_maps(draw: st.DrawFn) -> dict[str, Suggestion]:
+def suggestion_maps(draw: st.DrawFn) -> dict[str, ToldSuggestion]:
     """At least one suggestion, each possible."""
 
-    def one(rule: str) -> Suggestion:
+    def one(rule: str) -> ToldSuggestion:
         outcome = draw(st.sampled_from(Outcome))
         if outcome is not Outcome.FOUND:
-            return Suggestion(rule, outcome, draw(st.text()))
+            return ToldSuggestion(rule, outcome, draw(st.text()))
         low, lr, high = sorted(draw(st.tuples(lrs, lrs, lrs)))
         bracketed = draw(st.booleans())
         ends = (low, high) if bracketed else (None, None)
-        return Suggestion(rule, outcome, draw(st.text()), lr, *ends)
+        return ToldSuggestion(rule, outcome, draw(st.text()), lr, *ends)
 
     rules = draw(st.lists(st.text(), min_size=1, max_size=3, unique=True))
     return {rule: one(rule) for rule in rules}

@@ -14,13 +14,16 @@ from steadylr.answer.attribution import attribution_of, rule_shifts
 from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import FailedJob, Member, Members, lost_runs
 from steadylr.config.errors import BadInput
-from steadylr.core.attribution import Attribution, NotSplit
-from steadylr.core.consensus import Choice, Observation, Shift, SweepConsensus, consensus_of
+from steadylr.core.attribution import Attribution
+from steadylr.core.consensus import Choice
+from steadylr.core.decision import Decision, decide
 from steadylr.core.diagnosis import Code
+from steadylr.core.not_split import NotSplit
 from steadylr.core.onecycle import Plan
 from steadylr.core.shapes import OddCurve, odd_curves
-from steadylr.core.stopping import Decision, StoppingRule, decide
-from steadylr.core.verdict import Verdict, verdict
+from steadylr.core.stopping import StoppingRule
+from steadylr.core.sweep_consensus import Observation, Shift, SweepConsensus, consensus_of
+from steadylr.words.consensus import Verdict, verdict
 
 if TYPE_CHECKING:
     from steadylr.config.schema import OneCycle

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from steadylr.core.attribution import Attribution, NotSplit, attribute
-from steadylr.core.consensus import Shift, SweepConsensus, paired_shift
+from steadylr.core.attribution import Attribution, attribute
+from steadylr.core.not_split import NotSplit, Unsplit
+from steadylr.core.sweep_consensus import Shift, SweepConsensus, paired_shift
 
 if TYPE_CHECKING:
     from steadylr.answer.readings import Member
@@ -28,10 +29,7 @@ def attribution_of(members: Sequence[Member], found: SweepConsensus) -> Attribut
     if len(seeds) < len(records) or not any(_set_apart(own) for own in seeds):
         return None
     if len({member.kind_key for member in members}) > 1:
-        return NotSplit(
-            "these runs train different things, and the LR may differ between them for that",
-            "Leave consensus.mix=true out: each kind of run has its own split.",
-        )
+        return NotSplit(Unsplit.DIFFERENT_TRAININGS)
     streams = tuple(seeds[0])
     return attribute(
         list(found.run_lrs.values()),

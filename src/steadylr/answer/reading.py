@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steadylr.core.certainty import log10_std
-from steadylr.core.diagnosis import Finding, diagnose
+from steadylr.core.diagnosis import diagnose
 from steadylr.core.onecycle import Plan, plan
 from steadylr.core.rules import DEFAULT_RULE, suggest_all
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Suggestion
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE
+from steadylr.words.names import COMMAND_LINE
+from steadylr.words.reading import ToldFinding, ToldSuggestion, told_finding, told_suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +27,12 @@ class Answer:
 
     reading: Reading
     rule: str
-    suggestions: dict[str, Suggestion]
-    findings: tuple[Finding, ...]
+    suggestions: dict[str, ToldSuggestion]
+    findings: tuple[ToldFinding, ...]
     plan: Plan | None
 
     @property
-    def headline(self) -> Suggestion:
+    def headline(self) -> ToldSuggestion:
         """The suggestion of the rule that the config picked."""
         return self.suggestions[self.rule]
 
@@ -98,7 +99,10 @@ def answer_of(
 ) -> Answer:
     """Read one curve with every rule; the plan follows from the rule that the config picked."""
     reading = reading_of(config.finder)
-    suggestions = suggest_all(curve, reading=reading)
+    suggestions = {
+        rule: told_suggestion(suggestion, COMMAND_LINE)
+        for rule, suggestion in suggest_all(curve, reading=reading).items()
+    }
     suggestions[DEFAULT_RULE] = replace(
         suggestions[DEFAULT_RULE], log10_std=log10_std(curve, reading=reading)
     )
@@ -114,4 +118,5 @@ def answer_of(
             lr_ratios=lr_ratios,
         )
     findings = diagnose(curve, reading, skipped_share=skipped_share)
-    return Answer(reading, config.finder.rule, suggestions, findings, planned)
+    told = tuple(told_finding(finding, COMMAND_LINE) for finding in findings)
+    return Answer(reading, config.finder.rule, suggestions, told, planned)

@@ -19,7 +19,7 @@ from steadylr.core.diagnosis import diagnose
 from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.stopping import StoppingRule
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
 from steadylr.store.files import DamagedFile, NewerSchema
 from steadylr.store.job_folder import CURVE_FILE, job_folders
@@ -31,6 +31,8 @@ from steadylr.store.records import (
     read_status,
     read_stopping,
 )
+from steadylr.words.names import COMMAND_LINE
+from steadylr.words.reading import ToldSuggestion, told_suggestion
 
 IntArray = npt.NDArray[np.int64]
 Seeds = tuple[tuple[str, int], ...]
@@ -66,7 +68,7 @@ class Member:
     kind: dict[str, Any]
     setting: dict[str, Any]
     overrides: tuple[str, ...]
-    suggestions: dict[str, Suggestion]
+    suggestions: dict[str, ToldSuggestion]
     rule: str
     findings: tuple[str, ...]
     curve: Curve | None
@@ -77,7 +79,7 @@ class Member:
     skipped_share: float = 0.0
 
     @property
-    def headline(self) -> Suggestion:
+    def headline(self) -> ToldSuggestion:
         """The suggestion that counts."""
         return self.suggestions[self.rule]
 
@@ -233,7 +235,7 @@ def from_values(values: Sequence[float]) -> Members:
     """Take numbers that somebody has: each counts as one run."""
     members = []
     for place, value in enumerate(values, start=1):
-        found = Suggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
+        found = ToldSuggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
         label = f"value {place}"
         members.append(Member(label, label, {}, {}, (), {VALUE_RULE: found}, VALUE_RULE, (), None))
     return Members(tuple(members))
@@ -341,7 +343,10 @@ def _read(member: Member, reading: Reading) -> Member:
     return replace(
         member,
         setting={**asdict(reading), "rule": member.rule},
-        suggestions=suggest_all(member.curve, reading=reading),
+        suggestions={
+            rule: told_suggestion(suggestion, COMMAND_LINE)
+            for rule, suggestion in suggest_all(member.curve, reading=reading).items()
+        },
         findings=tuple(
             finding.code.value
             for finding in diagnose(member.curve, reading, skipped_share=member.skipped_share)

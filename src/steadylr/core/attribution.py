@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
+from steadylr.core.components import (
+    TAILS,
+    IntArray,
+    Terms,
+    by_moments,
+    by_pivot,
+    mean_interval,
+    num_levels,
+    shares_of,
+    solved,
+    terms_of,
+)
 from steadylr.core.curve import FloatArray
-
-IntArray = npt.NDArray[np.int64]
+from steadylr.core.not_split import NotSplit, Unsplit
 
 DRAWS = 10_000
 ENOUGH_LEVELS = 8
 """Seeds of one stream from which on its share is worth a number: 7 degrees of freedom."""
 
-_TAILS = (0.025, 0.975)
 _SURE = 0.95
 _LEAST_SPREAD = 1e-9  # of log10 LR: below it the LRs differ by rounding
-_RANK_TOLERANCE = 1e-8
-_LEAST_DF = 7  # of a pair, and of the rest beside all pairs: with fewer, a variance is hardly known
-_MOST_STEPS, _PRECISION = 100, 1e-10  # of Newton's method
 
 REST = "rest"
 INTERACTIONS_AND_REST = "interactions and rest"
@@ -73,8 +79,6 @@ class Attribution:
         rivals: other sources that are the largest in more than 5% of what the data allow.
         interval: 95% interval of the geometric mean over new seeds of the streams that vary. Runs that share
             seeds are not independent, so it is wider than the interval of as many independent runs.
-        summary: one sentence, the largest source.
-        advice: one sentence, what would reduce it.
     """
 
     n: int
@@ -84,8 +88,6 @@ class Attribution:
     sure: bool
     rivals: tuple[str, ...]
     interval: tuple[float, float]
-    summary: str
-    advice: str
 
     def source(self, name: str) -> Source:
         """The source of that name.
@@ -94,19 +96,6 @@ class Attribution:
             KeyError: there is none.
         """
         return {source.name: source for source in self.sources}[name]
-
-
-@dataclass(frozen=True, slots=True)
-class NotSplit:
-    """Why the spread can't be split, and what is missing: one sentence each.
-
-    Attributes:
-        reason: what the runs lack.
-        remedy: what to run.
-    """
-
-    reason: str
-    remedy: str
 
 
 def attribute(
@@ -168,7 +157,7 @@ def attribute(
     refusal = _few_streams(varied, fixed, y.size) or _no_spread(y) or _changing_together(varied)
     if refusal is not None:
         return refusal
-    terms = _terms(y, varied)
+    terms = terms_of(y, varied)
     if isinstance(terms, NotSplit):
         return terms
     rng = np.random.default_rng(0) if rng is None else rng
@@ -198,170 +187,28 @@ def _checked(
     }
 
 
-def _few_streams(varied: Mapping[str, IntArray], fixed: Sequence[str], n: int) -> NotSplit | None:
+def _few_streams(varied: Mapping[str, IntArray], fixed: tuple[str, ...], n: int) -> NotSplit | None:
     if len(varied) >= 2:
         return None
     if not varied:
-        return NotSplit(f"no stream varies over the {n} runs with an LR", _crossing(fixed[:2]))
+        return NotSplit(Unsplit.NO_STREAM_VARIES, n=n, to_cross=fixed[:2])
     (name,) = varied
     if not fixed:
-        return NotSplit(
-            f"{name} is the only stream that something draws from, so all of the spread is its own",
-            "There is nothing to split.",
-        )
-    return NotSplit(f"only {name} varies, so there is nothing to tell it from", _crossing((name, fixed[0])))
+        return NotSplit(Unsplit.ONE_STREAM_DRAWN, (name,))
+    return NotSplit(Unsplit.ONE_STREAM_VARIES, (name,), to_cross=(name, fixed[0]))
 
 
 def _no_spread(y: FloatArray) -> NotSplit | None:
-    if y.size and float(np.ptp(y)) > _LEAST_SPREAD:
-        return None
-    return NotSplit("all runs have the same LR", "There is no spread to split.")
+    return None if y.size and float(np.ptp(y)) > _LEAST_SPREAD else NotSplit(Unsplit.NO_SPREAD)
 
 
 def _changing_together(varied: Mapping[str, IntArray]) -> NotSplit | None:
     """Streams of which one's seed is known once the other's is."""
     for one, other in combinations(varied, 2):
         pairs = len(set(zip(varied[one].tolist(), varied[other].tolist(), strict=True)))
-        if pairs in (_levels(varied[one]), _levels(varied[other])):
-            return NotSplit(
-                f"{one} and {other} change together, so nothing tells one from the other",
-                _crossing((one, other)),
-            )
+        if pairs in (num_levels(varied[one]), num_levels(varied[other])):
+            return NotSplit(Unsplit.CHANGE_TOGETHER, (one, other), to_cross=(one, other))
     return None
-
-
-def _crossing(streams: Sequence[str]) -> str:
-    """What to run."""
-    values = " ".join(f"seeds.{name}='range(0,{ENOUGH_LEVELS})'" for name in streams)
-    return f"Let them vary independently: -m {values}, or +experiment=attribution." if values else ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Term:
-    """One source with what the data say of it.
-
-    Attributes:
-        streams: one or two.
-        labels: which of its levels each run has, shape (n,).
-        squares: z_i^2, shape (r,).
-        gains: g_i, shape (r,), above 0.
-        borrowed: for each pair term how much of its variance lies in each z_i, on average.
-    """
-
-    streams: tuple[str, ...]
-    labels: IntArray
-    squares: FloatArray
-    gains: FloatArray
-    borrowed: tuple[float, ...] = ()
-
-    @property
-    def df(self) -> int:
-        return self.squares.size
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Terms:
-    """All sources: streams, pairs where they can be told (else empty), and the rest's sum of squares."""
-
-    streams: tuple[_Term, ...]
-    pairs: tuple[_Term, ...]
-    rest_square: float
-    rest_df: int
-
-
-def _terms(y: FloatArray, varied: Mapping[str, IntArray]) -> _Terms | NotSplit:
-    y = y - y.mean()
-    names = list(varied)
-    mains = [_indicators(column) for column in varied.values()]
-    cells = {
-        (one, other): np.unique(np.stack([varied[one], varied[other]]), axis=1, return_inverse=True)[
-            1
-        ].reshape(-1)
-        for one, other in combinations(names, 2)
-    }
-    basis = _basis(np.hstack([np.ones((y.size, 1)), *mains]))
-    rest_df = y.size - basis.shape[1]
-    if rest_df < 1:
-        return _no_rest(varied, y.size)
-    pairs = _pair_terms(y, mains, cells)
-    crossed = [_indicators(pair.labels) for pair in pairs]
-    streams = []
-    for i, name in enumerate(names):
-        own = _told_apart(mains[i], [*mains[:i], *mains[i + 1 :]])
-        if own is None:
-            return NotSplit(
-                f"{name} can't be told from {_listed([other for other in names if other != name])} together",
-                _crossing(names),
-            )
-        vectors, gains = own
-        borrowed = tuple(float(np.sum((vectors.T @ z) ** 2)) / gains.size for z in crossed)
-        streams.append(_Term((name,), varied[name], (vectors.T @ y) ** 2, gains, borrowed))
-    if pairs:
-        basis = _basis(np.hstack([np.ones((y.size, 1)), *mains, *crossed]))
-        rest_df = y.size - basis.shape[1]
-    rest = y - basis @ (basis.T @ y)
-    return _Terms(tuple(streams), pairs, float(rest @ rest), rest_df)
-
-
-def _pair_terms(
-    y: FloatArray, mains: Sequence[FloatArray], cells: Mapping[tuple[str, str], IntArray]
-) -> tuple[_Term, ...]:
-    """A term for each pair of streams, or none where the runs can't tell all of them from the rest."""
-    if any(y.size - _levels(labels) < _LEAST_DF for labels in cells.values()):
-        return ()
-    crossed = [_indicators(labels) for labels in cells.values()]
-    if y.size - _basis(np.hstack([np.ones((y.size, 1)), *crossed])).shape[1] < _LEAST_DF:
-        return ()
-    terms = []
-    for i, (streams, labels) in enumerate(cells.items()):
-        own = _told_apart(crossed[i], [*mains, *crossed[:i], *crossed[i + 1 :]])
-        if own is None or own[1].size < _LEAST_DF:
-            return ()
-        vectors, gains = own
-        terms.append(_Term(streams, labels, (vectors.T @ y) ** 2, gains))
-    return tuple(terms)
-
-
-def _told_apart(own: FloatArray, others: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray] | None:
-    """Q and g (see attribute) of a source beside others, shapes (n, r) and (r,); None when r is 0."""
-    basis = _basis(np.hstack([np.ones((own.shape[0], 1)), *others]))
-    left, singular, _ = np.linalg.svd(own - basis @ (basis.T @ own), full_matrices=False)
-    rank = int(np.sum(singular > _RANK_TOLERANCE * math.sqrt(own.shape[0])))
-    return (left[:, :rank], singular[:rank] ** 2) if rank else None
-
-
-def _basis(columns: FloatArray) -> FloatArray:
-    """An orthonormal basis of what some columns span, shape (n, rank)."""
-    rows, number = columns.shape
-    if number > rows:  # thousands of cells: the product of rows is smaller, and exact for indicators
-        squares, left = np.linalg.eigh(columns @ columns.T)
-        return left[:, squares > max(_RANK_TOLERANCE**2, rows * np.finfo(float).eps) * squares[-1]]
-    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return left[:, singular > _RANK_TOLERANCE * singular[0]]
-
-
-def _indicators(labels: IntArray) -> FloatArray:
-    """Which run has which level, shape (n, levels)."""
-    return np.eye(_levels(labels))[labels]
-
-
-def _levels(labels: IntArray) -> int:
-    return int(labels.max()) + 1
-
-
-def _no_rest(varied: Mapping[str, IntArray], n: int) -> NotSplit:
-    """The refusal where every run is used up: cells of the crossing are empty."""
-    sizes = [_levels(column) for column in varied.values()]
-    filled = len(set(zip(*(column.tolist() for column in varied.values()), strict=True)))
-    return NotSplit(
-        f"{math.prod(sizes) - filled} of the {math.prod(sizes)} combinations of {_listed(list(varied))} seeds "
-        f"have no run, and the {n} others leave nothing to tell the streams from the rest",
-        "Run every seed of one stream with at least two seeds of each other one. " + _crossing(list(varied)),
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 # ---- how much each causes
@@ -369,164 +216,61 @@ def _listed(names: Sequence[str]) -> str:
 
 def _split(
     y: FloatArray,
-    terms: _Terms,
+    terms: Terms,
     columns: Mapping[str, IntArray],
     fixed: tuple[str, ...],
     *,
     draws: int,
     rng: np.random.Generator,
 ) -> Attribution:
-    sources = (*terms.streams, *terms.pairs)
     rest = terms.rest_square / terms.rest_df
-    estimates = _solved(terms, np.full(1, rest), lambda term, noise: _by_moments(term, noise))[:, 0]
-    drawn = _solved(
+    estimates = solved(terms, np.full(1, rest), lambda term, noise: by_moments(term, noise))[:, 0]
+    drawn = solved(
         terms,
         terms.rest_square / rng.chisquare(terms.rest_df, draws),
-        lambda term, noise: _by_pivot(term, noise, rng.chisquare(term.df, draws)),
+        lambda term, noise: by_pivot(term, noise, rng.chisquare(term.df, draws)),
     )
     estimates = np.maximum(estimates, 0.0)
-    shares, drawn_shares = estimates / estimates.sum(), _shares(drawn)
-    ends = np.quantile(drawn_shares, _TAILS, axis=1)
-    lows, highs = np.minimum(ends[0], shares), np.maximum(ends[1], shares)
-    if not lows[:-1].any():  # as every other share may be 0, the rest may be all
-        highs[-1] = 1.0
-    names = [_name(term) for term in sources] + [REST if terms.pairs else INTERACTIONS_AND_REST]
-    found = {
-        name: Source(
-            name=name,
-            streams=sources[i].streams if i < len(sources) else (),
-            levels=_levels(sources[i].labels) if i < len(sources) else 0,
-            df=sources[i].df if i < len(sources) else terms.rest_df,
-            variance=float(estimates[i]),
-            share=float(shares[i]),
-            interval=(float(lows[i]), float(highs[i])),
-        )
-        for i, name in enumerate(names)
-    }
+    shares, drawn_shares = estimates / estimates.sum(), shares_of(drawn)
+    found = _sources(terms, estimates, shares, _intervals(shares, drawn_shares))
+    names = list(found)
+    largest = int(shares.argmax())
+    wins = np.bincount(drawn_shares.argmax(axis=0), minlength=len(names)) / draws
     idle = Source("", (), 0, 0, 0.0, 0.0, (0.0, 0.0), used=False)
     streams = [
         found.pop(name, replace(idle, name=name, streams=(name,))) for name in columns if name not in fixed
     ]
-    largest = int(shares.argmax())
-    wins = np.bincount(drawn_shares.argmax(axis=0), minlength=len(names)) / draws
-    rivals = tuple(names[i] for i in np.argsort(-wins) if i != largest and wins[i] > 1 - _SURE)
-    every = (*streams, *found.values())
-    first = next(source for source in every if source.name == names[largest])
     return Attribution(
         n=y.size,
-        sources=every,
+        sources=(*streams, *found.values()),
         fixed=fixed,
-        largest=first.name,
+        largest=names[largest],
         sure=bool(wins[largest] >= _SURE),
-        rivals=rivals,
-        interval=_mean_interval(y, sources, drawn, rng),
-        summary=_summary(first, rivals),
-        advice=_advice(first),
+        rivals=tuple(names[i] for i in np.argsort(-wins) if i != largest and wins[i] > 1 - _SURE),
+        interval=mean_interval(y, (*terms.streams, *terms.pairs), drawn, rng),
     )
 
 
-def _solved(terms: _Terms, rest: FloatArray, solve: Callable[[_Term, FloatArray], FloatArray]) -> FloatArray:
-    """The variances of streams, pairs and the rest, shape (sources, draws), from the rest up."""
-    pairs = [solve(pair, rest) for pair in terms.pairs]
-    streams = [
-        solve(
-            term,
-            rest + sum((share * pair for share, pair in zip(term.borrowed, pairs, strict=True)), 0.0 * rest),
-        )
-        for term in terms.streams
+def _intervals(shares: FloatArray, drawn: FloatArray) -> list[tuple[float, float]]:
+    """The 95% interval of each share, which holds its estimate; the rest comes last."""
+    ends = np.quantile(drawn, TAILS, axis=1)
+    lows, highs = np.minimum(ends[0], shares), np.maximum(ends[1], shares)
+    if not lows[:-1].any():  # as every other share may be 0, the rest may be all
+        highs[-1] = 1.0
+    return list(zip(lows.tolist(), highs.tolist(), strict=True))
+
+
+def _sources(
+    terms: Terms, variances: FloatArray, shares: FloatArray, intervals: Sequence[tuple[float, float]]
+) -> dict[str, Source]:
+    """The sources by name: streams, pairs, the rest."""
+    facts = [
+        (" x ".join(t.streams), t.streams, num_levels(t.labels), t.df) for t in terms.streams + terms.pairs
     ]
-    return np.stack([*streams, *pairs, rest])
-
-
-def _by_moments(term: _Term, noise: FloatArray) -> FloatArray:
-    """The variance at which the sum of squares is what one expects, below 0 where noise (c of attribute, shape
-    (m,)) alone would give more."""
-    return np.asarray((term.squares.sum() - term.df * noise) / term.gains.sum())
-
-
-def _by_pivot(term: _Term, noise: FloatArray, chi_squared: FloatArray) -> FloatArray:
-    """The v at which sum z_i^2 / (v g_i + c) is a chi-squared draw; noise is c, shape (m,).
-
-    Above 0 by Newton's method on the reciprocal of the sum, which is concave in v (so it comes from the left
-    and never oversteps) and linear where all g_i are equal: then the first step is the answer. Below 0, where
-    only the sum of all variances needs it, with the mean of g.
-    """
-    squares, gains = term.squares, term.gains
-    noise = np.maximum(noise, np.finfo(float).tiny)
-    excess = squares.sum() / chi_squared - noise
-    v = np.asarray(excess / np.where(excess > 0, gains.max(), gains.mean()))
-    unsolved = np.flatnonzero(v > 0)
-    for _ in range(_MOST_STEPS):
-        scale = np.outer(v[unsolved], gains) + noise[unsolved, None]
-        total = (squares / scale).sum(axis=1)
-        slope = (squares * gains / scale**2).sum(axis=1)
-        step = total * (total / chi_squared[unsolved] - 1) / slope
-        v[unsolved] += step
-        unsolved = unsolved[step > _PRECISION * v[unsolved]]
-        if unsolved.size == 0:
-            break
-    return v
-
-
-def _shares(variances: FloatArray) -> FloatArray:
-    """Each variance over their sum, columns each on its own, in [0, 1]; shape (sources, m)."""
-    above, total = np.maximum(variances, 0.0), variances.sum(axis=0)
-    return np.asarray(above / np.maximum(total, above.max(axis=0)))
-
-
-def _mean_interval(
-    y: FloatArray, sources: Sequence[_Term], drawn: FloatArray, rng: np.random.Generator
-) -> tuple[float, float]:
-    """95% interval of 10^mean: the mean of the runs is off by each effect, as often as its seed occurs."""
-    repeats = [float(np.sum((np.bincount(term.labels) / y.size) ** 2)) for term in sources] + [1 / y.size]
-    off = rng.standard_normal(drawn.shape[1]) * np.sqrt(
-        np.maximum(np.array(repeats) @ drawn, drawn[-1] / y.size)
-    )
-    low, high = np.quantile(off, _TAILS)
-    return float(10.0 ** (y.mean() + low)), float(10.0 ** (y.mean() + high))
-
-
-def _name(term: _Term) -> str:
-    return " x ".join(term.streams)
-
-
-# ---- in words
-
-
-_WORDS: Mapping[str, str] = {
-    "init": "the starting weights",
-    "order": "the order of the samples",
-    "augment": "the augmentation draws",
-    "noise": "dropout and other noise in training",
-}
-_REDUCED_BY: Mapping[str, str] = {
-    "init": "start from pretrained weights (model.weights) where there are any",
-    "order": "use larger batches (data.batch_size) or more steps (finder.num_iter)",
-    "augment": "use larger batches (data.batch_size), more steps (finder.num_iter) or a weaker augmentation",
-    "noise": "use less dropout, larger batches (data.batch_size) or more steps (finder.num_iter)",
-}
-
-
-def _summary(first: Source, rivals: Sequence[str]) -> str:
-    low, high = first.interval
-    size = f"{first.share:.0%} of the variance of log10 LR (95% interval {low:.0%} to {high:.0%})"
-    doubt = f", but {_listed(rivals)} may be larger" if rivals else ""
-    return f"The largest source is {_words(first)}: {size}{doubt}."
-
-
-def _words(source: Source) -> str:
-    if len(source.streams) == 1:
-        return f"{_WORDS.get(source.name, 'the stream')} ({source.name})"
-    if source.streams:
-        return f"how {source.streams[0]} and {source.streams[1]} go together ({source.name})"
-    return source.name
-
-
-def _advice(first: Source) -> str:
-    if len(first.streams) == 1:
-        how = _REDUCED_BY.get(first.name, f"look at what draws from {first.name}")
-        return f"To reduce it {how}; the mean of more runs, each with seeds of its own, reduces every source."
-    return (
-        "No single stream is to blame, so fixing one of the seeds changes little: only the mean of more runs, "
-        "each with seeds of its own, reduces it."
-    )
+    facts.append((REST if terms.pairs else INTERACTIONS_AND_REST, (), 0, terms.rest_df))
+    return {
+        fact[0]: Source(*fact, variance, share, interval)
+        for fact, variance, share, interval in zip(
+            facts, variances.tolist(), shares.tolist(), intervals, strict=True
+        )
+    }

@@ -1,4 +1,4 @@
-"""The diagnosis: what is wrong with a curve, in plain words, and what to do about it."""
+"""The diagnosis: what is wrong with a curve, and which settings would mend it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from steadylr.core.landmarks import Landmarks, find_landmarks
 from steadylr.core.rules import why_nothing
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import variance_share
-from steadylr.core.suggestion import Outcome
+from steadylr.core.suggestion import Outcome, Reason
 
 NOISE_SHARE = 0.1  # standard error of the line over its descent, above which the curve is too noisy to read
 EDGE_SHARE = 0.05  # share of the points that counts as the edge of the curve
@@ -35,11 +35,26 @@ class Code(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: what it is, in a sentence, and what to do."""
+    """One thing that is wrong, and the settings that would mend it; None for those that are no help.
+
+    Args:
+        code: what it is.
+        why: of a curve without a descent: what is wrong with it.
+        share: of the descent that the noise of a point is, or of the updates that were left out.
+        start_lr, end_lr: where the ramp should start or end, about.
+        num_iter: iterations that would do.
+        smooth_f: smoothing that would do.
+        ema_weight: for the smoother "ema": the weight that would do.
+    """
 
     code: Code
-    text: str
-    advice: str
+    why: Reason | None = None
+    share: float | None = None
+    start_lr: float | None = None
+    end_lr: float | None = None
+    num_iter: int | None = None
+    smooth_f: float | None = None
+    ema_weight: float | None = None
 
 
 _NO_DESCENT = {
@@ -69,67 +84,57 @@ def diagnose(
     """
     skipped = _skipped(skipped_share)
     settings = Reading() if reading is None else reading
-    found = find_landmarks(curve, settings)
-    if found.outcome is not Outcome.FOUND:
-        no_descent = Finding(_NO_DESCENT[found.outcome], *why_nothing(found))
+    landmarks = find_landmarks(curve, settings)
+    if landmarks.outcome is not Outcome.FOUND:
+        no_descent = Finding(_NO_DESCENT[landmarks.outcome], why=why_nothing(landmarks))
         return (no_descent,) if skipped is None else (no_descent, skipped)
-    noisy = _noisy(curve, settings, found)
-    findings = (_at_edge(found), _never_diverged(found), noisy, skipped)
+    noisy = _noisy(curve, settings, landmarks)
+    findings = (_at_edge(landmarks), _never_diverged(landmarks), noisy, skipped)
     return tuple(finding for finding in findings if finding is not None)
 
 
-def _at_edge(found: Landmarks) -> Finding | None:
-    width = max(1, math.ceil(EDGE_SHARE * (found.last - found.first)))
-    if found.minimum < found.first + found.num_start + width:
-        text = "the loss is lowest at the start of the ramp"
-        return Finding(
-            Code.MINIMUM_AT_EDGE, text, f"lower finder.start_lr, to {found.lr_at(0) / 100:.0e} say"
-        )
-    if found.minimum >= found.last - width and found.edge is None:
-        text = "the loss is lowest at the end of the ramp, so the best LR may lie beyond it"
-        return Finding(Code.MINIMUM_AT_EDGE, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
+def _at_edge(landmarks: Landmarks) -> Finding | None:
+    width = max(1, math.ceil(EDGE_SHARE * (landmarks.last - landmarks.first)))
+    if landmarks.minimum < landmarks.first + landmarks.num_start + width:
+        return Finding(Code.MINIMUM_AT_EDGE, start_lr=landmarks.lr_at(0) / 100)
+    if landmarks.minimum >= landmarks.last - width and landmarks.edge is None:
+        return Finding(Code.MINIMUM_AT_EDGE, end_lr=10 * landmarks.lr_at(-1))
     return None
 
 
-def _never_diverged(found: Landmarks) -> Finding | None:
-    if found.edge is not None:
+def _never_diverged(landmarks: Landmarks) -> Finding | None:
+    if landmarks.edge is not None:
         return None
-    text = (
-        "the loss never climbed back over half of its descent, so the upper end of the useful LRs is not seen"
-    )
-    return Finding(Code.NEVER_DIVERGED, text, f"raise finder.end_lr, to {10 * found.lr_at(-1):.0e} say")
+    return Finding(Code.NEVER_DIVERGED, end_lr=10 * landmarks.lr_at(-1))
 
 
 def _skipped(share: float) -> Finding | None:
-    if share <= SKIPPED_SHARE:
-        return None
-    text = f"the gradient scaler left out {share:.0%} of the updates, as gradients overflowed in fp16"
-    return Finding(Code.SKIPPED_STEPS, text, "use device.precision=bf16-mixed, or 32")
+    return Finding(Code.SKIPPED_STEPS, share=share) if share > SKIPPED_SHARE else None
 
 
-def _noisy(curve: Curve, reading: Reading, found: Landmarks) -> Finding | None:
-    share = found.error / found.judged_descent
+def _noisy(curve: Curve, reading: Reading, landmarks: Landmarks) -> Finding | None:
+    share = landmarks.error / landmarks.judged_descent
     if share <= NOISE_SHARE:
         return None
-    text = f"the noise of the losses makes the line uncertain by {share:.0%} of its descent"
-    ways = [f"raise {' or '.join([*_more_points(curve, reading, share), 'data.batch_size'])}"]
     # Of a single loss's variance, how much a point of the line may keep
-    enough = (NOISE_SHARE * found.judged_descent / found.noise) ** 2 / MARGIN
-    smooth_f = _smooth_f_for(curve, reading, enough)
-    if smooth_f is not None:
-        ways.append(f"raise finder.smooth_f to {smooth_f:g}")
-    if reading.smoother == "ema":
-        ways.append(f"lower finder.ema_weight to {_rounded_down(2 * enough / (1 + enough)):g}")
-    return Finding(Code.NOISY, text, ", or ".join(ways))
+    enough = (NOISE_SHARE * landmarks.judged_descent / landmarks.noise) ** 2 / MARGIN
+    ema_weight = _rounded_down(2 * enough / (1 + enough)) if reading.smoother == "ema" else None
+    return Finding(
+        Code.NOISY,
+        share=share,
+        num_iter=_enough_iterations(curve, reading, share),
+        smooth_f=_smooth_f_for(curve, reading, enough),
+        ema_weight=ema_weight,
+    )
 
 
-def _more_points(curve: Curve, reading: Reading, share: float) -> list[str]:
-    """More iterations, where a point of the line sees more losses then; their error falls with the square root."""
+def _enough_iterations(curve: Curve, reading: Reading, share: float) -> int | None:
+    """In tens, where a point of the line sees more losses then; their error falls with the square root."""
     sees_one = variance_share(reading.smooth_f * curve.num_iter) == 1
     if reading.smoother == "ema" or sees_one:
-        return []
+        return None
     num_iter = curve.steps_per_point * curve.num_iter * MARGIN * (share / NOISE_SHARE) ** 2
-    return [f"finder.num_iter to {math.ceil(num_iter / 10) * 10}"]
+    return math.ceil(num_iter / 10) * 10
 
 
 def _smooth_f_for(curve: Curve, reading: Reading, enough: float) -> float | None:

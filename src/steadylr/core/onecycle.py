@@ -180,7 +180,7 @@ class Plan:
         max_lr = kwargs["max_lr"]
         parts = [
             optimizer,
-            f"max_lr={_lr_list(max_lr) if isinstance(max_lr, list) else format_lr(max_lr)}",
+            f"max_lr={_lr_list(max_lr) if isinstance(max_lr, list) else pasted_lr(max_lr)}",
             f"total_steps={'epochs * len(train_loader)' if steps is None else steps}",
             f"pct_start={self.pct_start!r}",
             f"div_factor={_number(self.div_factor)}",
@@ -284,7 +284,7 @@ def plan(
     )
 
 
-def format_lr(lr: float, *, digits: int = 4) -> str:
+def pasted_lr(lr: float, *, digits: int = 4) -> str:
     """An LR as people write it: at most `digits` significant digits and a short exponent, like 3.32e-2.
 
     Four digits are exact to 5e-4 relative.
@@ -296,7 +296,7 @@ def format_lr(lr: float, *, digits: int = 4) -> str:
 
 
 def _lr_list(lrs: Sequence[float]) -> str:
-    return f"[{', '.join(format_lr(lr) for lr in lrs)}]"
+    return f"[{', '.join(pasted_lr(lr) for lr in lrs)}]"
 
 
 def _number(value: float) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from steadylr.core.curve import Curve, FloatArray
 from steadylr.core.landmarks import MIN_POINTS, Landmarks, find_landmarks
 from steadylr.core.settings import Reading
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome, Reason, Suggestion, Why
 
 Rule = Callable[[Curve, Reading], Suggestion]
 """A rule: a plain function of a curve and the reading settings. It answers always and raises for nothing in a curve."""
@@ -99,17 +99,19 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
 
     Reference: this project; the factor of two is L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
-    found = find_landmarks(curve, reading, span_factor=WIDE, climb=CLIMB_SHARE)
-    nothing = nothing_to_read("bracket", found)
+    landmarks = find_landmarks(curve, reading, span_factor=WIDE, climb=CLIMB_SHARE)
+    nothing = nothing_to_read("bracket", landmarks)
     if nothing is not None:
         return nothing
-    reached = found.line.loss[found.first : found.last] <= found.start - LOW_SHARE * found.descent
-    index = found.first + int(np.argmax(reached))
-    edge = found.lr_at(found.last - 1 if found.edge is None else found.edge)
+    reached = (
+        landmarks.line.loss[landmarks.first : landmarks.last]
+        <= landmarks.start - LOW_SHARE * landmarks.descent
+    )
+    index = landmarks.first + int(np.argmax(reached))
+    edge = landmarks.lr_at(landmarks.last - 1 if landmarks.edge is None else landmarks.edge)
     high = edge / EDGE_FACTOR
-    low = min(high, found.lr_at(index) * (steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
-    where = "the last LR" if found.edge is None else "the climb"
-    reason = f"between {LOW_SHARE:.0%} of the descent and half of {where}"
+    low = min(high, landmarks.lr_at(index) * (steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
+    reason = Reason(Why.UP_TO_END if landmarks.edge is None else Why.UP_TO_CLIMB, share=LOW_SHARE)
     lr = min(max(math.sqrt(low * high), low), high)  # rounding never carries it outside
     return Suggestion("bracket", Outcome.FOUND, reason, lr=lr, low=low, high=high)
 
@@ -121,12 +123,12 @@ def steepest(curve: Curve, reading: Reading) -> Suggestion:
 
     Reference: the suggestion of torch-lr-finder (2018), there by a difference per step.
     """
-    found = find_landmarks(curve, reading)
-    nothing = nothing_to_read("steepest", found)
+    landmarks = find_landmarks(curve, reading)
+    nothing = nothing_to_read("steepest", landmarks)
     if nothing is not None:
         return nothing
-    slope = found.line.slope[found.first : found.minimum + 1]
-    return _found("steepest", found.lr_at(found.first + int(np.argmin(slope))), "the steepest descent")
+    slope = landmarks.line.slope[landmarks.first : landmarks.minimum + 1]
+    return _found("steepest", landmarks.lr_at(landmarks.first + int(np.argmin(slope))), Why.STEEPEST)
 
 
 def minimum(curve: Curve, reading: Reading) -> Suggestion:
@@ -134,11 +136,11 @@ def minimum(curve: Curve, reading: Reading) -> Suggestion:
 
     Reference: fastai's `minimum` (J. Howard and S. Gugger, 2018), https://docs.fast.ai/callback.schedule.html
     """
-    found = find_landmarks(curve, reading)
-    nothing = nothing_to_read("minimum", found)
+    landmarks = find_landmarks(curve, reading)
+    nothing = nothing_to_read("minimum", landmarks)
     if nothing is not None:
         return nothing
-    return _found("minimum", found.lr_at(found.minimum) / 10, "a tenth of the LR of the minimum")
+    return _found("minimum", landmarks.lr_at(landmarks.minimum) / 10, Why.BELOW_MINIMUM)
 
 
 def divergence(curve: Curve, reading: Reading) -> Suggestion:
@@ -149,8 +151,10 @@ def divergence(curve: Curve, reading: Reading) -> Suggestion:
     Reference: Y. Bengio, "Practical recommendations for gradient-based training" (2012),
     https://arxiv.org/abs/1206.5533: start from an LR that diverges and go down from there.
     """
-    found = find_landmarks(curve, reading)
-    return nothing_to_read("divergence", found) or _from_edge("divergence", found, 10.0, "a tenth of")
+    landmarks = find_landmarks(curve, reading)
+    return nothing_to_read("divergence", landmarks) or _from_edge(
+        "divergence", landmarks, 10.0, Why.BELOW_CLIMB
+    )
 
 
 def smith(curve: Curve, reading: Reading) -> Suggestion:
@@ -160,8 +164,8 @@ def smith(curve: Curve, reading: Reading) -> Suggestion:
 
     Reference: L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
-    found = find_landmarks(curve, reading)
-    return nothing_to_read("smith", found) or _from_edge("smith", found, 1.0, "just before")
+    landmarks = find_landmarks(curve, reading)
+    return nothing_to_read("smith", landmarks) or _from_edge("smith", landmarks, 1.0, Why.BEFORE_CLIMB)
 
 
 def valley(curve: Curve, reading: Reading) -> Suggestion:
@@ -172,13 +176,13 @@ def valley(curve: Curve, reading: Reading) -> Suggestion:
 
     Reference: fastai's `valley` (Z. Mueller and ESRI, 2021), https://docs.fast.ai/callback.schedule.html
     """
-    found = find_landmarks(curve, reading)
-    nothing = nothing_to_read("valley", found)
+    landmarks = find_landmarks(curve, reading)
+    nothing = nothing_to_read("valley", landmarks)
     if nothing is not None:
         return nothing
-    end, length = _longest_descent(found.line.loss[found.first : found.last])
+    end, length = _longest_descent(landmarks.line.loss[landmarks.first : landmarks.last])
     index = max(0, end - length + length // 3 + length // 6)
-    return _found("valley", found.lr_at(found.first + index), "half way down the longest valley")
+    return _found("valley", landmarks.lr_at(landmarks.first + index), Why.IN_VALLEY)
 
 
 def slide(curve: Curve, reading: Reading) -> Suggestion:
@@ -187,57 +191,45 @@ def slide(curve: Curve, reading: Reading) -> Suggestion:
     With g the difference of the line's losses per step: from r = last point on, leftwards, while
     |g(r) - g(r - 15)| > 0.005 * descent; the answer is the LR at r - 15 of the last such r. fastai's 0.005 is in
     units of loss; here it is a share of the descent, so that scaling the losses changes nothing. NO_POINT where
-    the loss does not change its slope at the right end.
+    the loss does not change its slope at the right end, TOO_SHORT with 15 points or fewer.
 
     Reference: fastai's `slide` (N. Forman, 2021), https://docs.fast.ai/callback.schedule.html
     """
-    found = find_landmarks(curve, reading)
-    nothing = nothing_to_read("slide", found)
+    landmarks = find_landmarks(curve, reading)
+    nothing = nothing_to_read("slide", landmarks)
     if nothing is not None:
         return nothing
-    slope = np.gradient(found.line.loss[found.first : found.last])
-    differs = np.abs(slope[_SLIDE_POINTS:] - slope[:-_SLIDE_POINTS]) > _SLIDE_THRESHOLD * found.descent
-    if not differs.size or not differs[-1]:
-        reason = "the slope does not change at the right end: take another rule, or raise finder.end_lr"
-        return Suggestion("slide", Outcome.NO_POINT, reason)
+    num_points = landmarks.last - landmarks.first
+    if num_points <= _SLIDE_POINTS:
+        reason = Reason(Why.FEW_POINTS, num_points=num_points, num_needed=_SLIDE_POINTS + 1)
+        return Suggestion("slide", Outcome.TOO_SHORT, reason)
+    slope = np.gradient(landmarks.line.loss[landmarks.first : landmarks.last])
+    differs = np.abs(slope[_SLIDE_POINTS:] - slope[:-_SLIDE_POINTS]) > _SLIDE_THRESHOLD * landmarks.descent
+    if not differs[-1]:
+        return Suggestion("slide", Outcome.NO_POINT, Reason(Why.SAME_SLOPE))
     calm = np.flatnonzero(~differs)
     index = int(calm[-1]) + 1 if calm.size else 0
-    return _found("slide", found.lr_at(found.first + index), "where the slope settles, from the right")
+    return _found("slide", landmarks.lr_at(landmarks.first + index), Why.SLOPE_SETTLES)
 
 
-def nothing_to_read(rule: str, found: Landmarks) -> Suggestion | None:
+def nothing_to_read(rule: str, landmarks: Landmarks) -> Suggestion | None:
     """The answer of every rule where a curve has no descent; None where it has one."""
-    if found.outcome is Outcome.FOUND:
+    if landmarks.outcome is Outcome.FOUND:
         return None
-    return Suggestion(rule, found.outcome, ": ".join(why_nothing(found)))
+    return Suggestion(rule, landmarks.outcome, why_nothing(landmarks))
 
 
-def why_nothing(found: Landmarks) -> tuple[str, str]:
-    """What is wrong with a curve without a descent, and what to do next."""
-    left = found.last - found.first
-    lower = "lower finder.start_lr by a factor of 100 or more"
-    if found.outcome is Outcome.TOO_SHORT:
-        text = f"only {left} points are left after the skips, and {MIN_POINTS} are needed"
-        return text, "raise finder.num_iter, or lower finder.skip_start and finder.skip_end"
-    if found.outcome is Outcome.NON_FINITE:
-        num_finite = len(found.line)
-        if num_finite:
-            text = f"the loss was not finite from step {num_finite} on, which leaves {left} points to read"
-            return text, f"{lower}, or set device.precision=32"
-        text = "the loss was not finite from the first step"
-        return text, "check the data, the loss function, the initial weights and device.precision"
-    if found.outcome is Outcome.DIVERGED_AT_START:
-        return "the loss climbed from the start and never fell", lower
-    learns = "check that the model can learn: its loss, labels and trainable parameters"
-    if found.climbs:
-        return (
-            "the loss never fell beyond its noise before it climbed",
-            f"raise finder.num_iter, and {learns}",
-        )
-    return (
-        "the loss never fell beyond its noise",
-        f"raise finder.end_lr by a factor of 10 or more, and {learns}",
-    )
+def why_nothing(landmarks: Landmarks) -> Reason:
+    """What is wrong with a curve without a descent."""
+    left, num_finite = landmarks.last - landmarks.first, len(landmarks.line)
+    if landmarks.outcome is Outcome.TOO_SHORT:
+        return Reason(Why.TOO_SHORT, num_points=left, num_needed=MIN_POINTS)
+    if landmarks.outcome is Outcome.NON_FINITE:
+        code = Why.NON_FINITE if num_finite else Why.NON_FINITE_AT_ONCE
+        return Reason(code, num_points=left, step=num_finite)
+    if landmarks.outcome is Outcome.DIVERGED_AT_START:
+        return Reason(Why.CLIMBED_AT_START)
+    return Reason(Why.CLIMBED_UNLEARNED if landmarks.climbs else Why.UNLEARNED)
 
 
 def steps_per_decade(curve: Curve, index: int) -> float:
@@ -247,18 +239,15 @@ def steps_per_decade(curve: Curve, index: int) -> float:
     return (after - before) * curve.steps_per_point / decades
 
 
-def _found(rule: str, lr: float, reason: str) -> Suggestion:
-    return Suggestion(rule, Outcome.FOUND, reason, lr=lr)
+def _found(rule: str, lr: float, why: Why) -> Suggestion:
+    return Suggestion(rule, Outcome.FOUND, Reason(why), lr=lr)
 
 
-def _from_edge(rule: str, found: Landmarks, factor: float, words: str) -> Suggestion:
-    if found.edge is None:
-        reason = "the loss never climbs back over half of its descent: raise finder.end_lr"
-        return Suggestion(rule, Outcome.NO_POINT, reason)
-    index = found.edge if factor != 1 else max(found.minimum, found.edge - 1)
-    return _found(
-        rule, found.lr_at(index) / factor, f"{words} the LR at which the loss has climbed back half way"
-    )
+def _from_edge(rule: str, landmarks: Landmarks, factor: float, why: Why) -> Suggestion:
+    if landmarks.edge is None:
+        return Suggestion(rule, Outcome.NO_POINT, Reason(Why.NEVER_CLIMBED))
+    index = landmarks.edge if factor != 1 else max(landmarks.minimum, landmarks.edge - 1)
+    return _found(rule, landmarks.lr_at(index) / factor, why)
 
 
 def _longest_descent(loss: FloatArray) -> tuple[int, int]:

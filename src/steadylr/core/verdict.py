@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from steadylr.core.consensus import Consensus
+from steadylr.core.consensus import NEAR_FACTOR, Consensus
 
+MANY_RUNS = 50  # more than that nobody makes for a mean
 FEW_RUNS = 3  # below this a spread is no more than a hint
 OBSERVED_UP_TO = (
     5  # up to here the observed ratio decides; it grows with n, so above it the expected one does
@@ -36,16 +37,18 @@ ROWS: tuple[tuple[float, Level], ...] = (
 """Ratios up to and including the first number have that level."""
 
 _TOLERANCE = 1e-9  # relative; 0.7 / 0.14 is not exactly 5 in floating point
-_MANY_RUNS = 50
-_LEVEL_ADVICE: Mapping[Level, str] = {
-    Level.TIGHT: "Take the LR as it is.",
-    Level.VERY_NORMAL: "Take the median or the geometric mean.",
-    Level.NORMAL: "Make more runs and check the plots before a long training.",
-    Level.CONCERNING: "Check for bugs and verify the data before you use this LR.",
-    Level.ISSUE: "Investigate thoroughly: the runs do not agree on an LR, so none of them should be used.",
-    Level.TOO_FEW: "Make at least three runs, better five: one run can't tell how far suggestions spread.",
-    Level.NO_ANSWER: "Look at what the runs say about themselves, fix that, and run again.",
-}
+
+
+class Step(str, Enum):
+    """What to do next, or to keep in mind."""
+
+    AS_LEVEL = "as_level"  # what the level asks for
+    FEW_RUNS = "few_runs"  # two say little about a spread
+    DOUBT = "doubt"  # the spread is no proof, as most curves are noisy or bounded by the edge of the ramp
+    FAILURES = "failures"  # some runs gave no LR
+    ODD_RUNS = "odd_runs"  # some curves have another shape than the rest
+    MORE_RUNS = "more_runs"  # a few further runs would tell the mean closely
+    FIND_CAUSE = "find_cause"  # too many would be needed for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +56,43 @@ class Verdict:
     """May this LR be trusted, and what to do if not.
 
     Attributes:
-        level: the row that ratio or expected_ratio picks, lowered by one where lowered_by holds reasons.
+        level: the row that ratio or expected_ratio picks, lowered by one where is_lowered.
+        level_by_ratio: the row that it picks.
         ratio: highest over lowest LR; None for fewer than two runs.
         expected_ratio: the ratio to expect of five runs at this spread; None for fewer than two runs.
         n: runs with an LR.
-        num_failed: runs without one.
-        summary: one sentence.
-        advice: what to do, the most important first.
-        lowered_by: why the level is a row lower than the ratio alone would have it; empty where it isn't.
+        failures: runs without one, by outcome; no zeros.
+        steps: what to do, the most important first.
+        num_noisy, num_edge: runs with an LR whose curve is too noisy to read, or whose LR the edge of the ramp bounds,
+            where these are more than half of all; else 0.
+        odd_runs: names of runs whose curve has another shape than the rest.
+        runs_needed: further runs that would bring the interval's upper end within near_factor of the mean; None where
+            that is not known.
+        near_factor: see Consensus.
     """
 
     level: Level
+    level_by_ratio: Level
     ratio: float | None
     expected_ratio: float | None
     n: int
-    num_failed: int
-    summary: str
-    advice: tuple[str, ...]
-    lowered_by: tuple[str, ...] = ()
+    failures: Mapping[str, int]
+    steps: tuple[Step, ...]
+    num_noisy: int = 0
+    num_edge: int = 0
+    odd_runs: tuple[str, ...] = ()
+    runs_needed: int | None = None
+    near_factor: float = NEAR_FACTOR
+
+    @property
+    def is_lowered(self) -> bool:
+        """Whether doubts lowered the level by a row."""
+        return self.level is not self.level_by_ratio
+
+    @property
+    def num_failed(self) -> int:
+        """Runs without an LR."""
+        return sum(self.failures.values())
 
     @property
     def deciding_ratio(self) -> float | None:
@@ -90,7 +112,7 @@ def level_of(ratio: float) -> Level:
 
 
 def verdict(
-    found: Consensus,
+    consensus: Consensus,
     *,
     noisy_runs: Collection[str] = (),
     edge_runs: Collection[str] = (),
@@ -103,33 +125,36 @@ def verdict(
     noisy or edge-bound, the level falls by one row (an issue stays one).
 
     Args:
-        found: the consensus over runs.
+        consensus: the consensus over runs.
         noisy_runs: names of runs with an LR whose curve is too noisy to read.
         edge_runs: names of runs with an LR that the edge of the ramp bounds, such as one that never diverged.
             A run may be in both.
         odd_runs: names of runs whose curve has another shape than the rest (shapes.odd_curves).
     """
-    doubts = _doubts(found.n, set(noisy_runs), set(edge_runs))
-    by_ratio = _level_by_ratio(found)
-    level = _one_row_lower(by_ratio) if doubts else by_ratio
-    lowered_by = doubts if level is not by_ratio else ()
+    num_noisy, num_edge = _doubtful(consensus.n, set(noisy_runs), set(edge_runs))
+    by_ratio = _level_by_ratio(consensus)
+    doubted = bool(num_noisy or num_edge)
     return Verdict(
-        level=level,
-        ratio=found.ratio if found.n >= 2 else None,
-        expected_ratio=found.expected_ratio,
-        n=found.n,
-        num_failed=found.num_failed,
-        summary=_summary(found, level, by_ratio),
-        advice=_advice(found, level, doubts, odd_runs),
-        lowered_by=lowered_by,
+        level=_one_row_lower(by_ratio) if doubted else by_ratio,
+        level_by_ratio=by_ratio,
+        ratio=consensus.ratio if consensus.n >= 2 else None,
+        expected_ratio=consensus.expected_ratio,
+        n=consensus.n,
+        failures=consensus.failures,
+        steps=tuple(_steps(consensus, doubted=doubted, odd=bool(odd_runs))),
+        num_noisy=num_noisy,
+        num_edge=num_edge,
+        odd_runs=tuple(odd_runs),
+        runs_needed=consensus.runs_needed,
+        near_factor=consensus.near_factor,
     )
 
 
-def _level_by_ratio(found: Consensus) -> Level:
-    if found.n == 0:
+def _level_by_ratio(consensus: Consensus) -> Level:
+    if consensus.n == 0:
         return Level.NO_ANSWER
-    ratio = found.ratio if found.n <= OBSERVED_UP_TO else found.expected_ratio
-    if found.n == 1 or ratio is None:
+    ratio = consensus.ratio if consensus.n <= OBSERVED_UP_TO else consensus.expected_ratio
+    if consensus.n == 1 or ratio is None:
         return Level.TOO_FEW
     return level_of(ratio)
 
@@ -141,77 +166,20 @@ def _one_row_lower(level: Level) -> Level:
     return levels[min(levels.index(level) + 1, len(levels) - 1)]
 
 
-def _doubts(n: int, noisy: set[str], edge: set[str]) -> tuple[str, ...]:
-    """Why the answers are in doubt; empty unless more than half of the n runs are."""
-    if n == 0 or 2 * len(noisy | edge) <= n:
-        return ()
-    reasons = []
-    if noisy:
-        reasons.append(f"{len(noisy)} of {_runs(n)} {_have(len(noisy))} a curve too noisy to read well")
-    if edge:
-        reasons.append(
-            f"{len(edge)} of {_runs(n)} {_have(len(edge))} an answer bounded by the edge of the ramp"
-        )
-    return tuple(reasons)
+def _doubtful(n: int, noisy: set[str], edge: set[str]) -> tuple[int, int]:
+    """How many answers are in doubt because of noise, and of an edge; (0, 0) unless more than half of the n are."""
+    return (len(noisy), len(edge)) if n and 2 * len(noisy | edge) > n else (0, 0)
 
 
-def _summary(found: Consensus, level: Level, by_ratio: Level) -> str:
-    failed = f"; {_failures(found)}" if found.num_failed else ""
-    if found.n == 0:
-        return f"No answer: {_failures(found) if found.num_failed else 'there are no runs'}."
-    if found.ratio is None or level is Level.TOO_FEW:
-        return f"Too few runs: one run says nothing about the spread{failed}."
-    spread = f"{_runs(found.n)} spread over a factor of {_factor(found.ratio)}"
-    if found.n > OBSERVED_UP_TO and found.expected_ratio is not None:
-        spread += f" ({_factor(found.expected_ratio)} expected of five)"
-    if found.n < FEW_RUNS:
-        spread += ", too few to be sure"
-    if level is not by_ratio:
-        spread += f", which alone would be {by_ratio.value}"
-    return f"{level.value.capitalize()}: {spread}{failed}."
-
-
-def _advice(
-    found: Consensus, level: Level, doubts: Sequence[str], odd_runs: Sequence[str]
-) -> tuple[str, ...]:
-    advice = [_LEVEL_ADVICE[level]]
-    if 1 < found.n < FEW_RUNS:
-        advice.append(
-            "Two runs are too few to say how far suggestions spread: make at least three, better five."
-        )
-    if doubts:
-        advice.append(f"The spread is no proof here: {' and '.join(doubts)}.")
-    if found.num_failed and found.n:
-        advice.append(f"{_failures(found).capitalize()}: see their reasons.")
-    if odd_runs:
-        verb = "has" if len(odd_runs) == 1 else "have"
-        advice.append(f"Look at {', '.join(odd_runs)}, which {verb} a curve of another shape than the rest.")
-    if found.n >= FEW_RUNS and found.runs_needed:
-        advice.append(_more_runs(found.runs_needed, found.near_factor))
-    return tuple(advice)
-
-
-def _more_runs(needed: int, near_factor: float) -> str:
-    goal = f"bring the upper end of the interval within a factor of {near_factor:g} of the mean"
-    if needed > _MANY_RUNS:
-        return (
-            f"It would take more than {_MANY_RUNS} further runs to {goal}: find what makes them differ first."
-        )
-    return f"{needed} further {'run' if needed == 1 else 'runs'} would {goal}."
-
-
-def _failures(found: Consensus) -> str:
-    kinds = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in found.failures.items())
-    return f"{found.num_failed} of {_runs(found.num_runs)} gave no answer ({kinds})"
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
-
-
-def _have(n: int) -> str:
-    return "has" if n == 1 else "have"
-
-
-def _factor(ratio: float) -> str:
-    return f"{ratio:.3g}".replace("e+0", "e").replace("e+", "e")
+def _steps(consensus: Consensus, *, doubted: bool, odd: bool) -> Iterator[Step]:
+    yield Step.AS_LEVEL
+    if 1 < consensus.n < FEW_RUNS:
+        yield Step.FEW_RUNS
+    if doubted:
+        yield Step.DOUBT
+    if consensus.num_failed and consensus.n:
+        yield Step.FAILURES
+    if odd:
+        yield Step.ODD_RUNS
+    if consensus.n >= FEW_RUNS and consensus.runs_needed:
+        yield Step.FIND_CAUSE if consensus.runs_needed > MANY_RUNS else Step.MORE_RUNS

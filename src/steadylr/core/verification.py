@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from steadylr.core.curve import FloatArray
+from steadylr.core.seed_noise import (
+    enough_seeds,
+    half_width_of_mean,
+    is_clear,
+    regret_half_width,
+    variances_over_seeds,
+)
 
 TOLERANCE = 0.05
 """Share of the descent that may be lost before an LR stops being good."""
 
-CONFIDENCE = 0.95
-PRIOR_FREEDOM = 2.0  # the noise common to all LRs weighs as much as that of an LR over three seeds
-MOST_SEEDS = 30  # more than that nobody trains for a verification
 SAME_LR = 1e-6  # relative
 
 
@@ -196,16 +199,6 @@ class Verification:
         known = [width for width in widths if width is not None]
         return max(known) if len(known) == len(widths) else None
 
-    @property
-    def summary(self) -> str:
-        """One sentence."""
-        return _SENTENCES[self.conclusion](self)
-
-    @property
-    def advice(self) -> tuple[str, ...]:
-        """What these seeds can tell, and what to do, the most important first."""
-        return tuple(_advice(self))
-
     def at(self, lr: float) -> Tried:
         """The entry of an LR that was tried.
 
@@ -276,16 +269,16 @@ def verify(
     means = capped.mean(axis=0)
     best = int(np.argmin(means))
     descent = float(initial_loss - means[best])
-    learned = descent > _half_width_of_mean(capped[:, best])
+    learned = descent > half_width_of_mean(capped[:, best])
     regrets = (means - means[best]) / descent if learned else np.zeros(len(lrs))
-    variances = _variances((capped - capped[:, [best]]) / descent, best) if learned else None
+    variances = variances_over_seeds((capped - capped[:, [best]]) / descent, best) if learned else None
     tried = tuple(
         Tried(
             lr=float(lr),
             losses=tuple(loss if math.isfinite(loss) else math.inf for loss in given[:, i].tolist()),
             loss=float(means[i]),
             regret=float(regrets[i]),
-            half_width=None if variances is None else _half_width(variances[i], len(given)),
+            half_width=None if variances is None else regret_half_width(variances[i], len(given)),
         )
         for i, lr in enumerate(lrs)
     )
@@ -294,11 +287,11 @@ def verify(
     )
     rests_on = _rests_on(conclusion, regrets, (low, chosen, high))
     away = {i: _distance(float(regrets[i]), tolerance, gain=_gain_beyond(regrets, best)) for i in rests_on}
-    sure = learned and all(_is_clear(tried[i].half_width, away[i]) for i in rests_on)
+    sure = learned and all(is_clear(tried[i].half_width, away[i]) for i in rests_on)
     needed = (
         None
         if sure or variances is None
-        else _seeds_needed([(float(variances[i]), away[i]) for i in rests_on])
+        else enough_seeds([(float(variances[i]), away[i]) for i in rests_on])
     )
     return Verification(tried, suggested, float(initial_loss), tolerance, conclusion, sure, needed)
 
@@ -322,96 +315,6 @@ def _rests_on(
     return {chosen}
 
 
-# ---- words
-
-
-def _harmless(found: Verification) -> str:
-    low, chosen, high = found.suggested.lrs
-    if low == high:
-        return f"There is no spread, and the choice is good: {_loses(found, chosen)}."
-    worst = max(found.at(lr).regret for lr in (low, chosen, high))
-    return (
-        f"The spread is harmless: anywhere from {_lr(low)} to {_lr(high)} a training loses "
-        f"at most {percent(worst)} of its descent."
-    )
-
-
-def _ends(found: Verification) -> str:
-    low, chosen, high = found.suggested.lrs
-    bad = [lr for lr in dict.fromkeys((low, high)) if not found.is_good(found.at(lr))]
-    ends = " and ".join(f"{_lr(lr)} loses {percent(found.at(lr).regret)}" for lr in bad)
-    which = "its ends are not" if len(bad) == 2 else f"its {'lower' if bad == [low] else 'upper'} end is not"
-    return f"The choice is good, but {which}: {_loses(found, chosen)}, {ends}."
-
-
-def _move(found: Verification) -> str:
-    return f"The choice should move to {_lr(found.best.lr)}: {_loses(found, found.suggested.chosen)}."
-
-
-def _nothing_learned(found: Verification) -> str:
-    told = "" if found.num_seeds == 1 else f", as far as {found.num_seeds} seeds can tell"
-    return f"No answer: no LR tried ends below the loss before training{told}."
-
-
-_SENTENCES = {
-    Conclusion.HARMLESS: _harmless,
-    Conclusion.ENDS: _ends,
-    Conclusion.MOVE: _move,
-    Conclusion.NOTHING_LEARNED: _nothing_learned,
-}
-
-
-def _loses(found: Verification, lr: float) -> str:
-    return f"{_lr(lr)} loses {percent(found.at(lr).regret)} of the descent"
-
-
-def _advice(found: Verification) -> Iterator[str]:
-    if found.conclusion is Conclusion.NOTHING_LEARNED:
-        yield "Train for more steps, and look at the curves of the range tests."
-        return
-    yield _certainty(found)
-    if found.conclusion is Conclusion.HARMLESS and found.sure:
-        yield "Take the LR as it is: more range tests would not pay."
-    if found.conclusion is Conclusion.ENDS:
-        yield "Take the chosen LR, not the careful or bold one at that end."
-    if found.conclusion is Conclusion.MOVE and found.best_is_at_edge:
-        yield f"There may be a better one: {_edge(found)}"
-
-
-def _certainty(found: Verification) -> str:
-    """What so many seeds can tell."""
-    if found.resolution is None:
-        return "One seed says nothing about the noise: train with at least three."
-    seeds = f"{found.num_seeds} seeds"
-    noise = f"their noise is {percent(found.resolution)} of the descent"
-    if found.sure:
-        return f"{seeds} are enough to tell: {noise}."
-    if found.best_is_at_edge and found.seeds_needed is None:
-        return f"That is not sure: {_edge(found)}"
-    if found.seeds_needed is None or found.seeds_needed > MOST_SEEDS:
-        return (
-            f"{seeds} can't tell for sure: {noise}, and a regret lies that close to the {percent(found.tolerance)} "
-            "from which an LR is bad."
-        )
-    return f"{seeds} can't tell for sure: {noise}; {found.seeds_needed} would, if it stays that."
-
-
-def _edge(found: Verification) -> str:
-    place, beyond = ("lowest", "below") if found.best is found.tried[0] else ("highest", "above")
-    return f"the best LR is the {place} tried, {_lr(found.best.lr)}, so try LRs {beyond} it too."
-
-
-def percent(share: float) -> str:
-    """A share as people write it: 0.4%, 12%."""
-    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
-
-
-def _lr(lr: float) -> str:
-    """An LR as tables print it: 5.00e-2."""
-    mantissa, exponent = f"{lr:.2e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
 # ---- what can be told
 
 
@@ -429,60 +332,6 @@ def _gain_beyond(regrets: FloatArray, best: int) -> float:
 def _distance(regret: float, tolerance: float, *, gain: float) -> float:
     """How far a regret lies on its side of the tolerance, in descents; below 0 where a better LR beyond may move it."""
     return tolerance - regret - gain if regret <= tolerance else regret - tolerance
-
-
-def _variances(differences: FloatArray, best: int) -> FloatArray | None:
-    """The variance over seeds of each LR's difference to the best, averaged with what all LRs share.
-
-    Args:
-        differences: shape (seeds, LRs), in descents; 0 at the best.
-        best: its place.
-
-    Returns:
-        Shape (LRs,), 0 at the best; None with one seed.
-    """
-    seeds = len(differences)
-    if seeds < 2:
-        return None
-    own = differences.var(axis=0, ddof=1)
-    others = np.delete(own, best)
-    common = float(np.median(others)) if others.size else 0.0
-    averaged = (PRIOR_FREEDOM * common + (seeds - 1) * own) / (PRIOR_FREEDOM + seeds - 1)
-    averaged[best] = 0.0
-    return np.asarray(averaged, dtype=np.float64)
-
-
-def _half_width(variance: float, seeds: int) -> float:
-    return float(stdtrit(seeds - 1 + PRIOR_FREEDOM, CONFIDENCE)) * math.sqrt(variance / seeds)
-
-
-def _half_width_of_mean(values: FloatArray) -> float:
-    """How far below the mean of a few values the true mean may lie, with 95% confidence; 0 for one value."""
-    n = len(values)
-    if n < 2:
-        return 0.0
-    return float(stdtrit(n - 1, CONFIDENCE)) * float(values.std(ddof=1)) / math.sqrt(n)
-
-
-def _is_clear(half_width: float | None, away: float) -> bool:
-    return half_width is not None and half_width <= away
-
-
-def _seeds_needed(distances: Sequence[tuple[float, float]]) -> int | None:
-    """Seeds from which every regret's half width is at most its distance from the tolerance.
-
-    Args:
-        distances: the variance and the distance of each regret that counts.
-
-    Returns:
-        MOST_SEEDS + 1 for any more than MOST_SEEDS; None where a distance below 0 says that seeds are no help.
-    """
-    if any(away < 0 for _, away in distances):
-        return None
-    for seeds in range(2, MOST_SEEDS + 1):
-        if all(_half_width(variance, seeds) <= away for variance, away in distances):
-            return seeds
-    return MOST_SEEDS + 1
 
 
 # ---- checks
@@ -505,4 +354,6 @@ def _place(lrs: Sequence[float], lr: float, name: str) -> int:
     for place, known in enumerate(lrs):
         if math.isclose(known, lr, rel_tol=SAME_LR):
             return place
-    raise ValueError(f"{name} must be one of the LRs tried ({', '.join(map(_lr, lrs))}); got {lr!r}")
+    raise ValueError(
+        f"{name} must be one of the LRs tried ({', '.join(f'{lr:.3g}' for lr in lrs)}); got {lr!r}"
+    )

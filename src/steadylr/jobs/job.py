@@ -68,7 +68,9 @@ def build_record(
         seeds=meta["seeds"],
         rule=answer.rule,
         suggestions=answer.suggestions,
-        diagnosis=[plain_values(asdict(finding)) for finding in answer.findings],
+        diagnosis=[
+            {"code": one.code.value, "text": one.text, "advice": one.advice} for one in answer.findings
+        ],
         plan=None if answer.plan is None else answer.plan.as_dict(),
         versions=dict(package_versions()),
         device=meta["device"],

@@ -27,7 +27,8 @@ from steadylr.answer.readings import (
     seeds_of,
 )
 from steadylr.config.errors import BadInput
-from steadylr.core.stopping import MIN_RUNS, Decision, State, StoppingRule, decide
+from steadylr.core.decision import Decision, State, decide
+from steadylr.core.stopping import MIN_RUNS, StoppingRule
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.launch import Job, check_jobs, differing, fitting_trainings
 from steadylr.jobs.session import SESSION
@@ -35,6 +36,7 @@ from steadylr.present.numbers import count
 from steadylr.store.files import plain_values
 from steadylr.store.job_folder import job_folders
 from steadylr.store.records import write_stopping
+from steadylr.words.consensus import decision_text
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -186,7 +188,7 @@ class _Search:
                 file=sys.stderr,
             )
         else:
-            print(f"{label}{decision.text}", flush=True)
+            print(f"{label}{decision_text(decision)}", flush=True)
 
     def _seeds(self, kind: Kind, found: Members, decision: Decision, share: int) -> list[int]:
         """The seeds of a kind in the next batch, none when it is settled.

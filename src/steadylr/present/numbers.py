@@ -5,15 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from steadylr.words.numbers import format_lr as format_lr
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def format_lr(lr: float) -> str:
-    """An LR with three significant digits and a short exponent: 0.0616 is "6.16e-2"."""
-    if not math.isfinite(lr):
-        return str(lr)
-    mantissa, exponent = f"{lr:.2e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
 
 
 def format_lr_range(low: float, high: float) -> str:

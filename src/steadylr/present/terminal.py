@@ -30,15 +30,17 @@ from steadylr.present.numbers import (
     setting_label,
 )
 from steadylr.present.progress import REFRESH_SECONDS, progress_console
+from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steadylr.core.attribution import Attribution, NotSplit, Source
-    from steadylr.core.consensus import Consensus, Shift, SweepConsensus
-    from steadylr.core.diagnosis import Finding
+    from steadylr.core.attribution import Attribution, Source
+    from steadylr.core.consensus import Consensus
+    from steadylr.core.not_split import NotSplit
     from steadylr.core.onecycle import Plan
-    from steadylr.core.suggestion import Suggestion
-    from steadylr.core.verdict import Verdict
+    from steadylr.core.sweep_consensus import Shift, SweepConsensus
     from steadylr.core.verification import Tried, Verification
+    from steadylr.words.consensus import ToldVerdict
+    from steadylr.words.reading import ToldFinding, ToldSuggestion
 
 MOST_RUNS = 10  # a table of more runs says less than their extremes
 MOST_FAILED = 20
@@ -71,8 +73,8 @@ class RunView:
 
     title: str
     rule: str
-    suggestions: tuple[Suggestion, ...]
-    findings: tuple[Finding, ...] = ()
+    suggestions: tuple[ToldSuggestion, ...]
+    findings: tuple[ToldFinding, ...] = ()
     plan: Plan | None = None
     folder: str = ""
     notes: tuple[str, ...] = ()
@@ -116,7 +118,7 @@ class KindView:
     title: str
     runs: tuple[RunRow, ...]
     consensus: SweepConsensus
-    verdict: Verdict
+    verdict: ToldVerdict
     plan: Plan | None = None
     stopping: str = ""
     attribution: Attribution | NotSplit | None = None
@@ -310,7 +312,7 @@ def _run_lines(view: RunView, console: Console) -> Iterator[_Line]:
     yield from _ending(view.notes, view.folder)
 
 
-def _rule_row(suggestion: Suggestion, headline: str) -> _Row:
+def _rule_row(suggestion: ToldSuggestion, headline: str) -> _Row:
     is_headline = suggestion.rule == headline
     mark = ">" if is_headline else ""
     if suggestion.lr is None:
@@ -460,16 +462,19 @@ def _attribution_lines(kind: KindView, console: Console) -> Iterator[_Line]:
     found = kind.attribution
     if found is None:
         return
-    from steadylr.core.attribution import ENOUGH_LEVELS, NotSplit
+    from steadylr.core.attribution import ENOUGH_LEVELS
+    from steadylr.core.not_split import NotSplit
+    from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 
     yield from _heading("Where the spread comes from")
     if isinstance(found, NotSplit):
-        yield _Line(f"  Not known: {found.reason}. {found.remedy}".rstrip())
+        reason, remedy = not_split_words(found, COMMAND_LINE)
+        yield _Line(f"  Not known: {reason}. {remedy}".rstrip())
         return
     header = ("source", "share", "95% interval", "seeds", "geometric std")
     yield from _table(header, [_source_row(source) for source in found.sources], console)
-    yield _Line(f"  {found.summary}", "bold")
-    yield _Line(f"  {found.advice}")
+    yield _Line(f"  {attribution_summary(found)}", "bold")
+    yield _Line(f"  {attribution_advice(found, COMMAND_LINE)}")
     few = [f"{s.name} has {s.levels}" for s in found.sources if s.used and 0 < s.levels < ENOUGH_LEVELS]
     if few:
         yield _Line(f"  Few seeds make wide intervals: {', '.join(few)}; take at least {ENOUGH_LEVELS}.")
@@ -528,7 +533,7 @@ def _interval_text(found: Consensus) -> str:
 
 def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
     """Which number for which purpose, the chosen one marked."""
-    from steadylr.core.consensus import GUIDE
+    from steadylr.words.consensus import GUIDE
 
     yield from _heading("Which LR")
     lrs = {
@@ -566,9 +571,11 @@ def _verified_lines(kind: VerifiedKind, view: VerificationView, console: Console
     header = ("", "peak LR", "", "loss", "over seeds", "regret", "+-")
     yield from _table(header, [_tried_row(found, tried) for tried in found.tried], console)
     yield from _heading("Verification")
+    from steadylr.words.verification import verification_advice, verification_summary
+
     style = "yellow" if not found.sure else "green" if found.conclusion.value == "harmless" else "red"
-    yield _Line(f"  {found.summary}", f"bold {style}")
-    for advice in found.advice:
+    yield _Line(f"  {verification_summary(found)}", f"bold {style}")
+    for advice in verification_advice(found):
         yield _Line(f"  {advice}")
     yield _Line()
     yield from _table(("", ""), _verified_rows(found), console)[1:]

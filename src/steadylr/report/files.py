@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from steadylr.core.attribution import Attribution
+from steadylr.core.not_split import NotSplit
 from steadylr.store.files import DamagedFile, json_text, read_json, temp_name, write_atomic, write_json
 from steadylr.store.records import utc_now
+from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
+from steadylr.words.consensus import decision_text
+from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
     from steadylr.answer.answer import KindAnswer, SweepAnswer
@@ -26,6 +30,7 @@ RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.parquet"
 ANSWER_FILE = "answer.txt"
 SUMMARY_SCHEMA = 1
+_VERDICT_FIELDS = ("ratio", "expected_ratio", "n", "num_failed", "summary", "advice", "lowered_by")
 
 ROWS_A_GROUP = 200_000
 """Points that curves.parquet holds in one row group, curves kept whole: many small groups read slowly."""
@@ -146,13 +151,17 @@ def _kind(kind: KindAnswer) -> dict[str, Any]:
         "duplicates": found.duplicates,
         "partial_runs": [kind.runs[run] for run in found.partial_runs],
         "runs": {kind.runs[run]: lr for run, lr in found.run_lrs.items()},
-        "verdict": {**asdict(kind.verdict), "level": kind.verdict.level.value},
+        "verdict": {"level": kind.verdict.level.value, **_values(kind.verdict, _VERDICT_FIELDS)},
         "attribution": _attribution(kind),
         "odd_runs": {name: {"distance": odd.distance, "limit": odd.limit} for name, odd in kind.odd.items()},
         "plan": None if kind.plan is None else kind.plan.as_dict(),
         "stopping": None
         if kind.decision is None
-        else {**asdict(kind.decision), "state": kind.decision.state.value},
+        else {
+            **_values(kind.decision, ("num_runs", "saved", "reach")),
+            "state": kind.decision.state.value,
+            "text": decision_text(kind.decision),
+        },
     }
 
 
@@ -161,7 +170,18 @@ def _attribution(kind: KindAnswer) -> dict[str, Any] | None:
     if kind.attribution is None:
         return None
     rules = [asdict(shift) for shift in kind.rule_shifts]
-    return {"split": isinstance(kind.attribution, Attribution), **asdict(kind.attribution), "rules": rules}
+    if isinstance(kind.attribution, NotSplit):
+        reason, remedy = not_split_words(kind.attribution, COMMAND_LINE)
+        return {"split": False, "reason": reason, "remedy": remedy, "rules": rules}
+    words = {
+        "summary": attribution_summary(kind.attribution),
+        "advice": attribution_advice(kind.attribution, COMMAND_LINE),
+    }
+    return {"split": True, **asdict(kind.attribution), **words, "rules": rules}
+
+
+def _values(facts: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in names}
 
 
 def write_runs(folder: Path, found: Members) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.core.certainty import factor_95
-from steadylr.core.stopping import State
+from steadylr.core.decision import State
 from steadylr.present.numbers import format_lr
 from steadylr.present.terminal import (
     FailedRow,
@@ -20,15 +20,16 @@ from steadylr.present.terminal import (
     print_sweep,
     sweep_text,
 )
+from steadylr.words.consensus import decision_text
 
 if TYPE_CHECKING:
     from steadylr.answer.answer import KindAnswer, SweepAnswer
     from steadylr.answer.reading import Answer
     from steadylr.answer.readings import Member
     from steadylr.config.schema import Config
-    from steadylr.core.suggestion import Suggestion
     from steadylr.present.figures import SummaryInfo
     from steadylr.store.curve_file import Obtained
+    from steadylr.words.reading import ToldSuggestion
 
 SEVERAL_RUNS = "-m 'seed=range(0,5)'"
 
@@ -57,7 +58,7 @@ def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> Non
     print_run(answer_console(), view)
 
 
-def _told_apart(answer: Answer) -> tuple[Suggestion, ...]:
+def _told_apart(answer: Answer) -> tuple[ToldSuggestion, ...]:
     """The suggestions of all rules; the headline alone when none has an answer, all for one reason."""
     suggestions = tuple(answer.suggestions.values())
     alike = len({suggestion.reason for suggestion in suggestions}) == 1
@@ -152,7 +153,7 @@ def _kind_view(kind: KindAnswer) -> KindView:
         consensus=kind.consensus,
         verdict=kind.verdict,
         plan=kind.plan,
-        stopping="" if kind.decision is None else kind.decision.text,
+        stopping="" if kind.decision is None else decision_text(kind.decision),
         attribution=kind.attribution,
         rule_shifts=kind.rule_shifts,
     )

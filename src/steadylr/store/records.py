@@ -12,8 +12,9 @@ from typing import Any, Literal, NoReturn, TypedDict, TypeVar, get_args
 
 from steadylr.core.curve import Stop
 from steadylr.core.stopping import StoppingRule
-from steadylr.core.suggestion import Outcome, Suggestion
+from steadylr.core.suggestion import Outcome
 from steadylr.store.files import DamagedFile, NewerSchema, checked_version, read_json, write_json
+from steadylr.words.reading import ToldSuggestion
 
 SCHEMA_VERSION = 1
 """Version of record.json, status.json and stopping.json; raised when a field comes, goes or changes its meaning."""
@@ -82,7 +83,7 @@ class RunRecord:
     overrides: list[str]
     seeds: dict[str, SeedUse]
     rule: str
-    suggestions: dict[str, Suggestion]
+    suggestions: dict[str, ToldSuggestion]
     diagnosis: list[FindingText]
     plan: dict[str, Any] | None
     versions: dict[str, str | None]
@@ -92,7 +93,7 @@ class RunRecord:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def headline(self) -> Suggestion:
+    def headline(self) -> ToldSuggestion:
         """The suggestion of the headline rule."""
         return self.suggestions[self.rule]
 
@@ -392,7 +393,7 @@ def _seed_use(_stream: str, use: _Fields) -> SeedUse:
     return SeedUse(seed=use.integer("seed"), used=use.flag("used"))
 
 
-def _suggestion(rule: str, found: _Fields) -> Suggestion:
+def _suggestion(rule: str, found: _Fields) -> ToldSuggestion:
     outcome = found.text("outcome")
     if outcome not in {known.value for known in Outcome}:
         found.refuse("outcome", f"must be one of {[known.value for known in Outcome]}")
@@ -403,10 +404,10 @@ def _suggestion(rule: str, found: _Fields) -> Suggestion:
         found.refuse("low", f"must not be above the lr {lr!r}")
     if high is not None and (lr is None or high < lr):
         found.refuse("high", f"must not be below the lr {lr!r}")
-    return Suggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high, std)
+    return ToldSuggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high, std)
 
 
-def _suggestion_json(found: Suggestion) -> dict[str, Any]:
+def _suggestion_json(found: ToldSuggestion) -> dict[str, Any]:
     plain = {name: getattr(found, name) for name in _SUGGESTION_FIELDS}
     return plain | {"outcome": found.outcome.value}
 

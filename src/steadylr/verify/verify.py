@@ -37,6 +37,7 @@ from steadylr.store.records import utc_now
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.identity import full_key, threads_for
 from steadylr.training.trial import describe_trial, obtain_trial, open_trials, trial_config
+from steadylr.words.verification import verification_advice, verification_summary
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config, OneCycle
@@ -310,8 +311,8 @@ def _as_dict(found: Verification) -> dict[str, Any]:
     """A verification as plain values."""
     return {
         "conclusion": found.conclusion.value,
-        "summary": found.summary,
-        "advice": list(found.advice),
+        "summary": verification_summary(found),
+        "advice": list(verification_advice(found)),
         "sure": found.sure,
         "seeds_needed": found.seeds_needed,
         "suggested": asdict(found.suggested),

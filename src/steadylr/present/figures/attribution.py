@@ -24,6 +24,7 @@ from steadylr.present.figures._drawing import (
     widest,
 )
 from steadylr.present.numbers import count, format_share
+from steadylr.words.attribution import attribution_summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +83,7 @@ def attribution_info(found: Attribution, *, title: str = "") -> AttributionInfo:
             for source in found.sources
         ),
         title=title,
-        subtitle=found.summary,
+        subtitle=attribution_summary(found),
         note=note,
     )
 

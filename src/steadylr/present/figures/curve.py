@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from steadylr.core.curve import Curve
     from steadylr.core.settings import Reading
-    from steadylr.core.suggestion import Suggestion
+    from steadylr.words.reading import ToldSuggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class CurveInfo:
 
 def curve_info(
     curve: Curve,
-    suggestions: Mapping[str, Suggestion],
+    suggestions: Mapping[str, ToldSuggestion],
     rule: str,
     *,
     smooth_lr: npt.ArrayLike = (),

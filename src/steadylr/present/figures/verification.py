@@ -32,6 +32,7 @@ from steadylr.present.figures._drawing import (
     widest,
 )
 from steadylr.present.numbers import format_lr
+from steadylr.words.verification import verification_summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def verification_info(
         initial_loss=found.initial_loss,
         move_to=found.move_to,
         title=title,
-        subtitle=found.summary,
+        subtitle=verification_summary(found),
         judged_by=judged_by,
     )
 
