@@ -137,7 +137,7 @@ def test_runs_needed_is_the_smallest_number(lrs: tuple[float, ...]) -> None:
 
 
 def test_expected_ratio_foretells_five_runs() -> None:
-    """Over many sweeps of two or ten runs the expected ratio is, in log, what five runs really show."""
+    """Over many sweeps of two or ten runs it is, in log, what five runs really show: their geometric mean."""
     rng = np.random.default_rng(0)
     sigma = 0.2
     five = 10 ** rng.normal(-2, sigma, (4000, 5))

@@ -117,7 +117,7 @@ def test_all_rules_agree_on_why_there_is_nothing_to_read(kind: str, reading: str
     [
         ("constant", Outcome.FLAT),
         ("noise only", Outcome.FLAT),
-        ("NaN before the descent", Outcome.FLAT),
+        ("NaN before the descent", Outcome.NON_FINITE),
         ("only climbs", Outcome.DIVERGED_AT_START),
         ("diverged early", Outcome.DIVERGED_AT_START),
         ("NaN from the first step", Outcome.NON_FINITE),
@@ -141,6 +141,8 @@ def test_a_curve_with_a_descent_has_an_answer(rule: str, kind: str) -> None:
     allowed = (
         {Outcome.FOUND, Outcome.NO_POINT} if rule in ("slide", "divergence", "smith") else {Outcome.FOUND}
     )
+    if kind == "NaN late" and rule in ("bracket", "divergence", "smith"):  # nothing climbed before it
+        allowed = {Outcome.NO_POINT}
     assert suggest(CURVES[kind](), rule).outcome in allowed
 
 
@@ -229,6 +231,7 @@ def test_nothing_in_a_curve_raises(
     for rule, found in suggest_all(curve, reading=reading).items():
         check(found, rule)
     for finding in diagnose(curve, reading):
-        assert told_finding(finding, COMMAND_LINE).text
-        assert finding.advice
+        told = told_finding(finding, COMMAND_LINE)
+        assert told.text
+        assert told.advice
     first_stop(curve.loss.tolist(), StopRule())

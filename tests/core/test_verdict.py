@@ -85,8 +85,8 @@ def test_the_observed_ratio_decides_up_to_five_runs() -> None:
     assert hundred.ratio > 2.5
     assert hundred.level is Level.VERY_NORMAL
     assert hundred.summary.startswith("Very normal: 100 runs spread over a factor of ")
-    assert "expected of five" in hundred.summary
-    assert "expected of five" not in few.summary
+    assert "typical of five" in hundred.summary
+    assert "typical of five" not in few.summary
 
 
 @pytest.mark.parametrize(

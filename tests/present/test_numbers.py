@@ -41,15 +41,34 @@ def test_a_range_of_lrs_reads_from_to() -> None:
 
 @pytest.mark.parametrize(
     ("loss", "text"),
-    [(0.60342, "0.6034"), (2.3, "2.300"), (1234.0, "1234"), (float("inf"), "inf"), (-0.5, "-0.5000")],
+    [
+        (0.60342, "0.6034"),
+        (2.3, "2.300"),
+        (1234.0, "1234"),
+        (12345.6, "12346"),
+        (9999.6, "10000"),
+        (-54321.0, "-54321"),
+        (2.5e6, "2.500e+06"),
+        (float("inf"), "inf"),
+        (-0.5, "-0.5000"),
+    ],
 )
 def test_a_loss_has_four_digits(loss: float, text: str) -> None:
-    """Losses keep four significant digits, whatever their sign."""
+    """Losses keep four significant digits, whatever their sign, and no exponent below 1e5."""
     assert format_loss(loss) == text
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(3.4413, "3.44"), (12.0, "12.0"), (1.0, "1.00"), (320.0, "320"), (1.07e5, "1.07e5")]
+    ("ratio", "text"),
+    [
+        (3.4413, "3.44"),
+        (12.0, "12.0"),
+        (1.0, "1.00"),
+        (320.0, "320"),
+        (999.4, "999"),
+        (999.7, "1.00e3"),
+        (1.07e5, "1.07e5"),
+    ],
 )
 def test_a_ratio_has_three_digits(ratio: float, text: str) -> None:
     """Ratios keep three significant digits, large ones with an exponent."""

@@ -46,7 +46,7 @@ def check(text: str, names: Names) -> None:
 @pytest.mark.parametrize("why", Why)
 def test_every_reason(why: Why, names: Names) -> None:
     """The sentence says what is so, and what to do where there is no LR."""
-    reason = Reason(why, share=0.9, num_points=7, num_needed=16, step=12)
+    reason = Reason(why, share=0.9, num_points=7, num_needed=16, step=12, lr=1e-4)
     told = told_suggestion(Suggestion("bracket", Outcome.NO_POINT, reason), names)
     check(told.reason, names)
     assert told.rule == "bracket"
@@ -59,7 +59,9 @@ def test_every_finding(code: Code, names: Names) -> None:
     without_descent = {value.value for value in Why} & {code.value}
     full = Finding(
         code,
-        why=Reason(Why(code.value), num_points=3, num_needed=10, step=12) if without_descent else None,
+        why=Reason(Why(code.value), num_points=3, num_needed=10, step=12, lr=1e-4)
+        if without_descent
+        else None,
         share=0.3,
         end_lr=100.0,
         num_iter=500,

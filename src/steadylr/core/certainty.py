@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from steadylr.core.curve import Curve
+from steadylr.core.curve import Curve, Stop
 from steadylr.core.landmarks import find_landmarks
 from steadylr.core.rules import WIDE, bracket
 from steadylr.core.settings import Reading
@@ -42,15 +42,15 @@ def log10_std(
     settings = Reading() if reading is None else reading
     generator = np.random.default_rng(0) if rng is None else rng
     found = find_landmarks(curve, settings, span_factor=WIDE)
-    if found.outcome is not Outcome.FOUND:
+    if found.outcome is not Outcome.FOUND or found.broken_off_at is not None:
         return None
+    # The draws hold no loss that isn't finite, and cap the climb that shows the divergence
+    stop = Stop.DIVERGED if curve.stop is Stop.NON_FINITE else curve.stop
     size, line = len(found.line), found.line.loss
     residuals = np.minimum(curve.loss[:size], float(line.max())) - line  # what a divergence does is no noise
     logs = []
     for signs in generator.choice((-1.0, 1.0), size=(NUM_DRAWS, size)):
-        again = Curve(
-            curve.lr[:size], line + signs * residuals, curve.num_iter, curve.stop, curve.steps_per_point
-        )
+        again = Curve(curve.lr[:size], line + signs * residuals, curve.num_iter, stop, curve.steps_per_point)
         lr = bracket(again, settings).lr
         if lr is not None:
             logs.append(np.log10(lr))

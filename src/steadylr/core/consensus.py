@@ -52,7 +52,9 @@ class Consensus:
         runs_needed: how many further runs would bring the interval's upper end within near_factor of the
             mean, if s stays what it is: the smallest N >= max(n, 3) with t(0.975, N - 1) s / sqrt(N) <=
             log10(near_factor), minus n. None for n < 2, where s is unknown.
-        expected_ratio: the ratio to expect of five runs at this spread, 10^(2.326 s / c4(n)), where 2.326 is
+        expected_ratio: the ratio typical of five runs at this spread, the geometric mean of what many fives would
+            show: 10^E[log10 ratio] = 10^(2.326 s / c4(n)). (Their arithmetic mean is larger, and is carried by a
+            few: 6.06 instead of 4.99 at s = 0.3.) 2.326 is
             the expected range of five standard normals and c4(n) corrects s for being too small on average;
             None for n < 2. Unlike ratio it doesn't grow with n.
         near_factor: how close the interval's upper end should be to the mean: 1.25, or the rule's factor.

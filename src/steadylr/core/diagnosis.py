@@ -8,7 +8,7 @@ from enum import Enum
 
 from steadylr.core.curve import Curve
 from steadylr.core.landmarks import Landmarks, find_landmarks
-from steadylr.core.rules import why_nothing
+from steadylr.core.rules import broken_off_reason, why_nothing
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import variance_share
 from steadylr.core.suggestion import Outcome, Reason
@@ -39,7 +39,7 @@ class Finding:
 
     Args:
         code: what it is.
-        why: of a curve without a descent: what is wrong with it.
+        why: of a curve without a descent, or whose losses stop being finite: what is wrong with it.
         share: of the descent that the noise of a point is, or of the updates that were left out.
         start_lr, end_lr: where the ramp should start or end, about.
         num_iter: iterations that would do.
@@ -73,6 +73,7 @@ def diagnose(
     - no descent: too short, flat, not finite or climbing from the start; then nothing else is said of the curve.
     - minimum at the edge: the lowest point of the line lies among the last 5% of the points, or the first 5% after
       those that make up the start.
+    - not finite: the losses stop being finite without a climb before it, so that data or loss are to blame, no LR.
     - never diverged: the ramp reached its end and the loss never climbed back over half of its descent.
     - noisy: a point of the line is uncertain by more than 10% of the descent.
     - skipped steps: a gradient scaler left out more than 10% of the updates.
@@ -86,24 +87,36 @@ def diagnose(
     settings = Reading() if reading is None else reading
     landmarks = find_landmarks(curve, settings)
     if landmarks.outcome is not Outcome.FOUND:
-        no_descent = Finding(_NO_DESCENT[landmarks.outcome], why=why_nothing(landmarks))
+        no_descent = Finding(_NO_DESCENT[landmarks.outcome], why=why_nothing(curve, landmarks))
         return (no_descent,) if skipped is None else (no_descent, skipped)
     noisy = _noisy(curve, settings, landmarks)
-    findings = (_at_edge(landmarks), _never_diverged(landmarks), noisy, skipped)
+    findings = (
+        _broken_off(curve, landmarks),
+        _at_edge(landmarks),
+        _never_diverged(landmarks),
+        noisy,
+        skipped,
+    )
     return tuple(finding for finding in findings if finding is not None)
+
+
+def _broken_off(curve: Curve, landmarks: Landmarks) -> Finding | None:
+    why = broken_off_reason(curve, landmarks)
+    return None if why is None else Finding(Code.NON_FINITE, why=why)
 
 
 def _at_edge(landmarks: Landmarks) -> Finding | None:
     width = max(1, math.ceil(EDGE_SHARE * (landmarks.last - landmarks.first)))
     if landmarks.minimum < landmarks.first + landmarks.num_start + width:
         return Finding(Code.MINIMUM_AT_EDGE, start_lr=landmarks.lr_at(0) / 100)
-    if landmarks.minimum >= landmarks.last - width and landmarks.edge is None:
+    at_end = landmarks.minimum >= landmarks.last - width
+    if at_end and landmarks.edge is None and landmarks.broken_off_at is None:
         return Finding(Code.MINIMUM_AT_EDGE, end_lr=10 * landmarks.lr_at(-1))
     return None
 
 
 def _never_diverged(landmarks: Landmarks) -> Finding | None:
-    if landmarks.edge is not None:
+    if landmarks.edge is not None or landmarks.broken_off_at is not None:
         return None
     return Finding(Code.NEVER_DIVERGED, end_lr=10 * landmarks.lr_at(-1))
 

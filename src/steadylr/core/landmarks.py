@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from steadylr.core.curve import Curve, FloatArray, Stop
-from steadylr.core.divergence import RESOLUTION
+from steadylr.core.divergence import FILTER_POINTS, RESOLUTION
 from steadylr.core.settings import Reading
 from steadylr.core.smoothing import SmoothedCurve, finite_part, smooth, smooth_ema, variance_share
 from steadylr.core.suggestion import Outcome
@@ -28,6 +28,10 @@ _SECOND_DIFFERENCE = 0.6745 * 6**0.5  # median |y - 2y' + y''| of independent no
 _LEAST_JUDGED_SPAN = 5.0
 _LEAST_START = 3
 _TIE = 1e-9  # of rounding, in log10(lr)
+STANDS_OUT = 6.0  # noises above the calmest five losses: more than the last of 300 losses without a climb
+_LAST_POINTS = 3
+_LEAST_RISE = 4
+TINY_LR = 1e-3  # below it no few steps bring a model from finite losses to none
 _EARLY = 100.0  # times the first LR: a climb from further up is no matter of start_lr
 
 
@@ -51,6 +55,8 @@ class Landmarks:
         error: standard error of a point of the line.
         judged_descent: how far the line falls at the fixed span by which the outcome is judged.
         climbs: whether the loss rises above its start, beyond its noise, at the end.
+        broken_off_at: index of the first loss that is NaN or infinite, where nothing climbed before it: then no LR is
+            to blame, and no edge is seen. None where all losses are finite, or climb before.
     """
 
     outcome: Outcome
@@ -65,6 +71,7 @@ class Landmarks:
     error: float = 0.0
     judged_descent: float = 0.0
     climbs: bool = False
+    broken_off_at: int | None = None
 
     @property
     def descent(self) -> float:
@@ -91,6 +98,9 @@ def find_landmarks(
     float32 resolves). A curve without one diverged at the start if it climbs as much within a factor of 100 of its
     first LR, and is flat otherwise.
 
+    A loss that is NaN or infinite ends the curve. It counts as a divergence, whose edge is there, only where the losses
+    climbed before it (_climbed): without that it comes from a batch or the loss function, and the upper end isn't seen.
+
     Args:
         curve: the raw curve.
         reading: smoothing and skips.
@@ -102,7 +112,8 @@ def find_landmarks(
     first, last = reading.skip_start, loss.size - reading.skip_end
     if last - first < MIN_POINTS:
         line = smoothed(log10_lr, loss, curve, reading, span_factor=span_factor)
-        return Landmarks(_why_too_few(curve, loss.size), line, first, max(first, last))
+        outcome, broken_off_at = _why_too_few(curve, loss)
+        return Landmarks(outcome, line, first, max(first, last), broken_off_at=broken_off_at)
     cap, noise = _cap_and_noise(log10_lr, loss, slice(first, last), curve.num_iter)
     capped = np.minimum(loss, cap)
     judged = smooth(log10_lr, capped, _judged_span(curve.num_iter))
@@ -112,17 +123,18 @@ def find_landmarks(
     judged_descent = judged_start - float(judged.loss[lowest])
     error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
     limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
-    num_end = round(END_SHARE * (last - first))
-    climbs = _broke_off(curve) or float(np.median(loss[-num_end:])) > judged_start + limit
+    broken_off = _ends_non_finite(curve) and not _climbed(loss, judged.loss[first:], noise, limit)
+    diverged = _ended_early(curve) and not broken_off
+    end = float(np.median(loss[-round(END_SHARE * (last - first)) :]))
+    climbs = diverged or end > judged_start + limit
     line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
     start = float(np.median(line.loss[first : first + num_start]))
     minimum = _lowest(line.loss[:last], first + num_start)
-    if judged_descent > limit:
-        outcome = Outcome.FOUND
-    elif climbs and _climbs_early(judged, judged_start + limit, first):
-        outcome = Outcome.DIVERGED_AT_START
-    else:
-        outcome = Outcome.FLAT
+    outcome = Outcome.FOUND
+    if judged_descent <= limit:
+        climbs_early = climbs and _climbs_early(judged, judged_start + limit, first)
+        outcome = Outcome.DIVERGED_AT_START if climbs_early else Outcome.FLAT
+        outcome = Outcome.NON_FINITE if broken_off else outcome
     return Landmarks(
         outcome,
         line,
@@ -131,11 +143,12 @@ def find_landmarks(
         start,
         num_start,
         minimum,
-        _edge(curve, line.loss[:last], start, minimum, climb),
+        _edge(line.loss[:last], start, minimum, climb, later=loss[last:], diverged=diverged),
         noise,
         noise * _error_share(curve, reading, span_factor),
         judged_descent,
         climbs,
+        loss.size if broken_off else None,
     )
 
 
@@ -148,11 +161,12 @@ def smoothed(
     return smooth(log10_lr, loss, reading.smooth_f * span_factor * curve.num_iter)
 
 
-def _why_too_few(curve: Curve, num_finite: int) -> Outcome:
-    """Too few points are left: because of the losses, or because of the settings."""
-    if num_finite < len(curve):
-        return Outcome.NON_FINITE
-    return Outcome.DIVERGED_AT_START if curve.stop is Stop.DIVERGED else Outcome.TOO_SHORT
+def _why_too_few(curve: Curve, loss: FloatArray) -> tuple[Outcome, int | None]:
+    """Too few finite losses are left: because of them, or because of the settings; and Landmarks.broken_off_at."""
+    if loss.size < len(curve):
+        is_lr_to_blame = curve.lr[loss.size] >= TINY_LR or _climbed_at_once(loss)
+        return Outcome.NON_FINITE, None if is_lr_to_blame else loss.size
+    return Outcome.DIVERGED_AT_START if curve.stop is Stop.DIVERGED else Outcome.TOO_SHORT, None
 
 
 def _cap_and_noise(
@@ -168,14 +182,15 @@ def _cap_and_noise(
     return start + max(CAP * (start - float(line[minimum])), CAP_NOISE * noise), noise
 
 
-def _edge(curve: Curve, line: FloatArray, start: float, minimum: int, climb: float) -> int | None:
-    """Where the line climbs back; line ends with the last point that is read."""
+def _edge(
+    line: FloatArray, start: float, minimum: int, climb: float, *, later: FloatArray, diverged: bool
+) -> int | None:
+    """Where the line climbs back; line ends with the last point that is read, `later` are the losses after it."""
     level = start - (1 - climb) * (start - float(line[minimum]))
     climbed = np.flatnonzero(line[minimum:] > level)
     if climbed.size:
         return minimum + int(climbed[0])
-    later = curve.loss[line.size :]
-    climbs_later = _broke_off(curve) or (later.size > 0 and float(np.median(later)) > level)
+    climbs_later = diverged or (later.size > 0 and float(np.median(later)) > level)
     return line.size - 1 if climbs_later else None
 
 
@@ -195,9 +210,33 @@ def _lowest(loss: FloatArray, after: int) -> int:
     return after + int(np.argmin(loss[after:]))
 
 
-def _broke_off(curve: Curve) -> bool:
+def _ended_early(curve: Curve) -> bool:
     """Whether the run ended before its ramp did; what follows a loss that is not finite is not read."""
-    return curve.stop is not Stop.COMPLETED or not bool(np.isfinite(curve.loss).all())
+    return curve.stop is Stop.DIVERGED or _ends_non_finite(curve)
+
+
+def _ends_non_finite(curve: Curve) -> bool:
+    return curve.stop is Stop.NON_FINITE or not bool(np.isfinite(curve.loss).all())
+
+
+def _climbed(loss: FloatArray, line: FloatArray, noise: float, limit: float) -> bool:
+    """Whether finite losses climb at their end: one of the last three stands out, or the line has risen.
+
+    Args:
+        loss: shape (n,), n >= 10.
+        line: the same losses on the judged line, from the first that is read on.
+        noise: standard deviation of a single loss.
+        limit: what a descent of the line must measure; its last point is about twice as uncertain as others.
+    """
+    calm = np.median(np.lib.stride_tricks.sliding_window_view(loss, FILTER_POINTS), axis=1).min()
+    resolved = RESOLUTION * float(np.abs(loss).max())
+    stands_out = float(loss[-_LAST_POINTS:].max() - calm) > max(STANDS_OUT * noise, resolved)
+    return stands_out or float(line[-1] - line.min()) > 2 * limit
+
+
+def _climbed_at_once(loss: FloatArray) -> bool:
+    """Whether the few losses of a run that ended at its start rise all the way, which noise alone hardly does."""
+    return loss.size >= _LEAST_RISE and bool(np.all(np.diff(loss) > 0))
 
 
 def _judged_span(num_iter: int) -> float:

@@ -15,6 +15,7 @@ AnnealStrategy = Literal["cos", "linear"]
 
 _TORCH_BASE_MOMENTUM = 0.85
 _TORCH_MAX_MOMENTUM = 0.95
+_FRACTIONS = frozenset({"div_factor", "final_div_factor", "pct_start", "base_momentum", "max_momentum"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,21 +247,21 @@ def plan(
     *,
     low: float | None = None,
     high: float | None = None,
-    total_steps: int | None = None,
-    div_factor: float = 100.0,
-    final_div_factor: float = 1e5,
-    pct_start: float = 0.3,
-    cycle_momentum: bool = True,
-    base_momentum: float = _TORCH_BASE_MOMENTUM,
-    max_momentum: float = _TORCH_MAX_MOMENTUM,
-    anneal_strategy: AnnealStrategy = "cos",
     lr_ratios: Sequence[float] = (1.0,),
+    **settings: Any,
 ) -> Plan:
     """The OneCycle schedule with max_lr as its peak, from numbers of any numeric type; see Plan.
 
     A Suggestion or a Consensus in place of max_lr gives its LR, and its range where low and high aren't given.
 
+    Args:
+        max_lr: the peak, or what has it.
+        low, high: the range that it was chosen from.
+        lr_ratios: for each parameter group its peak as a multiple of max_lr.
+        **settings: the other arguments of Plan, from total_steps to anneal_strategy.
+
     Raises:
+        TypeError: a setting that Plan doesn't have.
         ValueError: a suggestion or consensus without an LR, or what Plan refuses.
     """
     if isinstance(max_lr, Found):
@@ -272,16 +273,15 @@ def plan(
         max_lr=float(max_lr),
         low=None if low is None else float(low),
         high=None if high is None else float(high),
-        total_steps=int(total_steps) if isinstance(total_steps, np.integer) else total_steps,
-        div_factor=float(div_factor),
-        final_div_factor=float(final_div_factor),
-        pct_start=float(pct_start),  # torch refuses an int
-        cycle_momentum=bool(cycle_momentum),
-        base_momentum=float(base_momentum),
-        max_momentum=float(max_momentum),
-        anneal_strategy=anneal_strategy,
         lr_ratios=tuple(float(ratio) for ratio in lr_ratios),
+        **{name: _plain(name, value) for name, value in settings.items()},
     )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting as Python's own number; torch refuses an int in most places."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(value) if name in _FRACTIONS else value
 
 
 def pasted_lr(lr: float, *, digits: int = 4) -> str:

@@ -95,12 +95,12 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
     Both are read off a line of span 3 smooth_f. k is the number of steps in which the ramp multiplies the LR by ten,
     where low was found: a ramp with more steps a decade has done the same descent at lower LRs, though the LRs that
     are good for a training are the same. The factor moves low to where the default ramp would show it, with 125
-    steps a decade. low is at most high.
+    steps a decade. low is at most high. NO_POINT where the losses stop being finite without a climb: no edge is seen.
 
     Reference: this project; the factor of two is L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
     landmarks = find_landmarks(curve, reading, span_factor=WIDE, climb=CLIMB_SHARE)
-    nothing = nothing_to_read("bracket", landmarks)
+    nothing = nothing_to_read("bracket", curve, landmarks)
     if nothing is not None:
         return nothing
     reached = (
@@ -108,6 +108,9 @@ def bracket(curve: Curve, reading: Reading) -> Suggestion:
         <= landmarks.start - LOW_SHARE * landmarks.descent
     )
     index = landmarks.first + int(np.argmax(reached))
+    broken_off = broken_off_reason(curve, landmarks)
+    if landmarks.edge is None and broken_off is not None:
+        return Suggestion("bracket", Outcome.NO_POINT, broken_off)
     edge = landmarks.lr_at(landmarks.last - 1 if landmarks.edge is None else landmarks.edge)
     high = edge / EDGE_FACTOR
     low = min(high, landmarks.lr_at(index) * (steps_per_decade(curve, index) / USUAL_STEPS) ** DRIFT)
@@ -124,7 +127,7 @@ def steepest(curve: Curve, reading: Reading) -> Suggestion:
     Reference: the suggestion of torch-lr-finder (2018), there by a difference per step.
     """
     landmarks = find_landmarks(curve, reading)
-    nothing = nothing_to_read("steepest", landmarks)
+    nothing = nothing_to_read("steepest", curve, landmarks)
     if nothing is not None:
         return nothing
     slope = landmarks.line.slope[landmarks.first : landmarks.minimum + 1]
@@ -137,7 +140,7 @@ def minimum(curve: Curve, reading: Reading) -> Suggestion:
     Reference: fastai's `minimum` (J. Howard and S. Gugger, 2018), https://docs.fast.ai/callback.schedule.html
     """
     landmarks = find_landmarks(curve, reading)
-    nothing = nothing_to_read("minimum", landmarks)
+    nothing = nothing_to_read("minimum", curve, landmarks)
     if nothing is not None:
         return nothing
     return _found("minimum", landmarks.lr_at(landmarks.minimum) / 10, Why.BELOW_MINIMUM)
@@ -152,8 +155,8 @@ def divergence(curve: Curve, reading: Reading) -> Suggestion:
     https://arxiv.org/abs/1206.5533: start from an LR that diverges and go down from there.
     """
     landmarks = find_landmarks(curve, reading)
-    return nothing_to_read("divergence", landmarks) or _from_edge(
-        "divergence", landmarks, 10.0, Why.BELOW_CLIMB
+    return nothing_to_read("divergence", curve, landmarks) or _from_edge(
+        "divergence", curve, landmarks, 10.0, Why.BELOW_CLIMB
     )
 
 
@@ -165,7 +168,9 @@ def smith(curve: Curve, reading: Reading) -> Suggestion:
     Reference: L. N. Smith, https://arxiv.org/abs/1506.01186 (2015), section 3.3.
     """
     landmarks = find_landmarks(curve, reading)
-    return nothing_to_read("smith", landmarks) or _from_edge("smith", landmarks, 1.0, Why.BEFORE_CLIMB)
+    return nothing_to_read("smith", curve, landmarks) or _from_edge(
+        "smith", curve, landmarks, 1.0, Why.BEFORE_CLIMB
+    )
 
 
 def valley(curve: Curve, reading: Reading) -> Suggestion:
@@ -177,7 +182,7 @@ def valley(curve: Curve, reading: Reading) -> Suggestion:
     Reference: fastai's `valley` (Z. Mueller and ESRI, 2021), https://docs.fast.ai/callback.schedule.html
     """
     landmarks = find_landmarks(curve, reading)
-    nothing = nothing_to_read("valley", landmarks)
+    nothing = nothing_to_read("valley", curve, landmarks)
     if nothing is not None:
         return nothing
     end, length = _longest_descent(landmarks.line.loss[landmarks.first : landmarks.last])
@@ -191,18 +196,18 @@ def slide(curve: Curve, reading: Reading) -> Suggestion:
     With g the difference of the line's losses per step: from r = last point on, leftwards, while
     |g(r) - g(r - 15)| > 0.005 * descent; the answer is the LR at r - 15 of the last such r. fastai's 0.005 is in
     units of loss; here it is a share of the descent, so that scaling the losses changes nothing. NO_POINT where
-    the loss does not change its slope at the right end, TOO_SHORT with 15 points or fewer.
+    the loss does not change its slope at the right end, and with 15 points or fewer.
 
     Reference: fastai's `slide` (N. Forman, 2021), https://docs.fast.ai/callback.schedule.html
     """
     landmarks = find_landmarks(curve, reading)
-    nothing = nothing_to_read("slide", landmarks)
+    nothing = nothing_to_read("slide", curve, landmarks)
     if nothing is not None:
         return nothing
     num_points = landmarks.last - landmarks.first
     if num_points <= _SLIDE_POINTS:
         reason = Reason(Why.FEW_POINTS, num_points=num_points, num_needed=_SLIDE_POINTS + 1)
-        return Suggestion("slide", Outcome.TOO_SHORT, reason)
+        return Suggestion("slide", Outcome.NO_POINT, reason)
     slope = np.gradient(landmarks.line.loss[landmarks.first : landmarks.last])
     differs = np.abs(slope[_SLIDE_POINTS:] - slope[:-_SLIDE_POINTS]) > _SLIDE_THRESHOLD * landmarks.descent
     if not differs[-1]:
@@ -212,24 +217,37 @@ def slide(curve: Curve, reading: Reading) -> Suggestion:
     return _found("slide", landmarks.lr_at(landmarks.first + index), Why.SLOPE_SETTLES)
 
 
-def nothing_to_read(rule: str, landmarks: Landmarks) -> Suggestion | None:
+def nothing_to_read(rule: str, curve: Curve, landmarks: Landmarks) -> Suggestion | None:
     """The answer of every rule where a curve has no descent; None where it has one."""
     if landmarks.outcome is Outcome.FOUND:
         return None
-    return Suggestion(rule, landmarks.outcome, why_nothing(landmarks))
+    return Suggestion(rule, landmarks.outcome, why_nothing(curve, landmarks))
 
 
-def why_nothing(landmarks: Landmarks) -> Reason:
+def why_nothing(curve: Curve, landmarks: Landmarks) -> Reason:
     """What is wrong with a curve without a descent."""
     left, num_finite = landmarks.last - landmarks.first, len(landmarks.line)
     if landmarks.outcome is Outcome.TOO_SHORT:
         return Reason(Why.TOO_SHORT, num_points=left, num_needed=MIN_POINTS)
+    if landmarks.outcome is Outcome.NON_FINITE and num_finite:
+        return broken_off_reason(curve, landmarks) or Reason(Why.NON_FINITE, num_points=left, step=num_finite)
     if landmarks.outcome is Outcome.NON_FINITE:
-        code = Why.NON_FINITE if num_finite else Why.NON_FINITE_AT_ONCE
-        return Reason(code, num_points=left, step=num_finite)
+        return Reason(Why.NON_FINITE_AT_ONCE)
     if landmarks.outcome is Outcome.DIVERGED_AT_START:
         return Reason(Why.CLIMBED_AT_START)
     return Reason(Why.CLIMBED_UNLEARNED if landmarks.climbs else Why.UNLEARNED)
+
+
+def broken_off_reason(curve: Curve, landmarks: Landmarks) -> Reason | None:
+    """Why no edge is seen where the losses stop being finite without a climb before; None where that is not so.
+
+    A curve that ends with its last finite loss names its last LR.
+    """
+    index = landmarks.broken_off_at
+    if index is None:
+        return None
+    lr = float(curve.lr[min(index, len(curve) - 1)])
+    return Reason(Why.NON_FINITE_UNCLIMBED, step=index * curve.steps_per_point, lr=lr)
 
 
 def steps_per_decade(curve: Curve, index: int) -> float:
@@ -243,7 +261,10 @@ def _found(rule: str, lr: float, why: Why) -> Suggestion:
     return Suggestion(rule, Outcome.FOUND, Reason(why), lr=lr)
 
 
-def _from_edge(rule: str, landmarks: Landmarks, factor: float, why: Why) -> Suggestion:
+def _from_edge(rule: str, curve: Curve, landmarks: Landmarks, factor: float, why: Why) -> Suggestion:
+    broken_off = broken_off_reason(curve, landmarks)
+    if landmarks.edge is None and broken_off is not None:
+        return Suggestion(rule, Outcome.NO_POINT, broken_off)
     if landmarks.edge is None:
         return Suggestion(rule, Outcome.NO_POINT, Reason(Why.NEVER_CLIMBED))
     index = landmarks.edge if factor != 1 else max(landmarks.minimum, landmarks.edge - 1)

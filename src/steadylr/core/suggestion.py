@@ -34,7 +34,8 @@ class Why(str, Enum):
     FEW_POINTS = "few_points"  # for the rule; others can read the curve
     TOO_SHORT = "too_short"
     NON_FINITE_AT_ONCE = "non_finite_at_once"
-    NON_FINITE = "non_finite"
+    NON_FINITE = "non_finite"  # soon after the start
+    NON_FINITE_UNCLIMBED = "non_finite_unclimbed"  # no climb before it, so no LR is to blame
     CLIMBED_AT_START = "climbed_at_start"
     CLIMBED_UNLEARNED = "climbed_unlearned"  # no descent before the climb
     UNLEARNED = "unlearned"  # neither descent nor climb
@@ -50,6 +51,7 @@ class Reason:
         num_points: points left to read.
         num_needed: points that would do.
         step: the first step whose loss was not finite.
+        lr: its LR.
     """
 
     code: Why
@@ -57,6 +59,7 @@ class Reason:
     num_points: int | None = None
     num_needed: int | None = None
     step: int | None = None
+    lr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

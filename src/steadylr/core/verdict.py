@@ -59,7 +59,7 @@ class Verdict:
         level: the row that ratio or expected_ratio picks, lowered by one where is_lowered.
         level_by_ratio: the row that it picks.
         ratio: highest over lowest LR; None for fewer than two runs.
-        expected_ratio: the ratio to expect of five runs at this spread; None for fewer than two runs.
+        expected_ratio: the ratio typical of five runs at this spread (see Consensus); None for fewer than two runs.
         n: runs with an LR.
         failures: runs without one, by outcome; no zeros.
         steps: what to do, the most important first.
@@ -120,7 +120,7 @@ def verdict(
 ) -> Verdict:
     """Judges a consensus.
 
-    Up to five runs the observed ratio picks the level, above that the ratio expected of five runs, as the
+    Up to five runs the observed ratio picks the level, above that the ratio typical of five runs, as the
     observed one grows with n. A tight spread is no proof: where more than half of the runs with an LR are
     noisy or edge-bound, the level falls by one row (an issue stays one).
 

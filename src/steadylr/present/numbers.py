@@ -16,15 +16,17 @@ def format_lr_range(low: float, high: float) -> str:
 
 
 def format_loss(loss: float) -> str:
-    """A loss with four significant digits: "0.6034"; no exponent between 1e-4 and 1e5."""
+    """A loss with four significant digits, or all before the point: "0.6034", "12346"; no exponent from 1e-4 to 1e5."""
     if not math.isfinite(loss):
         return str(loss)
+    if 9999.5 <= abs(loss) < 1e5:
+        return f"{loss:.0f}"
     return f"{loss:#.4g}".rstrip(".")
 
 
 def format_ratio(ratio: float) -> str:
-    """A ratio of LRs with three significant digits: "3.44", "12.0", "1.07e5"."""
-    return format_lr(ratio) if ratio >= 1000 else f"{ratio:#.3g}".rstrip(".")
+    """A ratio of LRs with three significant digits: "3.44", "12.0", "1.07e5"; from 1000 on with an exponent."""
+    return format_lr(ratio) if ratio >= 999.5 else f"{ratio:#.3g}".rstrip(".")
 
 
 def format_share(share: float) -> str:

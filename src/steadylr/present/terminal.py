@@ -514,7 +514,7 @@ def _consensus_lines(found: Consensus, console: Console) -> Iterator[_Line]:
     ]
     if found.ratio is not None and found.n > 1:
         expected = found.expected_ratio
-        of_five = "" if expected is None else f", {format_ratio(expected)} expected of five runs"
+        of_five = "" if expected is None else f", {format_ratio(expected)} typical of five runs"
         ratio = f"ratio {format_ratio(found.ratio)}{of_five}"
         rows.append(_Row(("range", format_lr_range(found.low, found.high)), ratio))
     if found.geometric_std is not None:

@@ -100,7 +100,7 @@ def _summary(verdict: verdicts.Verdict) -> str:
         return f"Too few runs: one run says nothing about the spread{failed}."
     spread = f"{_runs(verdict.n)} spread over a factor of {_factor(verdict.ratio)}"
     if verdict.n > OBSERVED_UP_TO and verdict.expected_ratio is not None:
-        spread += f" ({_factor(verdict.expected_ratio)} expected of five)"
+        spread += f" ({_factor(verdict.expected_ratio)} typical of five)"
     if verdict.n < FEW_RUNS:
         spread += ", too few to be sure"
     if verdict.is_lowered:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from steadylr.core.diagnosis import Code, Finding
 from steadylr.core.suggestion import Reason, Suggestion, Why
 from steadylr.words.names import Names
+from steadylr.words.numbers import format_lr
 
 _LEARNS = "check that the model can learn: its loss, labels and trainable parameters"
 _MORE_POINTS = "raise {n.num_iter}, or lower {n.skip_start} and {n.skip_end}"
@@ -43,6 +44,10 @@ _REASONS: Mapping[Why, tuple[str, str]] = {
         "the loss was not finite from step {r.step} on, which leaves {r.num_points} points to read",
         _LOWER_START + ", or {n.in_float32}",
     ),
+    Why.NON_FINITE_UNCLIMBED: (
+        "the loss was not finite from step {r.step} on, at LR {lr}, and nothing climbed before",
+        "check the data and the loss function for NaN and infinities, or {n.in_float32}",
+    ),
     Why.CLIMBED_AT_START: ("the loss climbed from the start and never fell", _LOWER_START),
     Why.CLIMBED_UNLEARNED: (
         "the loss never fell beyond its noise before it climbed",
@@ -53,7 +58,7 @@ _REASONS: Mapping[Why, tuple[str, str]] = {
         "raise {n.end_lr} by a factor of 10 or more, and " + _LEARNS,
     ),
 }
-"""What is so, and what to do next where that is wrong; r is the reason, n the names."""
+"""What is so, and what to do next where that is wrong; r is the reason, lr its LR, n the names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,8 @@ class ToldFinding(Finding):
 
 def reason_words(reason: Reason, names: Names) -> tuple[str, str]:
     """What a reason says, and what to do next; the second is empty where an LR was found."""
-    text, advice = (words.format(r=reason, n=names) for words in _REASONS[reason.code])
+    lr = "" if reason.lr is None else format_lr(reason.lr)
+    text, advice = (words.format(r=reason, n=names, lr=lr) for words in _REASONS[reason.code])
     return text, advice
 
 
