@@ -35,6 +35,7 @@ from steadylr.run.randomness import Streams, kept_generators, seed_generators, s
 from steadylr.run.range_test import RangeTest, range_test
 from steadylr.run.steps import Step, described, function_name
 from steadylr.words.consensus import Verdict
+from steadylr.words.names import PYTHON
 from steadylr.words.python import Suggestion, diagnose, suggest, suggest_all
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class FoundLR:
     def __str__(self) -> str:
         view = sweep_view(SweepAnswer((self.answer,), (), ()), Path())
         return sweep_text(
-            replace(view, kinds=(replace(view.kinds[0], title=self.title),), folder="")
+            replace(view, kinds=(replace(view.kinds[0], title=self.title, names=PYTHON),), folder="")
         ).rstrip()
 
 

@@ -36,6 +36,7 @@ from steadylr.present.terminal import (
     sweep_text,
 )
 from steadylr.words.consensus import verdict
+from steadylr.words.names import PYTHON
 from steadylr.words.reading import ToldFinding, ToldSuggestion
 
 FOLDER = "outputs/sweeps/a name with spaces [and brackets] :smile:/" + "very_long_" * 12
@@ -388,3 +389,12 @@ def test_an_empty_sweep_shows_nothing() -> None:
     with SweepProgress(0, 0, console=Console(file=file, force_terminal=True)) as progress:
         progress.update(steps=0, running=0)
     assert file.getvalue() == ""
+
+
+def test_the_guide_names_what_the_door_calls_it() -> None:
+    """A key on the command line, an argument in Python."""
+    view = values_view(6.16e-2, 1.79e-2)
+    python = sweep_text(replace(view, kinds=(replace(view.kinds[0], names=PYTHON),)))
+    assert 'choose="median"' in python
+    assert "consensus." not in python
+    assert "consensus.choose=median" in sweep_text(view)

@@ -30,7 +30,7 @@ from steadylr.present.numbers import (
     setting_label,
 )
 from steadylr.present.progress import REFRESH_SECONDS, progress_console
-from steadylr.words.names import COMMAND_LINE
+from steadylr.words.names import COMMAND_LINE, Names
 
 if TYPE_CHECKING:
     from steadylr.core.attribution import Attribution, Source
@@ -113,6 +113,7 @@ class KindView:
         stopping: whether it is stable, where that decides how many runs there are.
         attribution: where the spread comes from, or why that can't be told; None where nobody asked.
         rule_shifts: how far other rules are from the headline's; shown beside the attribution.
+        names: what the door that shows it calls settings.
     """
 
     title: str
@@ -123,6 +124,7 @@ class KindView:
     stopping: str = ""
     attribution: Attribution | NotSplit | None = None
     rule_shifts: tuple[Shift, ...] = ()
+    names: Names = COMMAND_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +400,7 @@ def _kind_lines(kind: KindView, console: Console) -> Iterator[_Line]:
         yield _Line(f"  {advice}")
     yield from _attribution_lines(kind, console)
     if kind.consensus.headline.n:
-        yield from _guide_lines(kind.consensus.headline, console)
+        yield from _guide_lines(kind.consensus.headline, kind.names, console)
     if kind.plan is not None:
         yield from _plan_lines(kind.plan)
 
@@ -468,13 +470,13 @@ def _attribution_lines(kind: KindView, console: Console) -> Iterator[_Line]:
 
     yield from _heading("Where the spread comes from")
     if isinstance(found, NotSplit):
-        reason, remedy = not_split_words(found, COMMAND_LINE)
+        reason, remedy = not_split_words(found, kind.names)
         yield _Line(f"  Not known: {reason}. {remedy}".rstrip())
         return
     header = ("source", "share", "95% interval", "seeds", "geometric std")
     yield from _table(header, [_source_row(source) for source in found.sources], console)
     yield _Line(f"  {attribution_summary(found)}", "bold")
-    yield _Line(f"  {attribution_advice(found, COMMAND_LINE)}")
+    yield _Line(f"  {attribution_advice(found, kind.names)}")
     few = [f"{s.name} has {s.levels}" for s in found.sources if s.used and 0 < s.levels < ENOUGH_LEVELS]
     if few:
         yield _Line(f"  Few seeds make wide intervals: {', '.join(few)}; take at least {ENOUGH_LEVELS}.")
@@ -531,7 +533,7 @@ def _interval_text(found: Consensus) -> str:
     return "no interval below 3 runs"
 
 
-def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
+def _guide_lines(found: Consensus, names: Names, console: Console) -> Iterator[_Line]:
     """Which number for which purpose, the chosen one marked."""
     from steadylr.words.consensus import GUIDE
 
@@ -546,7 +548,7 @@ def _guide_lines(found: Consensus, console: Console) -> Iterator[_Line]:
     for purpose, choice, words in GUIDE:
         lr, chosen = lrs[choice], choice == found.choose
         cells = (">" if chosen else "", purpose, "" if lr is None else format_lr(lr), words)
-        rows.append(_Row(cells, f"consensus.choose={choice}", "bold" if chosen else ""))
+        rows.append(_Row(cells, names.choose.format(choice=choice), "bold" if chosen else ""))
     yield from _table(("", "", "", "", ""), rows, console)[1:]
 
 
