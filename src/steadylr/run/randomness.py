@@ -67,52 +67,81 @@ class Streams:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
+def _numpy_state(state: Any) -> tuple[Any, ...]:
+    name, keys, *rest = state
+    return (name, keys.tobytes(), *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalGenerator:
+    """One of the global random generators of the CPU, whose states can be compared.
+
+    Args:
+        seed: seeds it with a number from 0 to 2**32 - 1.
+        state: gives its state.
+        set_state: puts a state back.
+        same: whether two states are equal.
+    """
+
+    seed: Callable[[int], Any]
+    state: Callable[[], Any]
+    set_state: Callable[[Any], Any]
+    same: Callable[[Any, Any], bool]
+
+
+CPU_GENERATORS = (
+    GlobalGenerator(
+        torch.default_generator.manual_seed,
+        torch.default_generator.get_state,
+        torch.default_generator.set_state,
+        torch.equal,
+    ),
+    GlobalGenerator(random.seed, random.getstate, random.setstate, operator.eq),
+    GlobalGenerator(
+        np.random.seed,
+        np.random.get_state,
+        np.random.set_state,
+        lambda one, other: _numpy_state(one) == _numpy_state(other),
+    ),
+)
+"""torch's on the CPU, Python's, NumPy's: what a data set may draw from."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneratorStates:
-    """The states of all global random generators: torch's on the devices in use, Python's, NumPy's."""
+    """The states of all global random generators: those of the CPU, and torch's on the accelerators in use."""
 
-    cpu: torch.Tensor
+    cpu: tuple[Any, ...]
     cuda: tuple[torch.Tensor, ...]
     mps: torch.Tensor | None
-    python: Any
-    numpy: Any
 
     @classmethod
     def now(cls) -> GeneratorStates:
         """The states at this moment. Reads no accelerator that is not in use."""
         return cls(
-            cpu=torch.default_generator.get_state(),
+            cpu=tuple(generator.state() for generator in CPU_GENERATORS),
             cuda=tuple(generator.get_state() for generator in _cuda_generators()),
             mps=torch.mps.get_rng_state() if _uses_mps() else None,
-            python=random.getstate(),
-            numpy=np.random.get_state(),  # noqa: NPY002 (the global generator is the one meant)
         )
 
     def restore(self) -> None:
         """Put all generators back."""
-        torch.default_generator.set_state(self.cpu)
+        for known, state in zip(CPU_GENERATORS, self.cpu, strict=True):
+            known.set_state(state)
         for generator, state in zip(_cuda_generators(), self.cuda, strict=False):
             generator.set_state(state)
         if self.mps is not None:
             torch.mps.set_rng_state(self.mps)
-        random.setstate(self.python)
-        np.random.set_state(self.numpy)  # noqa: NPY002
 
     def same_as(self, other: GeneratorStates) -> bool:
         """Whether no generator that both know has drawn or been seeded in between."""
-        tensors = [(self.cpu, other.cpu), *zip(self.cuda, other.cuda, strict=False)]
+        tensors = list(zip(self.cuda, other.cuda, strict=False))
         if self.mps is not None and other.mps is not None:
             tensors.append((self.mps, other.mps))
-        return (
-            all(torch.equal(one, two) for one, two in tensors)
-            and self.python == other.python
-            and _numpy_state(self.numpy) == _numpy_state(other.numpy)
+        return all(torch.equal(one, two) for one, two in tensors) and all(
+            generator.same(one, two)
+            for generator, one, two in zip(CPU_GENERATORS, self.cpu, other.cpu, strict=True)
         )
-
-
-def _numpy_state(state: Any) -> tuple[Any, ...]:
-    name, keys, *rest = state
-    return (name, keys.tobytes(), *rest)
 
 
 def _cuda_generators() -> tuple[torch.Generator, ...]:
@@ -196,41 +225,6 @@ class AugmentDraws:
         after = torch.default_generator.get_state()
         self.begin(index, draw_number)
         self.used = not torch.equal(after, torch.default_generator.get_state())
-
-
-@dataclass(frozen=True, slots=True)
-class GlobalGenerator:
-    """One of the global random generators of the CPU, whose states can be compared.
-
-    Args:
-        seed: seeds it with a number from 0 to 2**32 - 1.
-        state: gives its state.
-        set_state: puts a state back.
-        same: whether two states are equal.
-    """
-
-    seed: Callable[[int], Any]
-    state: Callable[[], Any]
-    set_state: Callable[[Any], Any]
-    same: Callable[[Any, Any], bool]
-
-
-CPU_GENERATORS = (
-    GlobalGenerator(
-        torch.default_generator.manual_seed,
-        torch.default_generator.get_state,
-        torch.default_generator.set_state,
-        torch.equal,
-    ),
-    GlobalGenerator(random.seed, random.getstate, random.setstate, operator.eq),
-    GlobalGenerator(
-        np.random.seed,
-        np.random.get_state,
-        np.random.set_state,
-        lambda one, other: _numpy_state(one) == _numpy_state(other),
-    ),
-)
-"""torch's on the CPU, Python's, NumPy's: what a data set may draw from."""
 
 
 class SampleDraws:
