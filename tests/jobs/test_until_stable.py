@@ -33,6 +33,7 @@ from steadylr.store import records
 from steadylr.store.files import plain_values
 from steadylr.store.job_folder import next_job_number
 from steadylr.store.records import read_stopping, write_status
+from steadylr.words.consensus import decision_text
 
 COMMON = ("+experiment=until_stable", "model=mlp", "finder.num_iter=60", "device.threads=1")
 
@@ -228,7 +229,7 @@ def test_runs_without_an_answer_end_it(tmp_path: Path) -> None:
     assert sweep(tmp_path, flat, max_runs=20).batches == [[0, 1, 2, 3]]
     assert sweep(tmp_path, flat, max_runs=20).batches == []
     (decision,) = decisions(tmp_path)
-    assert decision.text.startswith("Gave up after 4 runs: 4 of them gave no LR")
+    assert decision_text(decision).startswith("Gave up after 4 runs: 4 of them gave no LR")
 
 
 @pytest.mark.slow

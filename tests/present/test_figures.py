@@ -42,6 +42,7 @@ from steadylr.present.figures import (
     summary_figure,
 )
 from steadylr.present.figures._drawing import fitted, loss_limits, loss_ticks, lr_ticks, text_width
+from steadylr.words.attribution import attribution_summary
 from steadylr.words.reading import ToldSuggestion
 
 RULES = ("bracket", "steepest", "valley", "slide", "minimum", "divergence", "smith")
@@ -496,7 +497,7 @@ def test_the_info_of_an_attribution_has_a_row_for_each_source() -> None:
     assert [(row.share, row.low, row.high) for row in info.rows] == [
         (source.share, *source.interval) for source in found.sources
     ]
-    assert info.subtitle == found.summary
+    assert info.subtitle == attribution_summary(found)
     assert info.note == "Dot: estimate from 64 runs. Line: 95% interval over new seeds."
 
 
