@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 import steadylr.cli.find_lr  # noqa: F401  (registers the config and its resolver)
 from steadylr.answer.reading import answer_of
@@ -19,11 +20,12 @@ from steadylr.config.folder import config_folder
 from steadylr.config.schema import Config, Optimizer
 from steadylr.config.values import check_config
 from steadylr.core.curve import Curve, Stop
-from steadylr.jobs.job import build_record
-from steadylr.store.curve_file import Obtained, RunCurves, save_run_curves
+from steadylr.jobs.job import Job, build_record
+from steadylr.store.curve_file import RunCurves, save_run_curves
 from steadylr.store.job_folder import CURVE_FILE
 from steadylr.store.records import JobStatus, Status, write_record, write_status
-from steadylr.training.identity import Training, job_key, training_config
+from steadylr.training.identity import Training, training_config
+from steadylr.training.obtain import Trained
 
 POINTS = 60
 STREAMS = ("init", "order", "augment", "noise")
@@ -79,7 +81,9 @@ def make_job(
     config = replace(config_of(f"finder.num_iter={POINTS}", *overrides), seed=seed)
     drawn = {**dict.fromkeys(STREAMS, seed), **(seeds or {})}
     config.seeds = type(config.seeds)(**drawn)
-    training = Training({**training_config(config), "threads": threads}, drawn)
+    training = Training(
+        {**training_config(config), "threads": threads}, drawn
+    )  # other threads: another curve
     trained = curve_of(seed) if curve is None else curve
     known = {
         "seeds": {name: {"seed": own, "used": name != "augment"} for name, own in drawn.items()},
@@ -88,13 +92,14 @@ def make_job(
         "timings": {},
         **(meta or {}),
     }
-    run = Obtained(RunCurves(trained, validation, trained.lr[:, None], known), False, 1.0)
-    answer = answer_of(run.curves.read, config)
+    curves = RunCurves(trained, validation, trained.lr[:, None], known)
+    answer = answer_of(curves.read, config)
     given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
     folder.mkdir(parents=True)
-    save_run_curves(folder / CURVE_FILE, run.curves)
-    write_record(folder, build_record(config, training, run, answer, overrides=given))
-    leave_status(folder, "finished", key=job_key(config, training), overrides=given)
+    job = Job(tuple(given), OmegaConf.create({}), config, training)
+    save_run_curves(folder / CURVE_FILE, curves)
+    write_record(folder, build_record(job, curves, Trained(from_store=False, seconds=1.0), answer))
+    leave_status(folder, "finished", key=job.key, overrides=given)
     if change is not None:
         content = json.loads((folder / "record.json").read_text())
         change(content)

@@ -462,16 +462,3 @@ def test_its_module_path_is_there() -> None:
 
     assert (LRFinder, TrainDataLoaderIter) == (compat.LRFinder, compat.TrainDataLoaderIter)
     assert ValDataLoaderIter is compat.ValDataLoaderIter
-
-
-def test_a_loaders_own_generator_comes_back() -> None:
-    """The next epoch has the order that it would have had; the loader of the validation too."""
-    given = {"batch_size": 4, "shuffle": True}
-    train, held_out, twin = (
-        DataLoader(TensorDataset(*samples()), generator=torch.Generator().manual_seed(2), **given)
-        for _ in range(3)
-    )
-    finder_of().range_test(train, val_loader=held_out, num_iter=5)
-    wanted = [labels.tolist() for _, labels in twin]
-    assert [labels.tolist() for _, labels in train] == wanted
-    assert [labels.tolist() for _, labels in held_out] == wanted

@@ -25,6 +25,7 @@ from steadylr.jobs.workers import Task
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
+from steadylr.training.obtain import Trained
 from steadylr.training.trial import describe_trial, trial_config
 from steadylr.verify import verify as module
 
@@ -41,7 +42,7 @@ class FakeWorkers:
     plans: list[Plan]
     steps: list[int]
 
-    def __init__(self, count: int, tasks: Sequence[Task[Trial]], *, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
         self.tasks = tasks
 
     def __enter__(self) -> FakeWorkers:
@@ -50,9 +51,9 @@ class FakeWorkers:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def results(self, progress: Any) -> Iterator[tuple[str, Trial | TrainingFailed]]:
+    def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         for task in self.tasks:
-            schedule: Plan = task.obtain.keywords["plan"]  # type: ignore[attr-defined]
+            store, _, training, schedule = task.work.args  # type: ignore[attr-defined]
             type(self).plans.append(schedule)
             seed = task.config.seed
             if seed in self.failing:
@@ -69,10 +70,8 @@ class FakeWorkers:
                 loss if stop is Stop.COMPLETED else math.inf,
                 meta,
             )
-            TrialStore(Path(task.config.store.dir)).obtain(
-                task.training.shape, task.training.seeds, lambda done=trial: (done, ("init",))
-            )
-            yield task.key, trial
+            TrialStore(store).obtain(training.shape, training.seeds, lambda done=trial: (done, ("init",)))
+            yield task.key, Trained(from_store=False, seconds=1.0)
 
 
 def shifted_curve(seed: int, middle: float) -> Curve:
@@ -272,7 +271,7 @@ def test_what_identifies_a_trial() -> None:
 
     def key(*overrides: str, lr: float = 0.1, steps: int = 50, val_samples: int | None = None) -> Any:
         config = trial_config(config_of(*overrides), seed=1, total_steps=steps, val_samples=val_samples)
-        return describe_trial(config, plan(lr, total_steps=steps), threads=1)
+        return describe_trial(config, plan(lr, total_steps=steps))
 
     usual = key()
     assert key("finder.start_lr=1e-6", "finder.num_iter=77", "finder.smooth_f=0.2", "seed=9") == usual

@@ -28,7 +28,7 @@ def seeds_in(variable: str) -> set[int]:
     return {int(seed) for seed in os.environ.get(variable, "").split(",") if seed}
 
 
-def fake_train(config: Any, training: Any, *, report: Any = None, gpus: Any = ()) -> Any:
+def fake_train(config: Any, training: Any, *, share: Any, report: Any = None) -> Any:
     """A curve with a descent and a climb, the same for equal seeds."""
     seed, n = config.seed, config.finder.num_iter
     if seed in seeds_in("RAISE"):
@@ -71,6 +71,27 @@ if os.environ.get("PLAIN"):
         path.write_bytes(b"")
 
     job.draw_run = no_figure
+
+if os.environ.get("COUNT"):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from steadylr.answer import readings
+
+    def counted(owner: Any, function: str, name: str) -> None:
+        """Have every call of a function leave its name in a file."""
+        original = getattr(owner, function)
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            with open(os.environ["COUNT"], "a") as file:
+                file.write(f"{name}\n")
+            return original(*args, **kwargs)
+
+        setattr(owner, function, counting)
+
+    counted(ConfigLoaderImpl, "load_sweep_config", "composed")
+    counted(job, "check_config", "checked")
+    counted(job, "describe_training", "described")
+    counted(readings, "read_record", "record")
 
 if os.environ.get("BREAK_SUMMARY"):
     import steadylr.report.conclude as conclude

@@ -12,18 +12,19 @@ from made_jobs import config_of, descent
 from steadylr.config import schema
 from steadylr.config.errors import BadInput
 from steadylr.run.names import did_you_mean
-from steadylr.store.curve_file import Obtained, RunCurves
-from steadylr.store.curve_store import StoreError
+from steadylr.store.curve_file import RunCurves
+from steadylr.store.curve_store import CurveStore, StoreError
 from steadylr.store.job_folder import job_folders
 from steadylr.training import obtain as obtaining
-from steadylr.training.failure import TrainingFailed, as_failure, explained
+from steadylr.training.devices import Share
+from steadylr.training.failure import as_failure, explained
 from steadylr.training.identity import Training, describe_training, full_key, job_key
-from steadylr.training.obtain import obtain, open_store, supplied
+from steadylr.training.obtain import Trained, open_store, store_folder, train_into
 
 
 def described(*overrides: str) -> tuple[schema.Config, Training]:
     config = config_of(*overrides)
-    return config, describe_training(config, threads=1)
+    return config, describe_training(config)
 
 
 def test_a_job_is_its_training_and_its_reading() -> None:
@@ -57,37 +58,50 @@ def test_job_folders_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 # ---- where a run comes from
 
 
-def run_of_a_descent() -> Obtained:
+def trained_into(store: Path, *overrides: str) -> Trained:
+    config, training = described(*overrides)
+    return train_into(store, config, training, share=Share(threads=1))
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A training that takes no time; the seeds that were trained."""
+    seeds: list[int] = []
     curve = descent()
-    return Obtained(RunCurves(curve, None, curve.lr[:, None]), False, 1.0)
 
-
-def test_a_run_that_a_launcher_supplies_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the context only, and neither store nor training is asked."""
-    config, training = described()
-    run = run_of_a_descent()
-    trained: list[int] = []
-
-    def fake(*_: object, **__: object) -> tuple[RunCurves, tuple[str, ...]]:
-        trained.append(1)
-        return run.curves, ()
+    def fake(config: schema.Config, *_: object, **__: object) -> tuple[RunCurves, tuple[str, ...]]:
+        seeds.append(config.seed)
+        return RunCurves(curve, None, curve.lr[:, None]), ("init", "order", "noise", "augment")
 
     monkeypatch.setattr(obtaining, "train", fake)
-    config.store.enabled = False
-    with supplied(full_key(training), run):
-        assert obtain(config, training) is run
-    assert not trained
-    assert obtain(config, training).curves is run.curves
-    assert trained
+    return seeds
 
 
-def test_an_error_that_a_launcher_met_is_raised_in_the_job() -> None:
-    """So that every job of that run fails with its reason."""
-    config, training = described()
-    failure = TrainingFailed("it broke", "details")
-    with supplied(full_key(training), failure), pytest.raises(TrainingFailed, match="it broke") as caught:
-        obtain(config, training)
-    assert caught.value is failure
+def test_a_training_goes_through_the_store(tmp_path: Path, trainings: list[int]) -> None:
+    """It is done once, whoever asks; the numbers are read from the store."""
+    first, again = (trained_into(tmp_path / "s", "seed=3") for _ in range(2))
+    assert trainings == [3]
+    assert (first.from_store, again.from_store) == (False, True)
+    _, training = described("seed=3")
+    stored = CurveStore(tmp_path / "s").find(training.shape, training.seeds)
+    assert stored is not None
+    assert stored.curves.curve.digest() == descent().digest()
+
+
+def test_a_store_that_is_switched_off_is_one_for_the_time_being(tmp_path: Path, trainings: list[int]) -> None:
+    """It lies inside the folder of the sweep, and goes with the command; the one that is named stays away."""
+    config = config_of("store.enabled=false", f"store.dir={tmp_path / 'named'}")
+    with store_folder(config, tmp_path / "sweep") as store:
+        assert store.parent == tmp_path / "sweep"
+        trained_into(store)
+        assert trained_into(store).from_store
+    assert list((tmp_path / "sweep").iterdir()) == []
+    assert not (tmp_path / "named").exists()
+    with store_folder(config_of(f"store.dir={tmp_path / 'named'}"), tmp_path / "sweep") as store:
+        assert store == tmp_path / "named"
+    with store_folder(config, tmp_path / "sweep") as store:
+        assert not trained_into(store).from_store
+    assert trainings == [0, 0]
 
 
 def test_a_store_that_is_off_or_absent_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

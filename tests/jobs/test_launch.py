@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from made_jobs import composed, config_of, leave_status
-from steadylr.jobs import launch as fanout
-from steadylr.jobs.launch import Job, differing, plan_work, training_tasks
-from steadylr.jobs.places import Asked, Place, places
+from steadylr.jobs import launch, work
+from steadylr.jobs.job import Job
+from steadylr.jobs.places import Place, places
 from steadylr.jobs.session import SESSION
+from steadylr.jobs.work import differing, plan_work, training_tasks
 from steadylr.training.identity import Training
-from steadylr.training.obtain import obtain
 
 
 def job(*overrides: str, seed: int = 0) -> Job:
@@ -23,11 +23,22 @@ def job(*overrides: str, seed: int = 0) -> Job:
     return Job(given, composed(given), config, training)
 
 
+class Asked(NamedTuple):
+    """A job, as far as its place depends on it."""
+
+    key: str
+    overrides: tuple[str, ...]
+
+
+def no_work(**_: Any) -> Any:
+    raise AssertionError
+
+
 @pytest.fixture
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fanout, "cpu_cores", lambda: 4)
-    monkeypatch.setattr(fanout, "probe_device", lambda accelerator: "cpu")
+    monkeypatch.setattr(work, "cpu_cores", lambda: 4)
+    monkeypatch.setattr(work, "probe_device", lambda accelerator: "cpu")
     return tmp_path
 
 
@@ -57,17 +68,17 @@ def test_each_gpu_has_one_worker(
     in_folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[str], workers: int
 ) -> None:
     """However many cores there are."""
-    monkeypatch.setattr(fanout, "probe_device", lambda accelerator: "cuda")
-    monkeypatch.setattr(fanout, "visible_gpus", lambda: gpus)
-    work = plan_work(in_folder, [job(seed=seed) for seed in range(6)], reserve=False)
-    assert work.workers == workers
+    monkeypatch.setattr(work, "probe_device", lambda accelerator: "cuda")
+    monkeypatch.setattr(work, "visible_gpus", lambda: gpus)
+    planned = plan_work(in_folder, [job(seed=seed) for seed in range(6)], reserve=False)
+    assert planned.workers == workers
 
 
 def test_a_job_asked_for_twice_is_done_once(in_folder: Path) -> None:
     """It has one place."""
-    work = plan_work(in_folder / "x", [job(seed=1), job(seed=1)], reserve=True)
-    assert [place.number for place, _ in work.jobs] == [0, 0]
-    assert [list(group) for group in work.runs.values()] == [[0]]
+    planned = plan_work(in_folder / "x", [job(seed=1), job(seed=1)], reserve=True)
+    assert [place.number for place, _ in planned.jobs] == [0, 0]
+    assert [list(group) for group in planned.runs.values()] == [[0]]
 
 
 def test_places_are_taken_at_once_and_kept(tmp_path: Path) -> None:
@@ -104,7 +115,7 @@ def test_runs_are_named_by_what_sets_them_apart() -> None:
         job("data.batch_size=32", "finder.smooth_f=0.2", "onecycle.total_steps=9", seed=2),
         job("data.batch_size=32", *[f"optimizer.weight_decay={k}e-4" for k in range(1, 9)], seed=3),
     ]
-    labels = [task.label for task in training_tasks(jobs)]
+    labels = [task.label for task in training_tasks(jobs, Path("store"))]
     assert labels[:2] == ["seed=1", "seed=2"]
     assert len(labels[2]) == 60
     assert labels[2].endswith("...")
@@ -122,11 +133,11 @@ def test_a_sweep_in_which_nothing_runs_leaves_only_what_was_there(tmp_path: Path
     sweep = tmp_path / "outputs" / "sweeps" / "x"
     sweep.mkdir(parents=True)
     (sweep / "multirun.yaml").write_text("")
-    fanout._leave_no_trace(sweep)
+    launch._leave_no_trace(sweep)
     assert list(tmp_path.iterdir()) == []
     sweep.mkdir(parents=True)
     (sweep / "notes.txt").write_text("mine")
-    fanout._leave_no_trace(sweep)
+    launch._leave_no_trace(sweep)
     assert (sweep / "notes.txt").read_text() == "mine"
     assert SESSION.sweep_folder is None
 
@@ -136,7 +147,7 @@ def test_workers_share_the_gpus_in_turn() -> None:
     from steadylr.jobs.workers import Task, Workers
 
     config = config_of()
-    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
+    tasks = [Task(str(k), "", config, no_work) for k in range(3)]
     made: Any = Workers(3, tasks, gpus=["a", "b"])
     assert made._gpus == [(0,), (1,), (0,)]
     assert Workers(3, tasks)._gpus == [()] * 3
@@ -147,7 +158,7 @@ def test_a_training_on_several_gpus_gets_as_many() -> None:
     from steadylr.jobs.workers import Task, Workers
 
     config = config_of("device=cuda", "device.strategy=ddp", "device.devices=2")
-    tasks = [Task(str(k), "", config, Training({}, {}), obtain) for k in range(3)]
+    tasks = [Task(str(k), "", config, no_work) for k in range(3)]
     made: Any = Workers(3, tasks, gpus=["a", "b", "c", "d"])
     assert made._gpus == [(0, 1), (2, 3), (0, 1)]
 

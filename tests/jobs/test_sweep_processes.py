@@ -432,3 +432,35 @@ def test_two_sweeps_at_once_fill_one_folder_with_different_jobs(sweeps: Sweeps) 
     sweeps.run("seed=1,2,3,4", "sweep_name=x")
     assert statuses(sweeps.sweep()) == {str(k): "finished" for k in range(4)}
     assert sweeps.trained() == [1, 2, 3, 4]
+
+
+def test_seeds_that_are_added_train_nothing_again(sweeps: Sweeps) -> None:
+    """However many trainings share the cores: threads follow the load, and what was trained stays trained."""
+    freely = ("device.threads=null", "device.workers=null", "sweep_name=grow")
+    sweeps.run("seed=1", *freely)
+    out, _ = sweeps.run("seed=1,2", *freely)
+    assert out.startswith("2 jobs, 1 training, 1 worker (1 job already finished)")
+    assert sweeps.trained() == [1, 2]
+    assert sorted(entry.name for entry in sweeps.sweep("grow").iterdir() if entry.is_dir()) == ["0", "1"]
+
+
+def test_without_a_store_a_sweep_has_one_for_the_time_being(sweeps: Sweeps, finished: Sweeps) -> None:
+    """Each distinct training is done once all the same, the answer is the same, and nothing stays of it."""
+    sweeps.run(*SEEDS, "sweep_name=x", "store.enabled=false")
+    assert sweeps.trained() == [1, 2, 3]
+    assert not (sweeps.folder / "outputs" / "store").exists()
+    assert not list(sweeps.sweep().glob(".store-*"))
+    ours, theirs = (summary_of(made.sweep())["kinds"][0]["consensus"] for made in (sweeps, finished))
+    assert ours == theirs
+
+
+def test_each_thing_is_done_once(sweeps: Sweeps) -> None:
+    """Of six jobs each is composed and checked once, each training described once, each record read once."""
+    sweeps.run(*SEEDS, "sweep_name=x", COUNT=str(sweeps.folder / "counts"))
+    counts = (sweeps.folder / "counts").read_text().split()
+    assert {name: counts.count(name) for name in set(counts)} == {
+        "composed": 6,
+        "checked": 6,
+        "described": 6,
+        "record": 6,
+    }

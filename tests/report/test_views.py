@@ -14,7 +14,7 @@ from steadylr.config.schema import Config
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.suggestion import Outcome
 from steadylr.report.views import draw_run, run_title, show_run
-from steadylr.store.curve_file import Obtained, RunCurves
+from steadylr.store.curve_file import RunCurves
 
 FLAT = Curve(np.geomspace(1e-6, 1, 100), np.full(100, 2.3), num_iter=100, stop=Stop.COMPLETED)
 
@@ -33,8 +33,10 @@ def shown(
     answer: Answer | None = None,
 ) -> str:
     config = config_of_a_run()
-    run = Obtained(RunCurves(curve, None, curve.lr[:, None], {"notes": ["a note"]}), from_store, 1.0)
-    show_run(Path("outputs/runs/x"), config, run, answer or answer_of(curve, config))
+    curves = RunCurves(curve, None, curve.lr[:, None], {"notes": ["a note"]})
+    show_run(
+        Path("outputs/runs/x"), config, curves, answer or answer_of(curve, config), from_store=from_store
+    )
     return capsys.readouterr().out
 
 
@@ -86,9 +88,9 @@ def test_a_folder_is_shown_as_one_would_type_it(
     """Relative to the folder of the command, where it lies below that."""
     monkeypatch.chdir(tmp_path)
     config, curve = config_of_a_run(), descent()
-    run = Obtained(RunCurves(curve, None, curve.lr[:, None], {"notes": []}), False, 1.0)
+    curves = RunCurves(curve, None, curve.lr[:, None], {"notes": []})
     for folder, last in ((tmp_path / "a", "a"), (tmp_path.parent, str(tmp_path.parent))):
-        show_run(folder, config, run, answer_of(curve, config))
+        show_run(folder, config, curves, answer_of(curve, config), from_store=False)
         assert capsys.readouterr().out.splitlines()[-1] == last
 
 
@@ -111,7 +113,7 @@ def test_the_figure_is_drawn_with_and_without_an_answer(curve: Curve, tmp_path: 
     half = Curve(curve.lr[::2], curve.loss[::2], num_iter=curve.num_iter, stop=curve.stop)
     for number, validation in enumerate((None, half)):
         meta = {"skipped_steps": [0, 1, len(curve) - 1]}
-        run = Obtained(RunCurves(curve, validation, curve.lr[:, None], meta), False, 1.0)
-        answer = answer_of(run.curves.read, config)
-        draw_run(tmp_path / f"{number}.png", config, run, answer)
+        curves = RunCurves(curve, validation, curve.lr[:, None], meta)
+        answer = answer_of(curves.read, config)
+        draw_run(tmp_path / f"{number}.png", config, curves, answer)
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")

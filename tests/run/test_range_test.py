@@ -494,14 +494,3 @@ def test_processes_share_the_mean_loss_and_stop_together(tmp_path: Path) -> None
     torch.multiprocessing.spawn(_rank, args=(port, str(tmp_path)), nprocs=2)
     texts = [(tmp_path / str(rank)).read_text() for rank in (0, 1)]
     assert texts == ["[2.0, 2.0, nan] non_finite"] * 2
-
-
-def test_how_late_a_loss_is_read_leaves_no_trace_in_validation() -> None:
-    """The point at which the rule fired had no update that counts, so none was measured after it."""
-    losses = [1.0] * 6 + [50.0] * 20
-    results = [
-        scripted(losses, 26, validate=lambda model: 1.0, val_every=1, read_lag=lag) for lag in (0, 1, 5)
-    ]
-    assert {result.curve.stop for result in results} == {Stop.DIVERGED}
-    points = [result.validation.lr.tolist() for result in results if result.validation is not None]
-    assert points == [results[0].curve.lr[:-1].tolist()] * 3

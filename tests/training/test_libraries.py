@@ -129,7 +129,7 @@ def test_a_library_is_part_of_what_identifies_a_training(folder: Path) -> None:
     ours, theirs = config_of("model=resnet18"), config_of("model=timm", "model.name=resnet18")
     assert training_config(ours)["model"] != training_config(theirs)["model"]
     assert "library" not in training_config(ours)["model"]
-    assert "timm" in describe_training(theirs, threads=1).shape["versions"]
+    assert "timm" in describe_training(theirs).shape["versions"]
 
 
 def test_optimizer_and_loss_of_a_lightning_module_are_its_own(folder: Path) -> None:

@@ -45,10 +45,10 @@ def as_other(calls: list[Any]) -> None:
 def test_the_others_train_what_rank_0_trains_until_it_ends(followed: list[Any]) -> None:
     """Config, training and GPU arrive as they were sent; for each training the ranks meet in a store of its own."""
     config = config_of(*CONFIG, "seed=4")
-    training = describe_training(config, threads=1)
+    training = describe_training(config)
     with leading():
         for _ in range(2):
-            train_in_torchrun(config, training)
+            train_in_torchrun(config, training, threads=1)
     as_other(followed)
     assert follow(OTHER) == 0
     first, second, *others = followed
@@ -73,9 +73,9 @@ def test_a_machine_that_would_train_something_else_says_what_differs(
 ) -> None:
     """Other data or another torch would give a mixture of two trainings."""
     config = config_of(*CONFIG)
-    training = describe_training(config, threads=1)
+    training = describe_training(config)
     shape = {**training.shape, "data_fingerprint": "sha256:other", "versions": {"torch": "1.0"}}
-    train_in_torchrun(config, Training(shape, training.seeds))
+    train_in_torchrun(config, Training(shape, training.seeds), threads=1)
     as_other(followed)
     assert follow(OTHER) == 1
     assert capsys.readouterr().err == (
@@ -103,9 +103,9 @@ def test_train_goes_where_the_devices_are(monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.setattr(module, "train_in_torchrun", lambda *_, **__: went.append("torchrun"))
     one, two = config_of("device=cpu"), config_of(*CONFIG)
-    devices.train(one, Training({}, {}))
-    devices.train(one, Training({}, {}), gpus=(3,))
-    devices.train(two, Training({}, {}), gpus=(2, 3))
+    devices.train(one, Training({}, {}), share=devices.Share(1))
+    devices.train(one, Training({}, {}), share=devices.Share(1, (3,)))
+    devices.train(two, Training({}, {}), share=devices.Share(1, (2, 3)))
     monkeypatch.setattr(devices, "torchrun_rank", lambda: Rank(0, 2, 0, 2))
-    devices.train(two, Training({}, {}))
+    devices.train(two, Training({}, {}), share=devices.Share(1))
     assert went == ["here on 0", "here on 3", "2 on (2, 3)", "torchrun"]

@@ -13,20 +13,21 @@ from made_jobs import config_of
 from steadylr.config.errors import BadInput
 from steadylr.run.environment import cpu_cores
 from steadylr.run.ranks import Rank
-from steadylr.training import identity
+from steadylr.training import devices, identity
 from steadylr.training import train as module
-from steadylr.training.devices import train
-from steadylr.training.identity import describe_training, threads_for, weights_fingerprint
+from steadylr.training.devices import Share, threads_for, train
+from steadylr.training.identity import describe_training, weights_fingerprint
 
+ONE = Share(threads=1)
 SHORT = ("model=mlp", "finder.num_iter=12", "finder.skip_start=1", "finder.skip_end=1", "device=cpu")
 
 
 def test_a_training_is_what_shapes_its_curve() -> None:
     """Config, threads, kind of device, data, weights, versions and engine; JSON values only, no torch needed."""
-    training = describe_training(config_of("seed=3", "device=cpu"), threads=2)
+    training = describe_training(config_of("seed=3", "device=cpu"))
     shape = training.shape
     assert training.seeds == {"init": 3, "order": 3, "augment": 3, "noise": 3}
-    assert (shape["threads"], shape["device_kind"], shape["engine"]) == (2, "cpu", identity.ENGINE_VERSION)
+    assert (shape["threads"], shape["device_kind"], shape["engine"]) == (None, "cpu", identity.ENGINE_VERSION)
     assert set(shape["versions"]) == {"torch", "torchvision"}
     assert None not in shape["versions"].values()
     assert shape["data_fingerprint"].startswith("sha256:")
@@ -35,11 +36,9 @@ def test_a_training_is_what_shapes_its_curve() -> None:
 
 def test_reading_and_seeds_are_no_part_of_it() -> None:
     """Jobs that differ in analysis only share a training; seeds stand beside the shape."""
-    plain = describe_training(config_of(), threads=1)
-    read = describe_training(
-        config_of("finder.smooth_f=0.3", "finder.rule=valley", "onecycle.pct_start=0.5"), threads=1
-    )
-    seeded = describe_training(config_of("seed=5"), threads=1)
+    plain = describe_training(config_of())
+    read = describe_training(config_of("finder.smooth_f=0.3", "finder.rule=valley", "onecycle.pct_start=0.5"))
+    seeded = describe_training(config_of("seed=5"))
     assert read == plain
     assert seeded.shape == plain.shape
     assert seeded.seeds != plain.seeds
@@ -47,7 +46,7 @@ def test_reading_and_seeds_are_no_part_of_it() -> None:
 
 def test_the_kind_of_device_can_be_confirmed() -> None:
     """on_device changes that alone."""
-    training = describe_training(config_of("device=cpu"), threads=1)
+    training = describe_training(config_of("device=cpu"))
     moved = training.on_device("cuda")
     assert moved.shape == {**training.shape, "device_kind": "cuda"}
     assert moved.seeds == training.seeds
@@ -55,8 +54,8 @@ def test_the_kind_of_device_can_be_confirmed() -> None:
 
 def test_a_size_that_a_model_asks_for_counts_once() -> None:
     """Two configs with the same image size train alike, whatever the model would have asked for."""
-    asked = describe_training(config_of("model=mlp", "model.min_image_size=32"), threads=1)
-    given = describe_training(config_of("model=mlp", "data.image_size=32"), threads=1)
+    asked = describe_training(config_of("model=mlp", "model.min_image_size=32"))
+    given = describe_training(config_of("model=mlp", "data.image_size=32"))
     assert asked == given
 
 
@@ -70,9 +69,9 @@ def test_threads_are_shared_among_workers() -> None:
 def test_threads_are_shared_among_the_devices_of_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each device has a process of its own; under torchrun those count that are on this machine."""
     config = config_of("device=cpu", "device.strategy=ddp", "device.devices=4")
-    monkeypatch.setattr(identity, "cpu_cores", lambda: 16)
+    monkeypatch.setattr(devices, "cpu_cores", lambda: 16)
     assert threads_for(config, workers=2) == 2
-    monkeypatch.setattr(identity, "torchrun_rank", lambda: Rank(2, 4, 0, 2))
+    monkeypatch.setattr(devices, "torchrun_rank", lambda: Rank(2, 4, 0, 2))
     assert threads_for(config, workers=1) == 8
 
 
@@ -102,9 +101,9 @@ def test_weights_are_told_apart_by_size_and_time(tmp_path: Path) -> None:
 def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
     """One loss and one LR a step; streams that nothing drew from are named as unused."""
     config = config_of(*SHORT)
-    training = describe_training(config, threads=1)
+    training = describe_training(config)
     steps: list[tuple[int, float]] = []
-    run, used = train(config, training, report=lambda step, lr, loss: steps.append((step, lr)))
+    run, used = train(config, training, share=ONE, report=lambda step, lr, loss: steps.append((step, lr)))
     assert used == ("init", "order")
     assert {name: entry["used"] for name, entry in run.meta["seeds"].items()} == {
         "init": True,
@@ -128,18 +127,18 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
 def test_what_draws_is_a_used_stream(overrides: list[str], stream: str) -> None:
     """Dropout draws noise, augmentation its own stream."""
     config = config_of(*SHORT, *overrides, "data.batch_size=4")
-    _, used = train(config, describe_training(config, threads=1))
+    _, used = train(config, describe_training(config), share=ONE)
     assert stream in used
 
 
 def test_equal_trainings_give_equal_bits() -> None:
     """Whatever ran before in the process."""
     config = config_of(*SHORT, "seed=4")
-    training = describe_training(config, threads=1)
-    digests = {train(config, training)[0].read.digest() for _ in range(2)}
+    training = describe_training(config)
+    digests = {train(config, training, share=ONE)[0].read.digest() for _ in range(2)}
     other = config_of(*SHORT, "seed=5")
     assert len(digests) == 1
-    assert train(other, describe_training(other, threads=1))[0].read.digest() not in digests
+    assert train(other, describe_training(other), share=ONE)[0].read.digest() not in digests
 
 
 @pytest.mark.parametrize(
@@ -182,10 +181,8 @@ def test_data_to_be_downloaded_is_fetched_before_it_is_identified(
 
     monkeypatch.setattr(data, "load_data", fetch)
     overrides = ["data=cifar10", f"data.root={tmp_path}"]
-    before = describe_training(config_of(*overrides), threads=1).shape["data_fingerprint"]
-    after = describe_training(config_of(*overrides, "data.download=true"), threads=1).shape[
-        "data_fingerprint"
-    ]
+    before = describe_training(config_of(*overrides)).shape["data_fingerprint"]
+    after = describe_training(config_of(*overrides, "data.download=true")).shape["data_fingerprint"]
     assert before == "not downloaded: cifar10"
     assert after.startswith("files:")
 

@@ -33,25 +33,25 @@ class SteadyLauncher(Launcher):
     def __init__(self) -> None:
         super().__init__()
         self.config: DictConfig | None = None
-        self.task_function: TaskFunction | None = None
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra hands to every launcher before the first launch."""
+        """Keep what Hydra hands to every launcher before the first launch, and have each job composed once.
+
+        The sweeper composes each job to see whether it can be, and the launcher takes what came of it.
+        """
+        from steadylr.jobs.composing import ComposedOnce
+
+        loader: Any = ComposedOnce(hydra_context.config_loader)
+        hydra_context.config_loader = loader
         self.hydra_context = hydra_context
-        self.task_function = task_function
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; a job that fails leaves its status.json and costs no other job."""
         from steadylr.jobs.launch import launch
 
-        setup: Any = (self.hydra_context, self.task_function, self.config)
-        assert None not in setup, "Hydra calls setup before launch"
-        return launch(
-            job_overrides,
-            initial_job_idx,
-            hydra_context=setup[0],
-            task_function=setup[1],
-            config=setup[2],
-        )
+        context: Any = self.hydra_context
+        config: Any = self.config
+        assert None not in (context, config), "Hydra calls setup before launch"
+        return launch(job_overrides, hydra_context=context, config=config)

@@ -1,13 +1,14 @@
-"""One job: obtain a run (from the store or by training), read its curve, write what it leaves."""
+"""One job: a checked config with its training, and what it leaves in its folder once the store holds its curve."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
 from steadylr.report.views import draw_run, show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
-from steadylr.store.curve_file import Obtained, save_run_curves
+from steadylr.store.curve_file import RunCurves, save_run_curves
+from steadylr.store.curve_store import CurveStore
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import CONFIG_FILE, CURVE_FILE, FIGURE_FILE
 from steadylr.store.records import (
@@ -34,9 +36,10 @@ from steadylr.store.records import (
     write_record,
     write_status,
 )
-from steadylr.training.failure import as_failure
-from steadylr.training.identity import Training, describe_training, full_key, job_key, threads_for
-from steadylr.training.obtain import obtain, open_store
+from steadylr.training.devices import Share, threads_for
+from steadylr.training.failure import TrainingFailed, as_failure
+from steadylr.training.identity import Training, describe_training, full_key, job_key
+from steadylr.training.obtain import Trained, open_store, store_folder, train_into
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,25 +49,212 @@ if TYPE_CHECKING:
 log = logging.getLogger("steadylr")
 
 
-def build_record(
-    config: Config, training: Training, run: Obtained, answer: Answer, *, overrides: list[str]
-) -> RunRecord:
+@dataclass(frozen=True)
+class Job:
+    """One job, checked: this is done once, and all that follows takes it as it is.
+
+    Args:
+        overrides: of the program, without Hydra's own.
+        composed: the config as Hydra holds it.
+        config: the config as we do.
+        training: the training that the job needs.
+    """
+
+    overrides: tuple[str, ...]
+    composed: DictConfig
+    config: Config
+    training: Training
+
+    @classmethod
+    def of(cls, composed: DictConfig, overrides: tuple[str, ...]) -> Job:
+        """Check a composed config, and describe its training.
+
+        Raises:
+            BadInput: all that is wrong with the config.
+            DataError: the data isn't where the config says.
+        """
+        config = check_config(_of_the_program(composed))
+        return cls(overrides, composed, config, describe_training(config))
+
+    @cached_property
+    def key(self) -> str:
+        """What identifies the job."""
+        return job_key(self.config, self.training)
+
+    @cached_property
+    def run(self) -> str:
+        """What jobs which share a training have in common."""
+        return full_key(self.training)
+
+    @cached_property
+    def plain_config(self) -> dict[str, Any]:
+        """The config as plain JSON values."""
+        plain: dict[str, Any] = plain_values(asdict(self.config))
+        return plain
+
+    def is_stored(self) -> bool:
+        """Whether the store that the config names holds the training."""
+        store = open_store(self.config, create=False)
+        return store is not None and store.find(self.training.shape, self.training.seeds) is not None
+
+
+def _of_the_program(composed: DictConfig) -> DictConfig:
+    """A composed config without Hydra's own part."""
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
+def do_job(cfg: DictConfig) -> None:
+    """One Hydra job from start to end, in whatever process a launcher runs it: all but our own launcher's jobs."""
+    hydra_config = HydraConfig.get()
+    single = hydra_config.mode != RunMode.MULTIRUN
+    ending = _Ending(tuple(hydra_config.overrides.task), single=single)
+
+    def work() -> int:
+        if not single:
+            refuse_sweep_in_torchrun()
+        ending.job = job = Job.of(cfg, ending.overrides)
+        if job.config.dry_run:
+            return _announce(job, ending.folder)
+        _begin(job, ending.folder)
+        at_once = 1 if single else _trainings_at_once(job.config, str(hydra_config.launcher._target_))
+        share = Share(threads_for(job.config, workers=at_once))
+        with store_folder(job.config, ending.folder) as store:
+            with run_progress(job.config.finder.num_iter, shown=single) as report:
+                trained = train_into(store, job.config, job.training, share=share, report=report)
+            return _finish(job, ending, store, trained)
+
+    ending.after(work)
+
+
+def finish_job(job: Job, store: Path, outcome: Trained | TrainingFailed) -> Callable[[DictConfig], None]:
+    """What is left of a job once its training is over, as a task for Hydra; it knows the job already.
+
+    Args:
+        job: the job.
+        store: the folder of the store that holds its training.
+        outcome: of the training; a failed one fails the job.
+    """
+
+    def task(_: DictConfig) -> None:
+        ending = _Ending(job.overrides, single=False, job=job)
+
+        def work() -> int:
+            _begin(job, ending.folder)
+            if isinstance(outcome, TrainingFailed):
+                raise outcome
+            return _finish(job, ending, store, outcome)
+
+        ending.after(work)
+
+    return task
+
+
+def _trainings_at_once(config: Config, launcher: str) -> int:
+    """How many trainings share the cores, as far as the kind of a launcher that isn't ours lets one guess."""
+    return 1 if launcher.endswith("BasicLauncher") else config.device.workers or cpu_cores()
+
+
+class _Ending:
+    """How a job ends: whatever happens in it is written to its folder, and not raised.
+
+    A raised error would keep Hydra's launchers from running the jobs that follow.
+
+    Args:
+        overrides: of the job.
+        single: whether it is the command's only job; then a person waits for it.
+        job: the job, where it has been checked.
+    """
+
+    def __init__(self, overrides: tuple[str, ...], *, single: bool, job: Job | None = None) -> None:
+        self.folder = Path(HydraConfig.get().runtime.output_dir)
+        self.overrides = overrides
+        self.single = single
+        self.job = job
+
+    def after(self, work: Callable[[], int]) -> None:
+        """Do the work, which gives the exit code, and leave a status that says how it ended."""
+        try:
+            code = work()
+        except KeyboardInterrupt:
+            self.leave("interrupted", "interrupted before the run ended")
+            if self.single:
+                print(f"Interrupted: {self.folder} holds no answer", file=sys.stderr)
+            raise
+        except Exception as error:
+            self._fail(as_failure(error))
+            code = EXIT_FAILED
+        if self.single:
+            SESSION.exit_code = code
+
+    def _fail(self, failure: TrainingFailed) -> None:
+        (log.info if self.single else log.error)("%s", failure.message)
+        if failure.details:
+            log.info("%s", failure.details)
+        self.leave("failed", failure.message, failure.details)
+        if self.single:
+            print(failure.message, file=sys.stderr)
+            if failure.details:
+                print(f"The traceback is in {self.folder / STATUS_FILE}", file=sys.stderr)
+
+    def leave(self, status: Status, error: str = "", details: str = "") -> None:
+        """Write status.json, the last file that a job writes."""
+        written = JobStatus(
+            status=status,
+            job_key="" if self.job is None else self.job.key,
+            overrides=list(self.overrides),
+            config=None if self.job is None else self.job.plain_config,
+            error=error or None,
+            traceback=details or None,
+        )
+        write_status(self.folder, written)
+
+
+def _begin(job: Job, folder: Path) -> None:
+    """Say what is doubtful about a job, and leave its config."""
+    for doubt in doubts(job.config):
+        log.warning("%s", doubt)
+    write_atomic(folder / CONFIG_FILE, OmegaConf.to_yaml(_of_the_program(job.composed), resolve=True))
+
+
+def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
+    """Read the curve from the store, and write everything that follows from it; give the exit code."""
+    folder, config = ending.folder, job.config
+    stored = CurveStore(store).find(job.training.shape, job.training.seeds)
+    if stored is None:
+        raise TrainingFailed(
+            f"the curve was trained, and is no longer in the store {store}: was it cleared meanwhile? Run the same "
+            "command again"
+        )
+    curves = stored.curves
+    answer = answer_of(curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share)
+    save_run_curves(folder / CURVE_FILE, curves)
+    draw_run(folder / FIGURE_FILE, config, curves, answer)
+    write_record(folder, build_record(job, curves, trained, answer))
+    headline = answer.headline
+    is_answer = headline.lr is not None
+    ending.leave("finished" if is_answer else "no_answer", "" if is_answer else headline.reason)
+    log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
+    if ending.single:
+        show_run(folder, config, curves, answer, from_store=trained.from_store)
+    return EXIT_OK if is_answer else EXIT_NO_ANSWER
+
+
+def build_record(job: Job, curves: RunCurves, trained: Trained, answer: Answer) -> RunRecord:
     """Gather what is known about a finished job."""
-    curve = run.curves.curve
-    meta = run.curves.meta
+    curve, meta = curves.curve, curves.meta
     return RunRecord(
         created=utc_now(),
-        job_key=job_key(config, training),
+        job_key=job.key,
         run={
-            "key": full_key(training),
-            "curve_digest": run.curves.read.digest(),
-            "from_store": run.from_store,
+            "key": job.run,
+            "curve_digest": curves.read.digest(),
+            "from_store": trained.from_store,
             "num_iter": curve.num_iter,
             "num_points": len(curve),
             "stop": curve.stop.value,
         },
-        config={**plain_values(asdict(config)), "own_code": training.shape.get("own_code")},
-        overrides=overrides,
+        config={**job.plain_config, "own_code": job.training.shape.get("own_code")},
+        overrides=list(job.overrides),
         seeds=meta["seeds"],
         rule=answer.rule,
         suggestions=answer.suggestions,
@@ -75,122 +265,18 @@ def build_record(
         versions=dict(package_versions()),
         device=meta["device"],
         git_commit=git_commit(),
-        timings={**meta["timings"], "obtain_seconds": run.seconds},
+        timings={**meta["timings"], "obtain_seconds": trained.seconds},
         notes=meta["notes"],
     )
 
 
-WORKERS: ContextVar[int | None] = ContextVar("workers", default=None)
-"""How many trainings share the cores; set by our launcher."""
-
-
-def do_job(cfg: DictConfig) -> None:
-    """One Hydra job, start to end. What goes wrong in it is written to status.json, not raised.
-
-    A raised error would keep Hydra's launchers from running the jobs that follow.
-    """
-    hydra_config = HydraConfig.get()
-    single = hydra_config.mode != RunMode.MULTIRUN
-    folder = Path(hydra_config.runtime.output_dir)
-    job = _Job(
-        folder, single, overrides=list(hydra_config.overrides.task), launcher=hydra_config.launcher._target_
-    )
-    try:
-        code = job.run(cfg)
-    except KeyboardInterrupt:
-        job.leave("interrupted", "interrupted before the run ended")
-        if single:
-            print(f"Interrupted: {folder} holds no answer", file=sys.stderr)
-        raise
-    except Exception as error:
-        failure = as_failure(error)
-        (log.info if single else log.error)("%s", failure.message)
-        if failure.details:
-            log.info("%s", failure.details)
-        job.leave("failed", failure.message, failure.details)
-        if single:
-            print(failure.message, file=sys.stderr)
-            if failure.details:
-                print(f"The traceback is in {folder / STATUS_FILE}", file=sys.stderr)
-        code = EXIT_FAILED
-    if single:
-        SESSION.exit_code = code
-
-
-@dataclass(slots=True)
-class _Job:
-    """What one job knows by the time that it has to say how it ended."""
-
-    folder: Path
-    single: bool
-    overrides: list[str]
-    launcher: str
-    key: str = ""
-    config: dict[str, Any] | None = None
-
-    def run(self, cfg: DictConfig) -> int:
-        """Obtain the run, read it, write everything; give the exit code."""
-        config = check_config(cfg)
-        if not self.single:
-            refuse_sweep_in_torchrun()
-        self.config = plain_values(asdict(config))
-        training = describe_training(config, threads=threads_for(config, workers=self._workers(config)))
-        self.key = job_key(config, training)
-        if config.dry_run:
-            return self._announce(config, training)
-        for doubt in doubts(config):
-            log.warning("%s", doubt)
-        write_atomic(self.folder / CONFIG_FILE, OmegaConf.to_yaml(cfg, resolve=True))
-        with run_progress(config.finder.num_iter, shown=self.single) as report:
-            run = obtain(config, training, report=report)
-        curves = run.curves
-        answer = answer_of(
-            curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share
-        )
-        record = build_record(config, training, run, answer, overrides=self.overrides)
-        save_run_curves(self.folder / CURVE_FILE, run.curves)
-        draw_run(self.folder / FIGURE_FILE, config, run, answer)
-        write_record(self.folder, record)
-        headline = answer.headline
-        found = headline.lr is not None
-        self.leave("finished" if found else "no_answer", "" if found else headline.reason)
-        log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
-        if self.single:
-            show_run(self.folder, config, run, answer)
-        return EXIT_OK if found else EXIT_NO_ANSWER
-
-    def leave(self, status: Status, error: str = "", details: str = "") -> None:
-        """Write status.json, the last file that a job writes."""
-        write_status(
-            self.folder,
-            JobStatus(
-                status=status,
-                job_key=self.key,
-                overrides=self.overrides,
-                config=self.config,
-                error=error or None,
-                traceback=details or None,
-            ),
-        )
-
-    def _workers(self, config: Config) -> int:
-        """How many trainings share the cores: as our launcher says, else as the launcher's kind lets one guess."""
-        known = WORKERS.get()
-        if known is not None:
-            return known
-        if self.single or self.launcher.endswith("BasicLauncher"):
-            return 1
-        return config.device.workers or cpu_cores()
-
-    def _announce(self, config: Config, training: Training) -> int:
-        """Say what would be done, and leave no folder behind."""
-        store = open_store(config, create=False)
-        stored = store is not None and store.find(training.shape, training.seeds) is not None
-        print("1 job, " + ("0 trainings (1 run from the store)" if stored else "1 training"))
-        logging.shutdown()
-        # only what Hydra made: hydra.run.dir may be a folder with other things
-        shutil.rmtree(self.folder / ".hydra", ignore_errors=True)
-        (self.folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
-        with suppress(OSError):
-            self.folder.rmdir()
-        return EXIT_OK
+def _announce(job: Job, folder: Path) -> int:
+    """Say what would be done, and leave no folder behind."""
+    print("1 job, " + ("0 trainings (1 run from the store)" if job.is_stored() else "1 training"))
+    logging.shutdown()
+    # only what Hydra made: hydra.run.dir may be a folder with other things
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    (folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+    return EXIT_OK

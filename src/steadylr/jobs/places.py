@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -23,12 +23,16 @@ LOCK_FILE = ".lock"
 LOCK_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A job that a command asks for: what identifies it, and its overrides."""
+class Asked(Protocol):
+    """A job that a command asks for, as far as its place depends on it."""
 
-    key: str
-    overrides: tuple[str, ...]
+    @property
+    def key(self) -> str:
+        """What identifies it."""
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Its overrides."""
 
 
 @dataclass(frozen=True, slots=True)

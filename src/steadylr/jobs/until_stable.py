@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count as counter
 from itertools import islice
 from pathlib import Path
@@ -30,10 +30,10 @@ from steadylr.config.errors import BadInput
 from steadylr.core.decision import Decision, State, decide
 from steadylr.core.stopping import MIN_RUNS, StoppingRule
 from steadylr.exit_codes import EXIT_FAILED
-from steadylr.jobs.launch import Job, check_jobs, differing, fitting_trainings
+from steadylr.jobs.job import Job
 from steadylr.jobs.session import SESSION
+from steadylr.jobs.work import check_jobs, differing, fitting_trainings
 from steadylr.present.numbers import count
-from steadylr.store.files import plain_values
 from steadylr.store.job_folder import job_folders
 from steadylr.store.records import write_stopping
 from steadylr.words.consensus import decision_text
@@ -290,7 +290,7 @@ def _streams(job: Job) -> dict[str, int | None]:
     with read_write(other), open_dict(other):
         other.seed = job.config.seed + 1
     moved = other.seeds
-    return {name: seed if moved[name] == seed else None for name, seed in seeds_of(_plain(job))}
+    return {name: seed if moved[name] == seed else None for name, seed in seeds_of(job.plain_config)}
 
 
 def _kinds(jobs: Sequence[Job]) -> list[Kind]:
@@ -307,7 +307,7 @@ def _kinds(jobs: Sequence[Job]) -> list[Kind]:
         )
     by_key: dict[str, list[Job]] = {}
     for job in jobs:
-        by_key.setdefault(kind_text(kind_of(_plain(job))), []).append(job)
+        by_key.setdefault(kind_text(kind_of(job.plain_config)), []).append(job)
     if len(by_key) > 1 and jobs[0].config.consensus.mix:
         raise BadInput(
             "consensus.mix=true averages different kinds of run, but until_stable adds seeds to each of them until "
@@ -324,14 +324,9 @@ def _seedless(job: Job) -> Overrides:
     return tuple(text for text in job.overrides if text.lstrip("+").partition("=")[0] != "seed")
 
 
-def _plain(job: Job) -> dict[str, Any]:
-    plain: dict[str, Any] = plain_values(asdict(job.config))
-    return plain
-
-
 def _setting(job: Job) -> Setting:
     """How a job reads its curve, as Member.setting has it."""
-    finder = _plain(job)["finder"]
+    finder = job.plain_config["finder"]
     return {name: finder[name] for name in Reread.__slots__}
 
 

@@ -8,42 +8,38 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from steadylr.present.terminal import SweepProgress
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
+from steadylr.training.devices import Share, threads_for
 from steadylr.training.failure import TrainingFailed, as_failure
+from steadylr.training.obtain import Trained
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
-    from steadylr.training.identity import Training
 
 POLL_SECONDS = 0.2
 
 
-Found = TypeVar("Found")
-
-
 @dataclass(frozen=True, slots=True)
-class Task(Generic[Found]):
-    """One training for a worker.
+class Task:
+    """One training for a worker, which leaves it in a store.
 
     Args:
         key: identifies it.
         label: what people call it.
         config: what to train.
-        training: what identifies it in the store.
-        obtain: obtain(config, training, report=..., gpus=...) -> what is found, in a worker. A function of a module, or
-            a partial of one, as it crosses between processes.
+        work: work(share=..., report=...) does it, in a worker: a function of a module, or a partial of one, as it
+            crosses between processes.
     """
 
     key: str
     label: str
     config: Config
-    training: Training
-    obtain: Callable[..., Found]
+    work: Callable[..., Trained]
 
     @property
     def num_steps(self) -> int:
@@ -54,7 +50,7 @@ class Task(Generic[Found]):
 _Result = Future[Any]
 
 
-class Workers(Generic[Found]):
+class Workers:
     """Worker processes for some trainings. Leaving the context stops them, whatever they are doing.
 
     Each worker is a pool of one process. In a pool of several, a worker that is killed can take the lock of
@@ -66,18 +62,18 @@ class Workers(Generic[Found]):
         gpus: the GPUs to share out, as many to each worker as a training takes; empty where there are none.
     """
 
-    def __init__(self, count: int, tasks: Sequence[Task[Found]], *, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._tasks = tuple(tasks)
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
         self._each = max((task.config.device.devices for task in self._tasks), default=1)
-        self._gpus = [_share(k, self._each, len(gpus)) for k in range(min(count, len(self._tasks)))]
+        self._gpus = [_gpus_of(k, self._each, len(gpus)) for k in range(min(count, len(self._tasks)))]
         self._pools: dict[int, ProcessPool] = {}
         self._waiting = list(enumerate(self._tasks))[::-1]
         self._idle = list(range(len(self._gpus)))[::-1]
         self._busy: dict[_Result, tuple[int, int]] = {}
 
-    def __enter__(self) -> Workers[Found]:
+    def __enter__(self) -> Workers:
         try:
             self._start_waiting()
         except BaseException:
@@ -98,14 +94,14 @@ class Workers(Generic[Found]):
         with interrupts_wait():
             _ended(self._pools.values())
 
-    def results(self, progress: SweepProgress) -> Iterator[tuple[str, Found | TrainingFailed]]:
-        """Give the key of each task as it ends, with what was found or why nothing was, until all have.
+    def results(self, progress: SweepProgress) -> Iterator[tuple[str, Trained | TrainingFailed]]:
+        """Give the key of each task as it ends, with whether it is in the store now or why not, until all have.
 
         A task whose worker dies ends with that.
         """
-        ended: list[tuple[str, Found | TrainingFailed]] = []
+        ended: list[tuple[str, Trained | TrainingFailed]] = []
         while self._busy or ended:
-            yield from ended  # after the workers have got new work: reading a curve takes a moment
+            yield from ended  # after the workers have got new work: what their receiver does takes a moment
             done = wait(self._busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
             ended = [self._end(future, progress) for future in done]
             self._start_waiting()
@@ -115,17 +111,21 @@ class Workers(Generic[Found]):
         while self._waiting and self._idle:
             worker, (index, task) = self._idle.pop(), self._waiting.pop()
             with interrupts_wait():
-                arguments = (index, task, self._gpus[worker])
+                arguments = (index, task, self._share(worker, task))
                 future = self._pool(worker).schedule(_train_in_worker, args=arguments)
             self._busy[future] = worker, index
 
-    def _end(self, future: _Result, progress: SweepProgress) -> tuple[str, Found | TrainingFailed]:
+    def _end(self, future: _Result, progress: SweepProgress) -> tuple[str, Trained | TrainingFailed]:
         worker, index = self._busy.pop(future)
         self._idle.append(worker)
         task, run = self._tasks[index], _result(future)
         self._steps[index] = task.num_steps  # also where it stopped early
         progress.run_done(task.label, failed=isinstance(run, TrainingFailed))
         return task.key, run
+
+    def _share(self, worker: int, task: Task) -> Share:
+        """What a training may use of the machine in one of these workers."""
+        return Share(threads_for(task.config, workers=len(self._gpus)), self._gpus[worker])
 
     def _pool(self, worker: int) -> ProcessPool:
         """The pool of a worker; a new one where a death has ended the last."""
@@ -144,7 +144,7 @@ class Workers(Generic[Found]):
         return pool
 
 
-def _share(worker: int, each: int, gpus: int) -> tuple[int, ...]:
+def _gpus_of(worker: int, each: int, gpus: int) -> tuple[int, ...]:
     """The GPUs of a worker: the next `each` of them, from the start again after the last; () where there are none."""
     return tuple((worker * each + k) % gpus for k in range(each)) if gpus else ()
 
@@ -192,13 +192,13 @@ def _start_worker(steps: Any, trains_itself: bool) -> None:
         import steadylr.run.range_test  # noqa: F401
 
 
-def _train_in_worker(index: int, task: Task[Found], gpus: tuple[int, ...]) -> Found | TrainingFailed:
+def _train_in_worker(index: int, task: Task, share: Share) -> Trained | TrainingFailed:
     """One training, with its errors as a value: not every exception can cross between processes."""
 
     def report(step: int, lr: float, loss: float | None) -> None:
         _steps[index] = step + 1
 
     try:
-        return task.obtain(task.config, task.training, report=report, gpus=gpus)
+        return task.work(share=share, report=report)
     except Exception as error:
         return as_failure(error)

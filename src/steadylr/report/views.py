@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from steadylr.answer.readings import Member
     from steadylr.config.schema import Config
     from steadylr.present.figures import SummaryInfo
-    from steadylr.store.curve_file import Obtained
+    from steadylr.store.curve_file import RunCurves
     from steadylr.words.reading import ToldSuggestion
 
 SEVERAL_RUNS = "-m 'seed=range(0,5)'"
@@ -42,7 +42,7 @@ def run_title(config: Config) -> str:
     return f"{config.model.name} on {config.data.name}, seed {config.seed}"
 
 
-def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> None:
+def show_run(folder: Path, config: Config, curves: RunCurves, answer: Answer, *, from_store: bool) -> None:
     """Print the answer of a single run."""
     headline = answer.headline
     lr = "no answer" if headline.lr is None else f"LR {format_lr(headline.lr)}"
@@ -53,7 +53,7 @@ def show_run(folder: Path, config: Config, run: Obtained, answer: Answer) -> Non
         findings=tuple(finding for finding in answer.findings if finding.text not in headline.reason),
         plan=answer.plan,
         folder=str(shown_folder(folder)),
-        notes=(*run.curves.meta["notes"], *_spread_note(run, answer)),
+        notes=(*curves.meta["notes"], *_spread_note(answer, from_store=from_store)),
     )
     print_run(answer_console(), view)
 
@@ -65,9 +65,9 @@ def _told_apart(answer: Answer) -> tuple[ToldSuggestion, ...]:
     return (answer.headline,) if alike and answer.headline.lr is None else suggestions
 
 
-def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
+def _spread_note(answer: Answer, *, from_store: bool) -> Iterator[str]:
     """Where an LR came from, and how one learns how far it can be trusted."""
-    if run.from_store:
+    if from_store:
         yield "This run came from the store: nothing was trained (store.enabled=false would)."
     if answer.headline.lr is None:
         return
@@ -79,12 +79,11 @@ def _spread_note(run: Obtained, answer: Answer) -> Iterator[str]:
         yield f"To see the spread add {SEVERAL_RUNS}"
 
 
-def draw_run(path: Path, config: Config, run: Obtained, answer: Answer) -> None:
+def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> None:
     """Draw the figure of one run."""
     from steadylr.core.landmarks import find_landmarks
     from steadylr.present.figures import curve_figure, curve_info, save_figure
 
-    curves = run.curves
     line = find_landmarks(curves.read, answer.reading).line
     info = curve_info(
         curves.read,

@@ -228,12 +228,3 @@ __all__ = [
     "load_run_curves",
     "save_run_curves",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Obtained:
-    """A run in hand: its numbers, and whether they were there already."""
-
-    curves: RunCurves
-    from_store: bool
-    seconds: float

@@ -215,8 +215,7 @@ class Store(Generic[Content]):
         Looks, locks the key, looks again, trains, writes to a temporary name and renames: processes that ask
         for the same run at once train it once, and where locks don't work they all end well with one entry.
         Nothing is stored when train raises. Damaged entries are logged, renamed to *.damaged-<n> and trained
-        again. When the trained run can't be written (a full disk), that is logged and the run is returned
-        all the same.
+        again.
 
         Args:
             training, seeds: as run_key.
@@ -224,7 +223,8 @@ class Store(Generic[Content]):
 
         Raises:
             ValueError: see run_key; or train named a stream that seeds lacks.
-            StoreError: the store can't be read or written; said before anything is trained.
+            StoreError: the store can't be read or written; said before anything is trained, unless the disk is full
+                only then.
             NewerSchema: a newer steadylr wrote the run.
             BaseException: whatever train raises.
         """
@@ -314,13 +314,11 @@ class Store(Generic[Content]):
         key = run_key(training, seeds, streams)
         stored_as = {"key": key, "training": dict(training), "seeds": dict(seeds), "used": streams}
         kept = replace(curves, meta={**curves.meta, STORED_AS: stored_as})
-        try:
+        with self._explained("can't be written"):
             # The family first: a run without its family would never be found again.
             if streams != known:
                 write_json(self._family_path(family), {"used": streams}, temp_folder=self._tmp)
             self._write_entry(self._path(key), kept)
-        except OSError as error:
-            log.warning("the run can't be stored in store.dir=%s (%s); used all the same", self.folder, error)
         return kept
 
     def _used_if_readable(self, family: str) -> list[str] | None:

@@ -12,11 +12,10 @@ from typing import Any, cast
 
 from steadylr.config.schema import Config, Model
 from steadylr.config.targets import own_code_of
-from steadylr.run.environment import cpu_cores, package_versions, probe_device
+from steadylr.run.environment import package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
 from steadylr.run.optimizer_facts import PACKAGE_OF
-from steadylr.run.ranks import torchrun_rank
 from steadylr.store.curve_store import run_key
 from steadylr.store.files import plain_values
 
@@ -90,8 +89,11 @@ class Training:
         return replace(self, shape={**self.shape, "device_kind": kind})
 
 
-def describe_training(config: Config, *, threads: int) -> Training:
+def describe_training(config: Config) -> Training:
     """Say what identifies the training that a config asks for, without importing torch.
+
+    Threads are a part of it where the config names their number: else that follows the machine and its load, which
+    moves the last digits of a curve and nothing that an answer rests on.
 
     Raises:
         DataError: the data isn't where the config says.
@@ -101,7 +103,7 @@ def describe_training(config: Config, *, threads: int) -> Training:
     package = PACKAGE_OF.get(config.optimizer.name.lower())
     shape = {
         **training_config(config),
-        "threads": threads,
+        "threads": config.device.threads,
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
         "weights": weights_fingerprint(config.model.weights),
@@ -147,20 +149,6 @@ def weights_fingerprint(weights: str | None) -> str | None:
         return None
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
     return ",".join(f"{status.st_size}:{status.st_mtime_ns}" for status in map(os.stat, files))
-
-
-def threads_for(config: Config, *, workers: int) -> int:
-    """Threads of one device's process: what the config says, else the cores divided by the processes that train.
-
-    Args:
-        config: of one training.
-        workers: how many trainings share the machine.
-    """
-    if config.device.threads is not None:
-        return config.device.threads
-    rank = torchrun_rank()
-    here = config.device.devices if rank is None else rank.local_count
-    return max(1, cpu_cores() // (workers * here))
 
 
 def full_key(training: Training) -> str:

@@ -1,67 +1,114 @@
-"""A run that a config asks for: from the store, or trained now."""
+"""From a training to the store: looked up there, or trained into it. Whoever wants the numbers reads them there."""
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steadylr.store.curve_file import Obtained
-from steadylr.store.curve_store import CurveStore
-from steadylr.training.devices import train
-from steadylr.training.failure import TrainingFailed
-from steadylr.training.identity import Training, full_key
-from steadylr.training.train import RawRun
+from steadylr.store.curve_store import Content, CurveStore, Store, TrialStore
+from steadylr.training.devices import Share, train
+from steadylr.training.identity import Training
+from steadylr.training.trial import train_trial
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
+    from steadylr.core.onecycle import Plan
     from steadylr.present.progress import StepReport
+    from steadylr.store.trial_file import Trial
 
-_SUPPLIED: dict[str, Obtained | TrainingFailed] = {}
+TEMPORARY = ".store-"
+"""How the name of a store begins that goes when its command ends."""
 
 
-@contextmanager
-def supplied(key: str, run: Obtained | TrainingFailed) -> Iterator[None]:
-    """Within this context the jobs of a run take it from here: a launcher has trained it, or failed to."""
-    _SUPPLIED[key] = run
-    try:
-        yield
-    finally:
-        del _SUPPLIED[key]
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training that the store holds.
+
+    Args:
+        from_store: whether it was there already.
+        seconds: how long it took to have it there.
+    """
+
+    from_store: bool
+    seconds: float
 
 
 def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
-    """The store that a config names; None when it is switched off, or isn't there and is not to be made."""
+    """The store that a config names; None when it is switched off, or isn't there and is not to be made.
+
+    Raises:
+        StoreError: it names a folder that can't be one.
+    """
     folder = Path(config.store.dir)
     if not config.store.enabled or (not create and not folder.is_dir()):
         return None
     return CurveStore(folder, create=create)
 
 
-def obtain(
-    config: Config, training: Training, *, report: StepReport | None = None, gpus: Sequence[int] = ()
-) -> Obtained:
-    """Give the run that a config asks for: as supplied by the launcher, from the store, or trained now.
+@contextmanager
+def store_folder(config: Config, own: Path) -> Iterator[Path]:
+    """The folder of the store that a config names; where it is switched off, one that goes with this context.
+
+    Args:
+        config: of any job of the command.
+        own: the folder of the sweep or run, which a temporary store is made in.
+    """
+    if config.store.enabled:
+        yield Path(config.store.dir)
+        return
+    own.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=own, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def train_into(
+    folder: Path, config: Config, training: Training, *, share: Share, report: StepReport | None = None
+) -> Trained:
+    """Have a store hold the range test that a config asks for.
+
+    Args:
+        folder: of the store.
+        config: what to train.
+        training: describe_training of it.
+        share: what it may use of the machine.
+        report: told after every step.
 
     Raises:
-        TrainingFailed: the launcher met an error when it trained this run.
-        Exception: whatever ended the training in this process.
+        StoreError: the store can't be read or written.
+        Exception: whatever ended the training.
     """
-    given = _SUPPLIED.get(full_key(training))
-    if isinstance(given, TrainingFailed):
-        raise given
-    if given is not None:
-        return given
-    start = time.perf_counter()
+    return _held(CurveStore(folder), training, lambda: train(config, training, share=share, report=report))
 
-    def train_now() -> RawRun:
-        return train(config, training, report=report, gpus=gpus)
 
-    store = open_store(config)
-    if store is None:
-        curves, from_store = train_now()[0], False
-    else:
-        curves, from_store = store.obtain(training.shape, training.seeds, train_now)
-    return Obtained(curves, from_store, time.perf_counter() - start)
+def train_trial_into(
+    folder: Path,
+    config: Config,
+    training: Training,
+    plan: Plan,
+    *,
+    share: Share,
+    report: StepReport | None = None,
+) -> Trained:
+    """Have a store hold a trial; see `train_into`.
+
+    Args:
+        plan: the schedule of the trial.
+    """
+
+    def train_now() -> tuple[Trial, tuple[str, ...]]:
+        return train_trial(config, training, plan, share=share, report=report)
+
+    return _held(TrialStore(folder), training, train_now)
+
+
+def _held(
+    store: Store[Content], training: Training, train_now: Callable[[], tuple[Content, Iterable[str]]]
+) -> Trained:
+    begin = time.perf_counter()
+    _, from_store = store.obtain(training.shape, training.seeds, train_now)
+    return Trained(from_store, time.perf_counter() - begin)

@@ -48,19 +48,27 @@ def leading() -> Iterator[None]:
         _orders().give(None)
 
 
-def train_in_torchrun(config: Config, training: Training, *, report: StepReport | None = None) -> RawRun:
+def train_in_torchrun(
+    config: Config, training: Training, *, threads: int, report: StepReport | None = None
+) -> RawRun:
     """Train as rank 0 what a config asks for, with the other ranks of torchrun.
 
     Args:
         config: what to train.
         training: describe_training of it.
+        threads: of each process.
         report: told after every step.
     """
     rank = torchrun_rank()
     assert rank is not None
-    order = {"config": plain_values(asdict(config)), "shape": training.shape, "seeds": training.seeds}
+    order = {
+        "config": plain_values(asdict(config)),
+        "shape": training.shape,
+        "seeds": training.seeds,
+        "threads": threads,
+    }
     store = _orders().give(order)
-    return train_rank(config, training, rank, report=report, gpu=rank.local, store=store)
+    return train_rank(config, training, rank, threads=threads, report=report, gpu=rank.local, store=store)
 
 
 def follow(rank: Rank) -> int:
@@ -71,7 +79,7 @@ def follow(rank: Rank) -> int:
         while (order := orders.take()) is not None:
             content, store = order
             config, training = _understood(content, rank)
-            train_rank(config, training, rank, gpu=rank.local, store=store)
+            train_rank(config, training, rank, threads=content["threads"], gpu=rank.local, store=store)
     except Exception as error:
         failure = failure_of(rank, error)
         time.sleep(PATIENCE_SECONDS)
@@ -90,7 +98,7 @@ def _understood(content: dict[str, Any], rank: Rank) -> tuple[Config, Training]:
     config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)
     asked = Training(content["shape"], content["seeds"])
-    here = describe_training(config, threads=asked.shape["threads"])
+    here = describe_training(config)
     differing = [key for key, value in plain_values(here.shape).items() if value != asked.shape.get(key)]
     if differing:
         raise BadInput(

@@ -1,12 +1,12 @@
-"""From a config to the raw numbers of one run: what identifies a training, and how it is done."""
+"""From a config to the raw numbers of one run: what is trained, on its device, and the range test of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from steadylr.config.errors import BadInput
 from steadylr.present.numbers import count
@@ -17,12 +17,15 @@ from steadylr.training.identity import Training
 if TYPE_CHECKING:
     from torch import nn
     from torch._C._distributed_c10d import Store
+    from torch.optim import Optimizer
 
     from steadylr.config.schema import Config
     from steadylr.present.progress import StepReport
+    from steadylr.run.device import Device
+    from steadylr.run.fabric import Fabric
     from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
-
+    from steadylr.training.parts import Parts
 
 RawRun = tuple["RunCurves", tuple[str, ...]]
 """The raw numbers of a run, and the names of the random streams that something drew from."""
@@ -54,22 +57,64 @@ def _skipped_note(test: RangeTest) -> Iterator[str]:
         yield f"The gradient scaler left out {skipped}, as gradients overflowed in fp16; their points are marked."
 
 
-def train_rank(
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """What one rank trains, on its device: built, wrapped and ready for its first step.
+
+    Args:
+        parts: as they were built.
+        model, optimizer: of these parts, placed.
+        fabric: that placed them.
+        device: where.
+        rank: whose share of each batch is trained on.
+        seeds: of each random stream.
+        prepare_seconds: how long it took to get here.
+    """
+
+    parts: Parts
+    model: nn.Module
+    optimizer: Optimizer
+    fabric: Fabric
+    device: Device
+    rank: Rank
+    seeds: Mapping[str, int]
+    prepare_seconds: float
+
+    def drawn(self, *, noise: bool) -> dict[str, bool]:
+        """Which random streams any rank has drawn from; call it in every rank, after the training."""
+        from steadylr.run.process_group import of_any_rank
+
+        flags = {**self.parts.drawn(), "noise": noise}
+        drawn = of_any_rank(list(flags.values()), self.rank, self.fabric.device)
+        return dict(zip(flags, drawn, strict=True))
+
+    def meta(self, drawn: Mapping[str, bool], *, notes: Iterable[str] = (), seconds: float) -> dict[str, Any]:
+        """What a stored training says of itself beside its numbers."""
+        return {
+            "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in self.seeds.items()},
+            "device": asdict(self.device),
+            "notes": [*self.parts.notes, *notes],
+            "timings": {"prepare_seconds": self.prepare_seconds, "train_seconds": seconds},
+        }
+
+
+@contextmanager
+def placed(
     config: Config,
     training: Training,
     rank: Rank = ALONE,
     *,
-    report: StepReport | None = None,
+    threads: int,
     gpu: int = 0,
     store: Store | None = None,
-) -> RawRun:
-    """Do one rank's part of a training, in this process.
+) -> Iterator[Placed]:
+    """Build what a config asks to train and bring it to its device; errors in this context are explained.
 
     Args:
         config: what to train.
-        training: describe_training of it; gives the number of threads.
+        training: what identifies it; gives the seeds.
         rank: which process of the training this is. All of them must train to get anywhere.
-        report: told after every step.
+        threads: of this process.
         gpu: which of this machine's GPUs.
         store: where the ranks meet; None: as the rank says.
 
@@ -77,24 +122,17 @@ def train_rank(
         ValueError: data, a model, an optimizer or a device that can't be had as the config says.
         OutOfMemory: it did not fit.
     """
-    from steadylr.core.divergence import StopRule
-    from steadylr.core.ramp import Ramp
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
-    from steadylr.run.options import Options
-    from steadylr.run.process_group import of_any_rank
     from steadylr.run.randomness import Streams, seed_noise
-    from steadylr.run.range_test import range_test
-    from steadylr.store.curve_file import RunCurves
     from steadylr.training.build import build_parts
 
     begin = time.perf_counter()
-    finder = config.finder
     streams = Streams(**training.seeds)
     device = resolve_device(
         config.device.accelerator.value,
         precision=config.device.precision,
         index=gpu,
-        threads=training.shape["threads"],
+        threads=threads,
         channels_last=config.device.channels_last,
         deterministic=config.device.deterministic,
         strategy=config.device.strategy.value,
@@ -102,36 +140,61 @@ def train_rank(
     )
     with on_device(device, rank, store=store) as fabric:
         parts = build_parts(config, streams=streams, device=device, rank=rank)
+        accumulated = config.finder.accumulation_steps
         with (
-            memory_errors(batch_size=parts.batch_size, accumulation_steps=finder.accumulation_steps),
+            memory_errors(batch_size=parts.batch_size, accumulation_steps=accumulated),
             too_small_batches(config),
         ):
             model, optimizer = place(fabric, device, parts.model, parts.optimizer)
             seed_noise(streams, rank)
-            ready = time.perf_counter()
-            ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
-            options = Options(
-                loss_fn=parts.loss_fn,
-                step=parts.step,
-                stop_rule=StopRule(finder.diverge_th),
-                accumulation_steps=finder.accumulation_steps,
-                lr_ratios=parts.lr_ratios,
-                backward=fabric.backward,
-                validate=parts.validate,
-                val_every=finder.val_every,
-                restore=False,
-                on_step=report,
-            )
-            test = range_test(model, optimizer, parts.batches, ramp, options)
-        flags = {**parts.drawn(), "noise": test.noise_used}
-        drawn = dict(zip(flags, of_any_rank(list(flags.values()), rank, fabric.device), strict=True))
+            seconds = time.perf_counter() - begin
+            yield Placed(parts, model, optimizer, fabric, device, rank, training.seeds, seconds)
+
+
+def train_rank(
+    config: Config,
+    training: Training,
+    rank: Rank = ALONE,
+    *,
+    threads: int,
+    report: StepReport | None = None,
+    gpu: int = 0,
+    store: Store | None = None,
+) -> RawRun:
+    """Do one rank's part of a range test, in this process; arguments and errors as `placed`.
+
+    Args:
+        report: told after every step.
+    """
+    from steadylr.core.divergence import StopRule
+    from steadylr.core.ramp import Ramp
+    from steadylr.run.options import Options
+    from steadylr.run.range_test import range_test
+    from steadylr.store.curve_file import RunCurves
+
+    finder = config.finder
+    with placed(config, training, rank, threads=threads, gpu=gpu, store=store) as ready:
+        parts = ready.parts
+        options = Options(
+            loss_fn=parts.loss_fn,
+            step=parts.step,
+            stop_rule=StopRule(finder.diverge_th),
+            accumulation_steps=finder.accumulation_steps,
+            lr_ratios=parts.lr_ratios,
+            backward=ready.fabric.backward,
+            validate=parts.validate,
+            val_every=finder.val_every,
+            restore=False,
+            on_step=report,
+        )
+        ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
+        test = range_test(ready.model, ready.optimizer, parts.batches, ramp, options)
+        drawn = ready.drawn(noise=test.noise_used)
+    notes = [*_sharing_notes(parts.model, rank), *_skipped_note(test)]
     meta = {
-        "seeds": {name: {"seed": seed, "used": drawn[name]} for name, seed in training.seeds.items()},
-        "device": asdict(device),
-        "notes": [*parts.notes, *_sharing_notes(parts.model, rank), *_skipped_note(test)],
+        **ready.meta(drawn, notes=notes, seconds=test.seconds),
         "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
-        "timings": {"prepare_seconds": ready - begin, "train_seconds": test.seconds},
     }
     used = tuple(name for name in STREAMS if drawn[name])
     return RunCurves(test.curve, test.validation, test.group_lrs, meta), used

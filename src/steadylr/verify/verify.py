@@ -20,7 +20,8 @@ from steadylr.config.errors import BadInput
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
-from steadylr.jobs.launch import fitting_trainings, gpus_for, termination_interrupts
+from steadylr.jobs.launch import termination_interrupts
+from steadylr.jobs.work import fitting_trainings
 from steadylr.jobs.workers import Task, Workers
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.terminal import (
@@ -32,21 +33,52 @@ from steadylr.present.terminal import (
     verification_text,
 )
 from steadylr.report.views import kind_title, shown_folder
+from steadylr.store.curve_store import TrialStore
 from steadylr.store.files import DamagedFile, json_text, plain_values, read_json, write_atomic, write_json
 from steadylr.store.records import utc_now
+from steadylr.training.devices import shared_gpus
 from steadylr.training.failure import TrainingFailed
-from steadylr.training.identity import full_key, threads_for
-from steadylr.training.trial import describe_trial, obtain_trial, open_trials, trial_config
+from steadylr.training.identity import Training, full_key
+from steadylr.training.obtain import store_folder, train_trial_into
+from steadylr.training.trial import describe_trial, trial_config
 from steadylr.words.verification import verification_advice, verification_summary
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config, OneCycle
     from steadylr.config.verify import VerifyConfig
+    from steadylr.core.onecycle import Plan
     from steadylr.store.trial_file import Trial
 
 JSON_FILE = "verification.json"
 TEXT_FILE = "verification.txt"
 VERIFICATION_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrialToDo:
+    """One trial that a verification takes.
+
+    Args:
+        label: what people call it.
+        config: trial_config of a job's config.
+        training: describe_trial of it.
+        plan: its schedule.
+    """
+
+    label: str
+    config: Config
+    training: Training
+    plan: Plan
+
+    @property
+    def key(self) -> str:
+        """What identifies it."""
+        return full_key(self.training)
+
+    def task(self, store: Path) -> Task:
+        """The trial as a worker does it, into a store."""
+        work = partial(train_trial_into, store, self.config, self.training, self.plan)
+        return Task(self.key, self.label, self.config, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +91,7 @@ class KindToVerify:
         config: of the latest job of this kind.
         suggested: the consensus, as printed.
         lrs: the peak LRs to try, rising.
-        tasks: by LR and seed.
+        trials: by LR and seed.
     """
 
     number: int
@@ -67,7 +99,7 @@ class KindToVerify:
     config: Config
     suggested: Suggested
     lrs: tuple[float, ...]
-    tasks: Mapping[tuple[float, int], Task[Trial]]
+    trials: Mapping[tuple[float, int], TrialToDo]
 
 
 def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
@@ -93,27 +125,30 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
         _kind_to_verify(asked, answer.kinds[number - 1], number, onecycle)
         for number in _chosen(asked, answer)
     ]
-    tasks = [task for kind in kinds for task in kind.tasks.values()]
-    trials = _stored(tasks)
-    missing = [task for task in tasks if task.key not in trials]
-    workers = min(fitting_trainings(kinds[0].config.device), len(tasks))
-    print(_announcement(asked, kinds, missing, workers=workers), flush=True)
-    if asked.dry_run:
-        return EXIT_OK
-    failed: dict[str, TrainingFailed] = {}
+    asked_for = [trial for kind in kinds for trial in kind.trials.values()]
+    with termination_interrupts(), store_folder(kinds[0].config, folder) as store:
+        done = _stored(asked_for, store)
+        missing = [trial for trial in asked_for if trial.key not in done]
+        workers = min(fitting_trainings(kinds[0].config.device), len(asked_for))
+        print(_announcement(asked, kinds, missing, workers=workers), flush=True)
+        if asked.dry_run:
+            return EXIT_OK
+        failed = _train(missing, store, workers=workers)
+        if failed:
+            return _refuse(missing, failed)
+        done = _stored(asked_for, store)
+    return _conclude(folder, asked, onecycle, kinds, done)
+
+
+def _train(trials: Sequence[TrialToDo], store: Path, *, workers: int) -> dict[str, TrainingFailed]:
+    """Train some trials into the store, side by side; give those that failed."""
+    tasks = [trial.task(store) for trial in trials]
     with (
-        termination_interrupts(),
-        Workers(workers, missing, gpus=gpus_for(missing)) as at_work,
-        SweepProgress(len(missing), asked.steps * len(missing)) as progress,
+        Workers(workers, tasks, gpus=shared_gpus([trial.training for trial in trials])) as at_work,
+        SweepProgress(len(tasks), sum(task.num_steps for task in tasks)) as progress,
     ):
-        for key, trial in at_work.results(progress):
-            if isinstance(trial, TrainingFailed):
-                failed[key] = trial
-            else:
-                trials[key] = trial
-    if failed:
-        return _refuse(missing, failed)
-    return _conclude(folder, asked, onecycle, kinds, trials)
+        outcomes = dict(at_work.results(progress))
+    return {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, TrainingFailed)}
 
 
 # ---- before anything is trained
@@ -163,32 +198,20 @@ def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle
         key: value for key, value in record.config.items() if key != "own_code"
     }  # which only identifies it
     config = check_config(OmegaConf.create(told))
-    # Not by how many trainings there are, or further seeds would train the others again on other threads.
-    threads = threads_for(config, workers=fitting_trainings(config.device))
     if asked.workers is not None:
         config = replace(config, device=replace(config.device, workers=asked.workers))
     suggested = Suggested(*(as_printed(lr) for lr in (head.low, head.lr, head.high)))
     lrs = lrs_to_try(suggested, beyond=asked.beyond, further=asked.lrs)
-    tasks = {
-        (lr, seed): _task(
-            asked, config, replace(onecycle, total_steps=asked.steps), kind, lr, seed, threads=threads
-        )
-        for lr in lrs
-        for seed in asked.seeds
+    schedule = replace(onecycle, total_steps=asked.steps)
+    trials = {
+        (lr, seed): _trial(asked, config, schedule, kind, lr, seed) for lr in lrs for seed in asked.seeds
     }
-    return KindToVerify(number, kind_title(kind), config, suggested, lrs, tasks)
+    return KindToVerify(number, kind_title(kind), config, suggested, lrs, trials)
 
 
-def _task(
-    asked: VerifyConfig,
-    config: Config,
-    onecycle: OneCycle,
-    kind: KindAnswer,
-    lr: float,
-    seed: int,
-    *,
-    threads: int,
-) -> Task[Trial]:
+def _trial(
+    asked: VerifyConfig, config: Config, onecycle: OneCycle, kind: KindAnswer, lr: float, seed: int
+) -> TrialToDo:
     try:
         plan = plan_of(
             onecycle, lr, low=None, high=None, momentum=all(member.momentum for member in kind.members)
@@ -196,27 +219,23 @@ def _task(
     except ValueError as error:
         raise BadInput(f"onecycle with steps={asked.steps}: {error}") from None
     own = trial_config(config, seed=seed, total_steps=asked.steps, val_samples=asked.val_samples)
-    training = describe_trial(own, plan, threads=threads)
-    label = f"LR {format_lr(lr)}, seed {seed}"
-    return Task(full_key(training), label, own, training, partial(obtain_trial, plan=plan))
+    return TrialToDo(f"LR {format_lr(lr)}, seed {seed}", own, describe_trial(own, plan), plan)
 
 
-def _stored(tasks: Sequence[Task[Trial]]) -> dict[str, Trial]:
-    """The trials that the store holds, by key."""
-    found = {}
-    for task in tasks:
-        store = open_trials(task.config, create=False)
-        entry = None if store is None else store.find(task.training.shape, task.training.seeds)
-        if entry is not None:
-            found[task.key] = entry.curves
-    return found
+def _stored(trials: Sequence[TrialToDo], folder: Path) -> dict[str, Trial]:
+    """Those of some trials that a store holds, by key."""
+    if not folder.is_dir():
+        return {}
+    store = TrialStore(folder)
+    entries = {trial.key: store.find(trial.training.shape, trial.training.seeds) for trial in trials}
+    return {key: entry.curves for key, entry in entries.items() if entry is not None}
 
 
 def _announcement(
-    asked: VerifyConfig, kinds: Sequence[KindToVerify], missing: Sequence[Task[Trial]], *, workers: int
+    asked: VerifyConfig, kinds: Sequence[KindToVerify], missing: Sequence[TrialToDo], *, workers: int
 ) -> str:
     """What is about to be done, in one line."""
-    total = sum(len(kind.tasks) for kind in kinds)
+    total = sum(len(kind.trials) for kind in kinds)
     parts = (
         [f"{count(len(kinds[0].lrs), 'LR')} x {count(len(asked.seeds), 'seed')}"] if len(kinds) == 1 else []
     )
@@ -230,9 +249,9 @@ def _announcement(
 # ---- how it ends
 
 
-def _refuse(missing: Sequence[Task[Trial]], failed: Mapping[str, TrainingFailed]) -> int:
+def _refuse(missing: Sequence[TrialToDo], failed: Mapping[str, TrainingFailed]) -> int:
     """Name the trials that failed; without them there is no answer."""
-    labels = {task.key: task.label for task in missing}
+    labels = {trial.key: trial.label for trial in missing}
     reasons: dict[str, list[str]] = {}
     for key, failure in failed.items():
         reasons.setdefault(failure.message, []).append(labels[key])
@@ -290,7 +309,7 @@ def figure_file(number: int, *, several: bool) -> str:
 
 
 def _judged(kind: KindToVerify, asked: VerifyConfig, trials: Mapping[str, Trial]) -> Verification:
-    own = [[trials[kind.tasks[lr, seed].key] for lr in kind.lrs] for seed in asked.seeds]
+    own = [[trials[kind.trials[lr, seed].key] for lr in kind.lrs] for seed in asked.seeds]
     begun = [trial.initial_loss for row in own for trial in row]
     known = [loss for loss in begun if np.isfinite(loss)]
     if not known:

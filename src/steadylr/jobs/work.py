@@ -1,0 +1,170 @@
+"""What a command has to do: its jobs checked, their places, which trainings are missing, how many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import filter_overrides
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from steadylr.config.errors import BadInput
+from steadylr.config.names import ANALYSIS_KEYS
+from steadylr.config.values import refuse_sweep_in_torchrun
+from steadylr.jobs.job import Job
+from steadylr.jobs.places import Place, places
+from steadylr.jobs.workers import Task
+from steadylr.present.numbers import count
+from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
+from steadylr.training.obtain import open_store, train_into
+
+if TYPE_CHECKING:
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+    from steadylr.config.schema import Device
+
+NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
+"""Keys that change no training; runs are not named after them."""
+
+OF_THE_SWEEP = ("consensus.choose", "consensus.mix", "sweep_name", "dry_run", "device.workers")
+"""Keys that a sweep has one value of."""
+
+MOST_NAMED = 3  # jobs with one problem that are named one by one
+MOST_LETTERS = 60  # of a run's name
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a command has to do.
+
+    Args:
+        jobs: all jobs, with the place of each.
+        runs: the jobs that are still to do by the numbers of their places, by run.
+        stored: the runs among them that the store holds.
+        workers: how many trainings share the machine.
+    """
+
+    jobs: tuple[tuple[Place, Job], ...]
+    runs: Mapping[str, Mapping[int, Job]]
+    stored: tuple[str, ...]
+    workers: int
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The runs that have to be trained, in the order of the command line."""
+        return tuple(key for key in self.runs if key not in self.stored)
+
+    def announcement(self) -> str:
+        """What is about to be done, in one line."""
+        finished, missing = sum(place.finished for place, _ in self.jobs), len(self.missing)
+        parts = [count(len(self.jobs), "job"), count(missing, "training")]
+        parts += [count(min(self.workers, missing), "worker")] if missing else []
+        notes = [f"{count(finished, 'job')} already finished"] if finished else []
+        notes += [f"{count(len(self.stored), 'run')} from the store"] if self.stored else []
+        return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def check_jobs(
+    job_overrides: Sequence[Sequence[str]], *, hydra_context: HydraContext, config: DictConfig
+) -> list[Job]:
+    """Compose and check every job.
+
+    Raises:
+        BadInput: naming each job that can't run and why.
+    """
+    refuse_sweep_in_torchrun()
+    given = [tuple(filter_overrides(overrides)) for overrides in job_overrides]
+    swept = {text.partition("=")[0] for own in differing(given) for text in own} & set(OF_THE_SWEEP)
+    if swept:
+        raise BadInput(
+            f"{', '.join(sorted(swept))} can have one value in a sweep, as it belongs to the sweep and not to a job: "
+            "give one value, or several commands"
+        )
+    jobs: list[Job] = []
+    problems: dict[str, list[str]] = {}
+    for overrides, own in zip(job_overrides, differing(given), strict=True):
+        with _noted(problems, " ".join(own)):
+            composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+            jobs.append(Job.of(composed, tuple(filter_overrides(overrides))))
+            open_store(jobs[-1].config, create=False)  # refused before anything is trained
+    if problems:
+        raise BadInput("\n".join(_named_problem(text, own) for text, own in problems.items()))
+    return jobs
+
+
+@contextmanager
+def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
+    """Keep what is wrong with a job, so that all that is wrong is told together."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        problems.setdefault(str(error), []).append(label)
+
+
+def _named_problem(text: str, labels: Sequence[str]) -> str:
+    """One problem with the jobs that have it, by the overrides that are not common to all jobs."""
+    if not any(labels):
+        return text
+    named = ", ".join(f"`{label}`" for label in labels[:MOST_NAMED])
+    others = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+    return f"{'job' if len(labels) == 1 else 'jobs'} {named}{others}: {text}"
+
+
+def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Of each job the overrides that not all jobs have."""
+    common = set.intersection(*map(set, overrides)) if overrides else set()
+    return [tuple(text for text in own if text not in common) for own in overrides]
+
+
+def _workers(jobs: Sequence[Job]) -> int:
+    """How many trainings share the machine: as many as fit on it, never more than there are runs."""
+    fitting = min(fitting_trainings(job.config.device) for job in jobs)
+    return min(fitting, len({job.run for job in jobs}))
+
+
+def fitting_trainings(device: Device) -> int:
+    """How many trainings may share the machine: as the config says, else as many as GPUs or cores allow."""
+    if device.workers is not None:
+        return device.workers
+    kind = probe_device(device.accelerator.value)
+    slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
+    return max(1, slots // device.devices)
+
+
+def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
+    """Say what is still to do.
+
+    Args:
+        sweep: the folder of the sweep.
+        jobs: in the order of the command line.
+        reserve: take the places of new jobs; False writes nothing.
+    """
+    placed = tuple(zip(places(sweep, jobs, reserve=reserve), jobs, strict=True))
+    runs: dict[str, dict[int, Job]] = {}
+    for place, job in placed:
+        if not place.finished:
+            runs.setdefault(job.run, {})[place.number] = job
+    stored = tuple(key for key, group in runs.items() if next(iter(group.values())).is_stored())
+    return Work(placed, runs, stored, _workers(jobs))
+
+
+def training_tasks(jobs: Sequence[Job], store: Path) -> list[Task]:
+    """The trainings of some jobs into a store, each named by the overrides that set it apart."""
+    trained = [tuple(text for text in job.overrides if not _only_read(text)) for job in jobs]
+    labels = [" ".join(own) for own in differing(trained)]
+    short = [label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 3]}..." for label in labels]
+    return [
+        Task(job.run, label, job.config, partial(train_into, store, job.config, job.training))
+        for job, label in zip(jobs, short, strict=True)
+    ]
+
+
+def _only_read(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return any(key == name or key.startswith(f"{name}.") for name in NOT_TRAINED)
