@@ -484,10 +484,10 @@ def sweep_of(model: str, target: float, folder: Path) -> Iterator[Measured]:
 
 def iterations_of(folder: Path) -> int:
     """How many iterations the distinct runs of a sweep had."""
-    from steadylr.store.records import read_record
+    from steadylr.store.records import RunRecord
 
-    runs = [read_record(file.parent).run for file in folder.glob("*/record.json")]
-    return sum({run["curve_digest"]: run["num_points"] for run in runs}.values())
+    runs = [RunRecord.read(file.parent).run for file in folder.glob("*/record.json")]
+    return sum({run.curve_digest: run.num_points for run in runs}.values())
 
 
 # ---- aggregates
@@ -544,11 +544,11 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
     import numpy as np
 
     from steadylr.core.curve import Curve
-    from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
-    from steadylr.store.records import read_record, read_status, write_record, write_status
+    from steadylr.store.curve_file import RunCurves
+    from steadylr.store.records import JobStatus, RunRecord
 
-    record, status = read_record(template), read_status(template)
-    run = load_run_curves(template / "curve.npz")
+    record, status = RunRecord.read(template), JobStatus.read(template)
+    run = RunCurves.load(template / "curve.npz")
     if len(run.curve) != run.curve.num_iter:
         raise SystemExit(f"the run to copy ended after {len(run.curve)} of {run.curve.num_iter} points")
     rng = np.random.default_rng(0)
@@ -557,8 +557,10 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
         factor = float(np.exp(rng.normal(0, 0.3)))
         curve = Curve(run.curve.lr * factor, loss, run.curve.num_iter, run.curve.stop)
         key = f"{seed:064x}"
-        facts = {**record.run, "key": key, "curve_digest": curve.digest()}
-        seeds = {name: {**use, "seed": seed} for name, use in record.seeds.items()}
+        moved_run = RunCurves(curve, None, run.group_lrs * factor, run.meta)
+        digests = {"curve_digest": curve.digest(), "content_digest": moved_run.digest()}
+        facts = record.run.model_copy(update={"key": key, **digests})
+        seeds = {name: use.model_copy(update={"seed": seed}) for name, use in record.seeds.items()}
         config = {**record.config, "seed": seed, "seeds": dict.fromkeys(record.config["seeds"], seed)}
         changes: dict[str, Any] = {
             "run": facts,
@@ -567,9 +569,9 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
             "overrides": [f"seed={seed}"],
         }
         target = sweep_folder / str(seed)
-        save_run_curves(target / "curve.npz", RunCurves(curve, None, run.group_lrs * factor, run.meta))
-        write_record(target, replace(record, job_key=key, **changes))
-        write_status(target, replace(status, job_key=key, overrides=[f"seed={seed}"]))
+        moved_run.save(target / "curve.npz")
+        record.model_copy(update={"job_key": key, **changes}).write(target)
+        status.model_copy(update={"job_key": key, "overrides": [f"seed={seed}"]}).write(target)
 
 
 def moved(found: Suggestion, factor: float) -> Suggestion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -21,9 +20,10 @@ from steadylr.config.schema import Config, Optimizer
 from steadylr.config.values import check_config
 from steadylr.core.curve import Curve, Stop
 from steadylr.jobs.job import Job, build_record
-from steadylr.store.curve_file import RunCurves, save_run_curves
+from steadylr.store.curve_file import RunCurves
+from steadylr.store.files import canonical_digest, read_json, write_json
 from steadylr.store.job_folder import CURVE_FILE
-from steadylr.store.records import JobStatus, Status, write_record, write_status
+from steadylr.store.records import JobStatus, Status
 from steadylr.training.identity import Training, training_config
 from steadylr.training.obtain import Trained
 
@@ -97,14 +97,23 @@ def make_job(
     given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
     folder.mkdir(parents=True)
     job = Job(tuple(given), OmegaConf.create({}), config, training)
-    save_run_curves(folder / CURVE_FILE, curves)
-    write_record(folder, build_record(job, curves, Trained(from_store=False, seconds=1.0), answer))
+    curves.save(folder / CURVE_FILE)
+    build_record(job, curves, Trained(from_store=False, seconds=1.0), answer).write(folder)
     leave_status(folder, "finished", key=job.key, overrides=given)
     if change is not None:
-        content = json.loads((folder / "record.json").read_text())
-        change(content)
-        (folder / "record.json").write_text(json.dumps(content))
+        change_file(folder / "record.json", change)
     return folder
+
+
+def change_file(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: bool = True) -> None:
+    """Change a record on the disk, with a checksum that fits again, or with the old one."""
+    content = read_json(path)
+    change(content)
+    if checksum:
+        content["checksum"] = canonical_digest(
+            {key: own for key, own in content.items() if key != "checksum"}
+        )
+    write_json(path, content)
 
 
 def leave_status(
@@ -116,7 +125,7 @@ def leave_status(
     error: str | None = None,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_status(folder, JobStatus(status=status, job_key=key, overrides=overrides or [], error=error))
+    JobStatus(status=status, job_key=key, overrides=overrides or [], error=error).write(folder)
 
 
 def make_sweep(folder: Path, *, seeds: int = 3, overrides: tuple[tuple[str, ...], ...] = ((),)) -> Path:

@@ -19,6 +19,7 @@ from steadylr.config.schema import Consensus, OneCycle
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.report.conclude import conclude
+from steadylr.store.records import RunRecord
 
 CROSSED = [(init, order) for init in range(3) for order in range(3)]
 
@@ -161,10 +162,9 @@ def test_other_seeds_are_another_answer(tmp_path: Path) -> None:
     make_crossing(tmp_path)
     conclude(from_sweep(tmp_path), tmp_path, consensus=Consensus(), onecycle=OneCycle())
     for folder in (path.parent for path in tmp_path.glob("*/record.json")):
-        record = json.loads((folder / "record.json").read_text())
-        seeds = record["seeds"]
-        seeds["init"], seeds["order"] = seeds["order"], seeds["init"]
-        (folder / "record.json").write_text(json.dumps(record))
+        record = RunRecord.read(folder)
+        seeds = {**record.seeds, "init": record.seeds["order"], "order": record.seeds["init"]}
+        record.model_copy(update={"seeds": seeds}).write(folder)
     conclude(from_sweep(tmp_path), tmp_path, consensus=Consensus(), onecycle=OneCycle())
     part = json.loads((tmp_path / "summary.json").read_text())["kinds"][0]["attribution"]
     assert part["largest"] == "init"

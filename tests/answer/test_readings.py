@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from made_jobs import curve_of, leave_status, make_job, make_sweep
+from made_jobs import change_file, curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.readings import (
     Reread,
     each_seed_once,
@@ -22,6 +24,8 @@ from steadylr.answer.readings import (
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
+from steadylr.store.curve_file import RunCurves
+from steadylr.store.job_folder import next_job_number
 
 
 def labels(found: Any) -> list[str]:
@@ -72,8 +76,8 @@ def foreign_optimizer(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (spoil_lr, "suggestions.bracket.lr must be a number; got 'large'"),
-        (newer, "has version 99, this steadylr reads up to version 1"),
+        (spoil_lr, "suggestions.bracket.lr must be a valid number; got 'large'"),
+        (newer, "has version 99, this steadylr reads up to version 2"),
         (no_finder, "its config can't be used here"),
         (bad_smoothing, "its config can't be used here"),
         (foreign_optimizer, "its config can't be used here"),
@@ -90,6 +94,71 @@ def test_a_record_that_cannot_be_used_is_named_and_the_rest_counts(
     (problem,) = found.problems
     assert str(tmp_path / "2" / "record.json") in problem
     assert text in problem
+
+
+def doubled_lr(record: dict[str, Any]) -> None:
+    record["suggestions"]["bracket"]["lr"] *= 2
+    record["suggestions"]["bracket"]["high"] *= 2
+
+
+def other_config(record: dict[str, Any]) -> None:
+    record["config"]["finder"]["num_iter"] += 1
+
+
+def other_seed(record: dict[str, Any]) -> None:
+    record["seeds"]["init"]["seed"] += 1
+
+
+@pytest.mark.parametrize("change", [doubled_lr, other_config, other_seed])
+def test_a_changed_number_in_a_record_is_named_and_not_believed(tmp_path: Path, change: Any) -> None:
+    """Though it could be: it isn't the number that was written."""
+    make_sweep(tmp_path, seeds=2)
+    change_file(tmp_path / "1" / "record.json", change, checksum=False)
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["0"]
+    (problem,) = found.problems
+    assert problem.startswith(f"{tmp_path / '1' / 'record.json'}: was changed after it was written")
+
+
+def test_a_changed_number_in_a_curve_is_named_and_not_believed(tmp_path: Path) -> None:
+    """Also where the rules don't read it: num_iter, the LRs of groups."""
+    make_sweep(tmp_path, seeds=3)
+    for name, change in (("1", {"group_lrs": 2.0}), ("2", {"num_iter": 1})):
+        path = tmp_path / name / "curve.npz"
+        run = RunCurves.load(path)
+        curve = replace(run.curve, num_iter=run.curve.num_iter + change.get("num_iter", 0))
+        replace(run, curve=curve, group_lrs=run.group_lrs * change.get("group_lrs", 1)).save(path)
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["0"]
+    assert [problem.partition(": ")[2] for problem in found.problems] == [
+        "is not the curve that record.json describes"
+    ] * 2
+
+
+@pytest.mark.parametrize("name", ["status.json", "record.json", "curve.npz"])
+def test_a_fifo_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    """And nobody waits for it."""
+    make_sweep(tmp_path, seeds=2)
+    (tmp_path / "1" / name).unlink()
+    os.mkfifo(tmp_path / "1" / name)
+    found = from_sweep(tmp_path)
+    assert labels(found) == ["0"]
+    assert found.problems == (f"{tmp_path / '1' / name}: is no regular file but a FIFO",)
+
+
+def test_what_is_no_folder_of_a_job_is_named_and_not_followed(tmp_path: Path) -> None:
+    """A link to a finished job, one to itself, a FIFO and a file: one problem each, and the rest counts."""
+    make_sweep(tmp_path / "sweep", seeds=1)
+    make_job(tmp_path / "elsewhere", seed=1)
+    (tmp_path / "sweep" / "1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "sweep" / "2").symlink_to("2")
+    os.mkfifo(tmp_path / "sweep" / "3")
+    (tmp_path / "sweep" / "4").touch()
+    found = from_sweep(tmp_path / "sweep")
+    assert labels(found) == ["0"]
+    kinds = [problem.partition(": ")[2].partition(",")[0] for problem in found.problems]
+    assert kinds == ["is a link", "is a link", "is no folder", "is no folder"]
+    assert next_job_number(tmp_path / "sweep") == 5
 
 
 def test_a_curve_cut_short_is_named_and_the_rest_counts(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from steadylr.answer.readings import from_sweep
 from steadylr.cli import aggregate as program
 from steadylr.config.schema import Choose, Consensus, OneCycle
 from steadylr.report.conclude import conclude
+from steadylr.store.curve_file import RunCurves
+from steadylr.store.records import JobStatus, RunRecord, SeedUse
 
 
 class Aggregates:
@@ -206,21 +208,19 @@ def test_a_thousand_records_take_at_most_ten_times_as_long_as_a_hundred(tmp_path
     """And less than 1 GB, without torch."""
     for n in (100, 1000):
         first = make_job(tmp_path / "made" / str(n), "finder.num_iter=1000", curve=curve_of(0, points=1000))
-        record = json.loads((first / "record.json").read_text())
-        status = json.loads((first / "status.json").read_text())
-        from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
-
-        meta = load_run_curves(first / "curve.npz").meta
+        record, status = RunRecord.read(first), JobStatus.read(first)
+        meta = RunCurves.load(first / "curve.npz").meta
         for k in range(n):
             folder = tmp_path / f"s{n}" / str(k)
             curve = curve_of(k, points=1000)
-            save_run_curves(folder / "curve.npz", RunCurves(curve, None, curve.lr[:, None], meta))
-            record["run"]["curve_digest"] = curve.digest()
-            record["job_key"] = status["job_key"] = f"job {k}"
-            for use in record["seeds"].values():
-                use["seed"] = k
-            (folder / "record.json").write_text(json.dumps(record))
-            (folder / "status.json").write_text(json.dumps(status))
+            run = RunCurves(curve, None, curve.lr[:, None], meta)
+            run.save(folder / "curve.npz")
+            changes = {"curve_digest": curve.digest(), "content_digest": run.digest(), "stop": curve.stop}
+            facts = record.run.model_copy(update=changes)
+            seeds = {name: SeedUse(seed=k, used=use.used) for name, use in record.seeds.items()}
+            own = {"run": facts, "seeds": seeds, "job_key": f"job {k}"}
+            record.model_copy(update=own).write(folder)
+            status.model_copy(update={"job_key": f"job {k}"}).write(folder)
     few, _, _ = measured(tmp_path / "s100", tmp_path)
     many, torch, memory = measured(tmp_path / "s1000", tmp_path)
     assert not torch

@@ -16,7 +16,7 @@ from PIL import Image
 from command_line import Finished, find_lr, only_run
 from steadylr.config.folder import config_folder, group_options, groups
 from steadylr.config.schema import LIBRARIES
-from steadylr.store.records import RunRecord, read_record
+from steadylr.store.records import RunRecord
 
 pytestmark = pytest.mark.slow
 
@@ -46,9 +46,9 @@ def ran(*overrides: str, points: int | None = None) -> RunRecord:
     """Run a few steps: the record that is left, whether or not so few steps give an answer."""
     done = find_lr(*FEW, *overrides)
     assert done.code in (0, 3), done
-    record = read_record(only_run(Path.cwd()))
-    assert 0 < record.run["num_points"] <= record.run["num_iter"]
-    assert points is None or record.run["num_points"] == points
+    record = RunRecord.read(only_run(Path.cwd()))
+    assert 0 < record.run.num_points <= record.run.num_iter
+    assert points is None or record.run.num_points == points
     return record
 
 
@@ -114,7 +114,7 @@ def test_a_model_of_ones_own_starts_from_a_file(folder: Path) -> None:
     assert done.code in (0, 3), done
     assert "the last layer (5) is fresh" in done.out
     assert done.err == ""
-    assert read_record(only_run(folder)).notes
+    assert RunRecord.read(only_run(folder)).notes
 
 
 def test_frozen_random_weights_are_warned_of() -> None:
@@ -201,7 +201,7 @@ def test_images_in_files_run_through_data_workers(folder: Path) -> None:
         done = find_lr(*FEW, "data=imagefolder", "data.root=files", "data.image_size=32", "data.batch_size=6",
                        "augmentation=standard", f"data.workers={workers}", f"hydra.run.dir=run{workers}")  # fmt: skip
         assert done.code in (0, 3), done
-        digests.append(read_record(folder / f"run{workers}").run["curve_digest"])
+        digests.append(RunRecord.read(folder / f"run{workers}").run.curve_digest)
     assert digests[0] == digests[1]
 
 
@@ -212,7 +212,7 @@ def test_images_in_files_run_through_data_workers(folder: Path) -> None:
 def test_an_augmentation_runs(name: str) -> None:
     """Also where images are enlarged; the augment stream is used where something is drawn."""
     record = ran(f"augmentation={name}", "data.image_size=32", "data.batch_size=8")
-    assert record.seeds["augment"]["used"] == (name != "none")
+    assert record.seeds["augment"].used == (name != "none")
 
 
 @pytest.mark.parametrize("name", options("optimizer"))
@@ -220,7 +220,7 @@ def test_an_optimizer_runs(name: str) -> None:
     """Each trains, and its plan cycles a momentum that it has; Prodigy finds its own LR, so that ours may fail."""
     done = find_lr("finder=quick", "finder.num_iter=40", "device.threads=1", f"optimizer={name}", "model=mlp")
     assert done.code == 0 or (name == "prodigy" and done.code == 3), done
-    kwargs = read_record(only_run(Path.cwd())).config["optimizer"]["kwargs"]
+    kwargs = RunRecord.read(only_run(Path.cwd())).config["optimizer"]["kwargs"]
     cycles = name == "adamw" or (name in ("sgd", "rmsprop") and bool(kwargs.get("momentum")))
     assert ("OneCycleLR(" in done.out) == (done.code == 0)
     assert ("cycle_momentum=False" in done.out) == (done.code == 0 and not cycles)
@@ -238,7 +238,7 @@ def test_a_finder_runs(name: str) -> None:
     done = find_lr(
         *(text for text in FEW if "num_iter" not in text), f"finder={name}", "finder.num_iter=40", "model=mlp"
     )
-    record = read_record(only_run(Path.cwd()))
+    record = RunRecord.read(only_run(Path.cwd()))
     assert done.code in (0, 3), done
     assert record.rule == record.config["finder"]["rule"]
 
@@ -258,7 +258,7 @@ def test_a_device_runs_or_says_that_it_is_not_there(name: str) -> None:
 def test_a_onecycle_runs(name: str) -> None:
     """The plan follows the option."""
     done = find_lr("finder=quick", "finder.num_iter=40", "device.threads=1", f"onecycle={name}", "model=mlp")
-    plan = read_record(only_run(Path.cwd())).plan
+    plan = RunRecord.read(only_run(Path.cwd())).plan
     assert plan is not None, done
     assert plan["cycle_momentum"] == (name == "default")
 
@@ -267,7 +267,7 @@ def test_the_quick_experiment_runs() -> None:
     """100 steps of the default model."""
     done = find_lr("+experiment=quick", "device.threads=1")
     assert done.code == 0, done
-    assert read_record(only_run(Path.cwd())).run["num_iter"] == 100
+    assert RunRecord.read(only_run(Path.cwd())).run.num_iter == 100
 
 
 def test_the_imagenet_experiment_runs_on_a_small_tree(folder: Path) -> None:
@@ -290,7 +290,7 @@ def test_values_that_change_the_training_run() -> None:
         *("data.batch_size=16", "data.drop_last=false", "loss.label_smoothing=0.1"),
         points=14,
     )
-    assert record.run["stop"] == "completed"
+    assert record.run.stop == "completed"
     assert record.device["precision"] == "bf16-mixed"
     assert record.device["deterministic"]
 
@@ -311,7 +311,7 @@ def test_every_rule_can_be_the_headline(rule: str, smoother: str) -> None:
     """The title, the plan and the exit code follow the rule that was picked."""
     tiny = ("finder=quick", "finder.num_iter=60", "device.threads=1", "model=mlp")
     done: Finished = find_lr(*tiny, f"finder.rule={rule}", f"finder.smoother={smoother}")
-    record = read_record(only_run(Path.cwd()))
+    record = RunRecord.read(only_run(Path.cwd()))
     chosen = record.suggestions[rule]
     assert done.code == (3 if chosen.lr is None else 0)
     assert (record.plan is None) == (chosen.lr is None)

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from command_line import FIND_LR, TINY, Finished, at_terminal, find_lr, imported, only_run, process
-from steadylr.store.records import read_record, read_status
+from steadylr.store.records import JobStatus, RunRecord
 
 LEFT = {
     *("record.json", "curve.npz", "config.yaml", "find_lr.log", "lr_finder.png", "status.json"),
@@ -77,7 +77,7 @@ def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
     run = only_run(folder)
     assert (done.code, done.err) == (0, "")
     assert {entry.name for entry in run.iterdir()} == LEFT
-    record = read_record(run)
+    record = RunRecord.read(run)
     lr = record.suggestions["bracket"].lr
     assert lr is not None
     title, *lines = done.out.splitlines()
@@ -90,7 +90,7 @@ def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
     assert "OneCycle plan" in lines
     assert lines[-1] == str(run.relative_to(folder))
     assert "\x1b" not in done.out
-    assert read_status(run).status == "finished"
+    assert JobStatus.read(run).status == "finished"
     assert (run / "lr_finder.png").read_bytes().startswith(b"\x89PNG")
     with np.load(run / "curve.npz", allow_pickle=False) as arrays:
         assert arrays.files
@@ -100,7 +100,7 @@ def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
 def test_the_torch_line_gives_the_plan(folder: Path) -> None:
     """Pasted beside an optimizer, the printed line starts, peaks and ends at the plan's LRs."""
     done = find_lr(*TINY, 'optimizer.groups=[{pattern:"1.*",lr_mult:10}]')
-    plan = read_record(only_run(folder)).plan
+    plan = RunRecord.read(only_run(folder)).plan
     assert plan is not None
     layers = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
     groups = [{"params": layer.parameters()} for layer in layers]
@@ -140,10 +140,10 @@ def test_seed_zero_is_a_seed(folder: Path) -> None:
     for seed in ("seed=0", "seed=1", "seed=0"):
         assert find_lr(*TINY, seed, "store.enabled=false").code == 0
     first, other, again = (
-        read_record(run) for run in sorted((folder / "outputs" / "runs").iterdir(), key=lambda p: p.name)
+        RunRecord.read(run) for run in sorted((folder / "outputs" / "runs").iterdir(), key=lambda p: p.name)
     )
-    assert first.run["curve_digest"] == again.run["curve_digest"] != other.run["curve_digest"]
-    assert {stream["seed"] for stream in first.seeds.values()} == {0}
+    assert first.run.curve_digest == again.run.curve_digest != other.run.curve_digest
+    assert {stream.seed for stream in first.seeds.values()} == {0}
 
 
 def test_without_an_answer_the_exit_code_is_3(folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_without_an_answer_the_exit_code_is_3(folder: Path) -> None:
     assert done.out.count("raise finder.end_lr") == 1
     assert "torch.optim" not in done.out
     assert "seed=range" not in done.out
-    status, record = read_status(run), read_record(run)
+    status, record = JobStatus.read(run), RunRecord.read(run)
     assert status.status == "no_answer"
     assert status.error == record.suggestions["bracket"].reason
     assert record.plan is None
@@ -306,7 +306,7 @@ def test_bad_input_that_a_job_meets_is_in_its_status(folder: Path) -> None:
     """What is wrong stays readable in the folder of the run, without a traceback."""
     done = find_lr("optimizer.name=adamz")
     run = only_run(folder)
-    status = read_status(run)
+    status = JobStatus.read(run)
     assert (status.status, status.traceback) == ("failed", None)
     assert status.error == done.err.strip()
     assert status.config is not None
@@ -363,7 +363,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
     run = only_run(folder)
     assert (done.code, done.out) == (130, "")
     assert done.err == f"Interrupted: {run} holds no answer\n"
-    assert read_status(run).status == "interrupted"
+    assert JobStatus.read(run).status == "interrupted"
     assert {entry.name for entry in run.iterdir()} == LEFT - {"record.json", "curve.npz", "lr_finder.png"}
     assert not list(folder.rglob("*.npz"))
 
@@ -421,7 +421,7 @@ def test_control_c_while_training_leaves_no_half_written_record(
     assert done.code == 130
     assert "Interrupted: " in done.out
     assert "Traceback" not in done.out
-    assert read_status(run).status == "interrupted"
+    assert JobStatus.read(run).status == "interrupted"
     assert {entry.name for entry in run.iterdir()} == LEFT - {"record.json", "curve.npz", "lr_finder.png"}
     left = [path.name for path in (tmp_path / "outputs" / "store").rglob("*") if path.is_file()]
     assert all(name == "STEADYLR_STORE" or name.endswith(".lock") for name in left)

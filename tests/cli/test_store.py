@@ -27,7 +27,7 @@ def filled(folder: Path, seeds: int) -> CurveStore:
     curve = Curve([1e-3, 1e-2, 1e-1], [3.0, 2.0, 1.0], num_iter=3, stop=Stop.COMPLETED)
     run = RunCurves(curve, None, curve.lr[:, None])
     for seed in range(seeds):
-        store.obtain(TRAINING, {"init": seed, "order": seed}, lambda: (run, ("init", "order")))
+        store.obtain(TRAINING, {"init": seed, "order": seed}, lambda: run)
     return store
 
 

@@ -70,7 +70,7 @@ class FakeWorkers:
                 loss if stop is Stop.COMPLETED else math.inf,
                 meta,
             )
-            TrialStore(store).obtain(training.shape, training.seeds, lambda done=trial: (done, ("init",)))
+            TrialStore(store).obtain(training.shape, training.seeds, lambda done=trial: done)
             yield task.key, Trained(from_store=False, seconds=1.0)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import steadylr.jobs.job as job
 from steadylr.core.curve import Curve, Stop
 from steadylr.store.curve_file import RunCurves
+from steadylr.store.records import RunRecord
 from steadylr.training import obtain
 
 
@@ -58,8 +59,7 @@ def fake_train(config: Any, training: Any, *, share: Any, report: Any = None) ->
         "notes": [],
         "timings": {},
     }
-    used = tuple(name for name in training.seeds if name != "augment")
-    return RunCurves(curve, None, lr[:, None], meta), used
+    return RunCurves(curve, None, lr[:, None], meta)
 
 
 obtain.train = fake_train  # type: ignore[assignment]
@@ -75,8 +75,6 @@ if os.environ.get("PLAIN"):
 if os.environ.get("COUNT"):
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    from steadylr.answer import readings
-
     def counted(owner: Any, function: str, name: str) -> None:
         """Have every call of a function leave its name in a file."""
         original = getattr(owner, function)
@@ -91,7 +89,7 @@ if os.environ.get("COUNT"):
     counted(ConfigLoaderImpl, "load_sweep_config", "composed")
     counted(job, "check_config", "checked")
     counted(job, "describe_training", "described")
-    counted(readings, "read_record", "record")
+    counted(RunRecord, "read", "record")
 
 if os.environ.get("BREAK_SUMMARY"):
     import steadylr.report.conclude as conclude

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.session import SESSION
 from steadylr.jobs.work import differing, plan_work, training_tasks
+from steadylr.store.files import temp_name
 from steadylr.training.identity import Training
 
 
@@ -106,6 +108,19 @@ def test_a_place_that_a_kill_left_empty_is_taken_first(tmp_path: Path) -> None:
     (tmp_path / "1" / "status.json").rename(tmp_path / "1" / ".status.json.12-ab.tmp")
     asked = [Asked("a", ()), Asked("d", ()), Asked("e", ())]
     assert [place.number for place in places(tmp_path, asked)] == [0, 1, 3]
+
+
+def test_what_a_kill_left_half_written_is_removed_when_the_job_is_done_again(tmp_path: Path) -> None:
+    """But not what is being written at this moment, by another process."""
+    places(tmp_path, [Asked("a", ())])
+    old, young = (tmp_path / "0" / temp_name("record.json") for _ in range(2))
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, 0))
+    places(tmp_path, [Asked("a", ())], reserve=False)
+    assert old.exists()
+    places(tmp_path, [Asked("a", ())])
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_runs_are_named_by_what_sets_them_apart() -> None:

@@ -32,7 +32,7 @@ from steadylr.report.conclude import conclude
 from steadylr.store import records
 from steadylr.store.files import plain_values
 from steadylr.store.job_folder import next_job_number
-from steadylr.store.records import read_stopping, write_status
+from steadylr.store.records import read_stopping
 from steadylr.words.consensus import decision_text
 
 COMMON = ("+experiment=until_stable", "model=mlp", "finder.num_iter=60", "device.threads=1")
@@ -72,7 +72,7 @@ class FakeLauncher:
             failed = records.JobStatus(
                 status="failed", job_key=f"{seed}", overrides=list(overrides), config=config, error=str(curve)
             )
-            write_status(folder, failed)
+            failed.write(folder)
 
 
 def _seed(overrides: Sequence[str]) -> int:

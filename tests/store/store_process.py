@@ -19,7 +19,6 @@ from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore
 
 TRAINING = {"model": "tiny", "lr": 0.1}
-USED = ("init", "order")
 
 
 def seeds_of(seed: int) -> dict[str, int]:
@@ -50,13 +49,13 @@ def say(line: str) -> None:
 def main(folder: str, log: str, first: str, last: str, mode: str, *flags: str) -> None:
     """Obtain the runs."""
 
-    def training(seed: int) -> tuple[RunCurves, tuple[str, ...]]:
+    def training(seed: int) -> RunCurves:
         append(Path(log), str(seed))
         if mode == "sleep":
             time.sleep(0.3)
         while mode == "hang" or (mode == "meet" and len(Path(log).read_text().split()) < 2):
             time.sleep(0.01)
-        return trained(seed), USED
+        return trained(seed)
 
     say("ready")
     sys.stdin.readline()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from steadylr.core.curve import Curve, Stop
-from steadylr.store.curve_file import RunCurves, load_csv_curve, load_meta, load_run_curves, save_run_curves
+from steadylr.store.curve_file import RunCurves, load_csv_curve
 from steadylr.store.files import DamagedFile, NewerSchema, json_text
 
 
@@ -34,8 +34,8 @@ def test_steps_that_a_scaler_left_out_are_kept(tmp_path: Path) -> None:
     run = example()
     assert (run.skipped_steps, run.skipped_share) == ((), 0.0)
     marked = RunCurves(run.curve, None, run.group_lrs, {"skipped_steps": [0, 3]})
-    save_run_curves(tmp_path / "run.npz", marked)
-    read = load_run_curves(tmp_path / "run.npz")
+    marked.save(tmp_path / "run.npz")
+    read = RunCurves.load(tmp_path / "run.npz")
     assert (read.skipped_steps, read.skipped_share) == ((0, 3), 0.4)
 
 
@@ -77,9 +77,9 @@ def test_round_trip_is_bit_exact(
 ) -> None:
     """Any run comes back with the same bits, NaN payloads and subnormals included."""
     run = RunCurves(curve, validation, np.repeat(curve.lr[:, None], groups, axis=1), meta)
-    save_run_curves(tmp_path / "run.npz", run)
-    assert bits(load_run_curves(tmp_path / "run.npz")) == bits(run)
-    assert json_text(load_meta(tmp_path / "run.npz")) == json_text(meta)
+    run.save(tmp_path / "run.npz")
+    assert bits(RunCurves.load(tmp_path / "run.npz")) == bits(run)
+    assert json_text(RunCurves.load_meta(tmp_path / "run.npz")) == json_text(meta)
 
 
 def test_read_is_validation_where_there_is_one() -> None:
@@ -92,7 +92,7 @@ def test_read_is_validation_where_there_is_one() -> None:
 
 def test_the_file_opens_with_numpy_alone(tmp_path: Path) -> None:
     """Other programs read lr and loss with np.load, without pickle."""
-    save_run_curves(tmp_path / "run.npz", example())
+    example().save(tmp_path / "run.npz")
     with np.load(tmp_path / "run.npz", allow_pickle=False) as arrays:
         assert arrays["lr"].tobytes() == example().curve.lr.tobytes()
         assert arrays["validation_loss"].tolist() == [2.5, 2.0, 1.5]
@@ -102,32 +102,32 @@ def test_the_file_opens_with_numpy_alone(tmp_path: Path) -> None:
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     """A file holds no time or name: the same run gives the same bytes."""
     for name in ("a", "b"):
-        save_run_curves(tmp_path / f"{name}.npz", example())
+        example().save(tmp_path / f"{name}.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     """A file cut short at any length raises DamagedFile with its name."""
     path = tmp_path / "short.npz"
-    save_run_curves(path, example())
+    example().save(path)
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(DamagedFile, match=r"short\.npz: "):
-            load_run_curves(path)
+            RunCurves.load(path)
 
 
 def test_no_changed_byte_changes_a_number(tmp_path: Path) -> None:
     """With any one byte changed the file is refused, or still gives exactly what was saved."""
     path = tmp_path / "flipped.npz"
     run = example()
-    save_run_curves(path, run)
+    run.save(path)
     content = path.read_bytes()
     refused = 0
     for i in range(len(content)):
         path.write_bytes(content[:i] + bytes([content[i] ^ 0x5A]) + content[i + 1 :])
         try:
-            loaded = load_run_curves(path)
+            loaded = RunCurves.load(path)
         except DamagedFile:
             refused += 1
             continue
@@ -137,7 +137,7 @@ def test_no_changed_byte_changes_a_number(tmp_path: Path) -> None:
 
 def _rewritten(path: Path, **changes: Any) -> None:
     """Save the example with some arrays replaced (None removes one); header takes a dict of changes."""
-    save_run_curves(path, example())
+    example().save(path)
     with np.load(path) as stored:
         arrays = dict(stored)
     for name, value in changes.items():
@@ -160,7 +160,7 @@ def _rewritten(path: Path, **changes: Any) -> None:
         ({"loss": np.array(["a"] * 5)}, r"loss must be an array of float64; got <U1"),
         (
             {"loss": np.array([None] * 5)},
-            r"damaged \(ValueError: Object arrays cannot be loaded",
+            r"damaged \(ValueError: .*OBJECT array",
         ),
         ({"lr": np.ones(5)}, r"lr must rise from point to point"),
         ({"lr": np.array([np.nan, 1, 2, 3, 4])}, r"lr must be finite and above 0; got nan"),
@@ -173,12 +173,12 @@ def _rewritten(path: Path, **changes: Any) -> None:
         ({"header": np.zeros(3, dtype=np.uint8)}, r"is no JSON at line 1"),
         ({"header": np.frombuffer(b"[]", dtype=np.uint8)}, r"header must be a mapping"),
         ({"header": {"format": "1"}}, r"version must be a whole number from 1 to 1; got '1'"),
-        ({"header": {"num_iter": "DROP"}}, r"header has no 'num_iter'"),
-        ({"header": {"num_iter": True}}, r"header has a wrong 'num_iter': True"),
+        ({"header": {"num_iter": "DROP"}}, r"header lacks num_iter"),
+        ({"header": {"num_iter": True}}, r"header\.num_iter must be a valid integer; got True"),
         ({"header": {"num_iter": 4}}, r"num_iter must be at least the 5 points"),
-        ({"header": {"stop": "tired"}}, r"'tired' is not a valid Stop"),
-        ({"header": {"meta": []}}, r"header has a wrong 'meta'"),
-        ({"header": {"validation": 3}}, r"header has a wrong 'validation'"),
+        ({"header": {"stop": "tired"}}, r"header\.stop must be 'completed', .*; got 'tired'"),
+        ({"header": {"meta": []}}, r"header\.meta must be a valid dictionary; got \[\]"),
+        ({"header": {"validation": 3}}, r"header\.validation must be a valid dictionary.*; got 3"),
     ],
 )
 def test_wrong_contents_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -186,14 +186,14 @@ def test_wrong_contents_are_named(tmp_path: Path, changes: dict[str, Any], messa
     path = tmp_path / "wrong.npz"
     _rewritten(path, **changes)
     with pytest.raises(DamagedFile, match=r"wrong\.npz: .*" + message):
-        load_run_curves(path)
+        RunCurves.load(path)
 
 
 def test_a_newer_file_asks_for_an_upgrade(tmp_path: Path) -> None:
     """A file of a newer format raises NewerSchema, not DamagedFile."""
     _rewritten(tmp_path / "new.npz", header={"format": 2})
     with pytest.raises(NewerSchema, match=r"version 2, this steadylr reads up to version 1; upgrade"):
-        load_run_curves(tmp_path / "new.npz")
+        RunCurves.load(tmp_path / "new.npz")
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -202,13 +202,28 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"lr,loss\n1,2\n"):
         path.write_bytes(content)
         with pytest.raises(DamagedFile, match="cut short or damaged"):
-            load_run_curves(path)
+            RunCurves.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(DamagedFile, match=r"holds no array 'header'; it holds \['readme.txt'\]"):
-        load_run_curves(path)
+        RunCurves.load(path)
     with pytest.raises(FileNotFoundError):
-        load_run_curves(tmp_path / "absent.npz")
+        RunCurves.load(tmp_path / "absent.npz")
+
+
+def test_arrays_that_claim_more_than_is_there_are_refused_unread(tmp_path: Path) -> None:
+    """Compressed ones by the header of the archive, others by their own: nothing of that size is made."""
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", b"0" * 20_000_000)
+    with pytest.raises(DamagedFile, match=r"header is compressed, .* claim to be 20,000,000\)"):
+        RunCurves.load(path)
+    claim = io.BytesIO()
+    np.lib.format.write_array_header_1_0(claim, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", claim.getvalue() + b"0" * 80)
+    with pytest.raises(DamagedFile, match=r"damaged \(ValueError: cannot reshape"):
+        RunCurves.load(path)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +249,7 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        save_run_curves(tmp_path / "run.npz", example())
+        example().save(tmp_path / "run.npz")
     assert os.listdir(tmp_path) == []
 
 

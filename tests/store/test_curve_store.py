@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,10 +17,10 @@ import pytest
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_process import TRAINING, USED, seeds_of, trained
+from store_process import TRAINING, seeds_of, trained
 
-from steadylr.store.curve_file import RunCurves, load_run_curves, save_run_curves
-from steadylr.store.curve_store import CurveStore, StoreError, family_key, run_key
+from steadylr.store.curve_file import RunCurves
+from steadylr.store.curve_store import CurveStore, StoreError, run_key
 from steadylr.store.files import DamagedFile, NewerSchema
 
 plain = st.recursive(
@@ -34,22 +33,21 @@ plain = st.recursive(
 class Trainer:
     """Trains, and counts how often."""
 
-    def __init__(self, used: Iterable[str] = USED) -> None:
-        self.used = used
+    def __init__(self) -> None:
         self.seeds: list[int] = []
 
     def obtain(self, store: CurveStore, seed: int, **seeds: int) -> tuple[RunCurves, bool]:
-        def train() -> tuple[RunCurves, Iterable[str]]:
+        def train() -> RunCurves:
             self.seeds.append(seed)
-            return trained(seed), self.used
+            return trained(seed)
 
         return store.obtain(TRAINING, {**seeds_of(seed), **seeds}, train)
 
 
 def files(folder: Path) -> set[str]:
-    """All files beneath a folder, without the marker and families."""
+    """All files beneath a folder, without the marker."""
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if name != "STEADYLR_STORE" and not name.startswith("families/")}
+    return found - {"STEADYLR_STORE"}
 
 
 # Keys
@@ -62,8 +60,7 @@ def test_keys_do_not_depend_on_the_order(training: dict[str, Any], random: Any) 
     shuffled = list(training.items())
     random.shuffle(shuffled)
     seeds = {"b": 2, "a": 1}
-    assert run_key(training, seeds) == run_key(dict(shuffled), {"a": 1, "b": 2}, ("b", "a"))
-    assert family_key(training) == family_key(dict(shuffled))
+    assert run_key(training, seeds) == run_key(dict(shuffled), {"a": 1, "b": 2})
 
 
 def test_the_key_of_a_training_stays_the_same_over_releases() -> None:
@@ -96,31 +93,23 @@ def test_whatever_shapes_the_curve_shapes_the_key() -> None:
     ]
     keys = [run_key(training, {"init": 1}) for training in trainings]
     keys += [run_key({}, {"init": 2}), run_key({}, {"order": 1}), run_key({}, {}), run_key({"init": 1}, {})]
-    keys += [family_key({}), family_key({"a": 1})]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 64 and set(key) <= set("0123456789abcdef") for key in keys)
 
 
-def test_unused_streams_are_left_out_of_the_key() -> None:
-    """Only the seeds of used streams count; seed 0 is a seed."""
-    assert run_key(TRAINING, {"init": 1, "noise": 0}, ["init"]) == run_key(TRAINING, {"init": 1}, ["init"])
-    assert run_key(TRAINING, {"init": 1, "noise": 0}) != run_key(TRAINING, {"init": 1})
-
-
 @pytest.mark.parametrize(
-    ("training", "seeds", "used", "message"),
+    ("training", "seeds", "message"),
     [
-        ({"a": {1}}, {}, None, r"set \{1\} at training\.a"),
-        ({"a": {1: 2}}, {}, None, r"key in JSON must be text; got 1 at training\.a"),
-        ({}, {"init": 1.0}, None, r"a seed must be a whole number; got init=1\.0"),
-        ({}, {"init": True}, None, r"got init=True"),
-        ({}, {"init": 1}, ["noise"], r"every stream .* needs a seed; \['noise'\] not in \['init'\]"),
+        ({"a": {1}}, {}, r"set \{1\} at training\.a"),
+        ({"a": {1: 2}}, {}, r"key in JSON must be text; got 1 at training\.a"),
+        ({}, {"init": 1.0}, r"a seed must be a whole number; got init=1\.0"),
+        ({}, {"init": True}, r"got init=True"),
     ],
 )
-def test_keys_refuse_what_has_no_exact_text(training: Any, seeds: Any, used: Any, message: str) -> None:
-    """Values without an exact text, and streams without a seed, are wrong arguments."""
+def test_keys_refuse_what_has_no_exact_text(training: Any, seeds: Any, message: str) -> None:
+    """Values without an exact text are wrong arguments."""
     with pytest.raises(ValueError, match=message):
-        run_key(training, seeds, used)
+        run_key(training, seeds)
 
 
 # Finding and obtaining
@@ -137,20 +126,17 @@ def test_a_run_is_trained_once(tmp_path: Path) -> None:
     assert first.meta == again.meta
     assert again.meta["seed"] == 1
     assert again.meta["store"] == {
-        "key": run_key(TRAINING, seeds_of(1), USED),
+        "key": run_key(TRAINING, seeds_of(1)),
         "training": TRAINING,
         "seeds": seeds_of(1),
-        "used": ["init", "order"],
     }
 
 
 def test_the_store_holds_whole_files_only(tmp_path: Path) -> None:
     """After a training the store holds the run under its key; no lock or temporary file stays."""
     Trainer().obtain(CurveStore(tmp_path), 1)
-    key = run_key(TRAINING, seeds_of(1), USED)
+    key = run_key(TRAINING, seeds_of(1))
     assert files(tmp_path) == {f"v1/{key[:2]}/{key}.npz"}
-    family = json.loads((tmp_path / "families" / f"{family_key(TRAINING)}.json").read_text())
-    assert family == {"used": ["init", "order"]}
 
 
 def test_find_gives_what_is_there(tmp_path: Path) -> None:
@@ -162,51 +148,38 @@ def test_find_gives_what_is_there(tmp_path: Path) -> None:
     Trainer().obtain(store, 1)
     found = store.find(TRAINING, seeds_of(1))
     assert found is not None
-    assert found.key == run_key(TRAINING, seeds_of(1), USED)
-    assert found.path.is_file()
-    assert found.curves.curve.digest() == trained(1).curve.digest()
+    assert found.meta["store"]["key"] == run_key(TRAINING, seeds_of(1))
+    assert found.curve.digest() == trained(1).curve.digest()
     assert store.find(TRAINING, seeds_of(2)) is None
     assert store.find({**TRAINING, "lr": 0.2}, seeds_of(1)) is None
 
 
-def test_seeds_of_unused_streams_share_a_run(tmp_path: Path) -> None:
-    """Once a family is known, another seed of a stream that nothing draws from finds the same run."""
+def test_every_seed_is_part_of_the_run(tmp_path: Path) -> None:
+    """Another seed of any stream is another run, also of one that nothing draws from: its record says so."""
     store, trainer = CurveStore(tmp_path), Trainer()
     trainer.obtain(store, 1)
-    assert trainer.obtain(store, 1, noise=99, augment=7)[1] is True
+    assert trainer.obtain(store, 1, noise=99)[1] is False
     assert trainer.obtain(store, 1, order=99)[1] is False
-    assert trainer.seeds == [1, 1]
+    assert [trainer.obtain(store, 1, **seeds)[1] for seeds in ({}, {"noise": 99}, {"order": 99})] == [
+        True
+    ] * 3
+    assert trainer.seeds == [1, 1, 1]
 
 
-def test_a_training_that_draws_nothing_is_stored_too(tmp_path: Path) -> None:
-    """Without any used stream all seeds share one run."""
-    store, trainer = CurveStore(tmp_path), Trainer(used=())
-    assert [trainer.obtain(store, seed)[1] for seed in (1, 2, 3)] == [False, True, True]
-
-
-def test_used_streams_may_be_an_iterator(tmp_path: Path) -> None:
-    """train may give its streams as an iterator."""
+def test_entries_of_older_versions_are_listed_and_cleared(tmp_path: Path) -> None:
+    """Their key left out what nothing drew from, and a folder said what that was."""
     store = CurveStore(tmp_path)
-    Trainer(used=iter(USED)).obtain(store, 1)
-    assert Trainer().obtain(store, 1)[1] is True
-
-
-def test_a_family_that_turns_out_to_draw_more_mixes_nothing_up(tmp_path: Path) -> None:
-    """When a later training draws from a further stream, earlier runs are trained again, not handed out."""
-    store = CurveStore(tmp_path)
-    Trainer(used=["init"]).obtain(store, 1)
-    Trainer(used=["init", "noise"]).obtain(store, 2)
-    trainer = Trainer(used=["init"])
-    assert trainer.obtain(store, 1, noise=5)[1] is False
-    assert trainer.obtain(store, 1, noise=5)[1] is True
-    assert trainer.obtain(store, 1, noise=6)[1] is False
-
-
-def test_a_stream_without_a_seed_is_refused(tmp_path: Path) -> None:
-    """A training that drew from a stream without a seed can't be stored under a key."""
-    with pytest.raises(ValueError, match=r"every stream that is drawn from needs a seed; \['dice'\]"):
-        Trainer(used=["dice"]).obtain(CurveStore(tmp_path), 1)
-    assert not any(name.startswith("v1") for name in files(tmp_path))
+    trainer = Trainer()
+    old_key = run_key(TRAINING, {"init": 1, "order": 1})
+    stored_as = {"key": old_key, "training": TRAINING, "seeds": seeds_of(1), "used": ["init", "order"]}
+    path = tmp_path / "v1" / old_key[:2] / f"{old_key}.npz"
+    replace(trained(1), meta={"store": stored_as}).save(path)
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "a.json").write_text("cut sho")
+    assert [(info.key, info.problem) for info in store.entries()] == [(old_key, None)]
+    assert [trainer.obtain(store, 1)[1] for _ in range(2)] == [False, True]
+    assert store.clear() == 2
+    assert files(tmp_path) == set()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
@@ -263,12 +236,12 @@ def _flip(path: Path) -> None:
 
 
 def _other_run(path: Path) -> None:
-    run = load_run_curves(path)
-    save_run_curves(path, replace(run, meta={**run.meta, "store": {**run.meta["store"], "key": "0" * 64}}))
+    run = RunCurves.load(path)
+    replace(run, meta={**run.meta, "store": {**run.meta["store"], "key": "0" * 64}}).save(path)
 
 
 def _no_key(path: Path) -> None:
-    save_run_curves(path, trained(1))
+    trained(1).save(path)
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip, _other_run, _no_key])
@@ -296,7 +269,7 @@ def test_a_damaged_entry_is_named_set_aside_and_trained_again(
 def test_a_newer_entry_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry that a newer steadylr wrote raises NewerSchema and stays where it is."""
     store = CurveStore(tmp_path)
-    monkeypatch.setattr("steadylr.store.curve_file.CURVE_FORMAT", 2)
+    monkeypatch.setattr(RunCurves, "FORMAT", 2)
     Trainer().obtain(store, 1)
     monkeypatch.undo()
     with pytest.raises(NewerSchema, match="upgrade steadylr"):
@@ -304,21 +277,6 @@ def test_a_newer_entry_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(NewerSchema, match="upgrade steadylr"):
         Trainer().obtain(store, 1)
     assert _entry(tmp_path).is_file()
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"used": [1]}', '{"used": "init"}'])
-def test_a_damaged_family_is_learnt_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
-) -> None:
-    """A damaged family file is named and written anew by one training; other runs are found again."""
-    store, trainer = CurveStore(tmp_path), Trainer()
-    for seed in (1, 2):
-        trainer.obtain(store, seed)
-    path = tmp_path / "families" / f"{family_key(TRAINING)}.json"
-    path.write_text(content)
-    assert trainer.obtain(store, 1)[1] is False
-    assert str(path) in caplog.text
-    assert [trainer.obtain(store, seed)[1] for seed in (1, 2)] == [True, True]
 
 
 # Folders that don't serve
@@ -385,18 +343,15 @@ def test_an_unwritable_store_says_so_before_the_training(tmp_path: Path) -> None
     assert trainer.seeds == [1]
 
 
-def test_a_full_disk_costs_no_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """When the trained run can't be written it is returned all the same, with a warning."""
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be written gets to nobody who asked for it: an error, with a way out."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(CurveStore, "_save_entry", staticmethod(full))
-    curves, from_store = Trainer().obtain(CurveStore(tmp_path), 1)
-    assert (curves.curve.digest(), from_store) == (trained(1).curve.digest(), False)
-    assert "No space left on device" in caplog.text
+    monkeypatch.setattr(RunCurves, "save", full)
+    with pytest.raises(StoreError, match=r"can't be written: No space left on device; .*store\.dir="):
+        Trainer().obtain(CurveStore(tmp_path), 1)
     monkeypatch.undo()
     assert Trainer().obtain(CurveStore(tmp_path), 1)[1] is False
 
@@ -481,13 +436,12 @@ def test_clear_removes_runs_by_age(tmp_path: Path) -> None:
     store, trainer = CurveStore(tmp_path), Trainer()
     for seed in (1, 2, 3):
         trainer.obtain(store, seed)
-    found = store.find(TRAINING, seeds_of(2))
-    assert found is not None
-    _age(found.path, 3)
+    second = store._path(run_key(TRAINING, seeds_of(2)))
+    _age(second, 3)
     assert store.clear(older_than=timedelta(days=4)) == 0
     assert store.clear(older_than=timedelta(days=2)) == 1
     assert [trainer.obtain(store, seed)[1] for seed in (1, 2, 3)] == [True, False, True]
-    _cut(found.path)
+    _cut(second)
     trainer.obtain(store, 2)
     assert store.clear() == 3
     assert files(tmp_path) == set()
@@ -504,7 +458,7 @@ def test_two_thousand_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     store = CurveStore(tmp_path, locking=False)
     run = trained(0)
     for seed in range(2000):
-        store.obtain(TRAINING, seeds_of(seed), lambda: (run, USED))
+        store.obtain(TRAINING, seeds_of(seed), lambda: run)
     assert len(store.entries()) == 2000
     assert all(store.find(TRAINING, seeds_of(seed)) for seed in range(0, 2000, 100))
     assert store.clear() == 2000

@@ -21,7 +21,9 @@ from steadylr.store.files import (
     is_temp_name,
     json_text,
     parse_json,
+    read_bytes,
     read_json,
+    remove_temp_files,
     temp_name,
     write_atomic,
     write_json,
@@ -161,13 +163,45 @@ def test_read_json_names_file_and_position(tmp_path: Path, content: bytes, messa
     assert caught.value.path == path
 
 
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A folder, a FIFO and a device are named instead of waited for; a link to a file is that file."""
+    os.mkfifo(tmp_path / "fifo")
+    for path, kind in ((tmp_path / "fifo", "a FIFO"), (tmp_path, "a folder"), (Path(os.devnull), "a device")):
+        with pytest.raises(DamagedFile, match=f"is no regular file but {kind}"):
+            read_bytes(path)
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    assert read_bytes(tmp_path / "link") == b"content"
+    with pytest.raises(OSError, match="symbolic links"):
+        read_bytes(tmp_path / "loop")
+    with pytest.raises(FileNotFoundError):
+        read_bytes(tmp_path / "absent")
+
+
+def test_what_kills_left_in_a_folder_is_removed(tmp_path: Path) -> None:
+    """Once it is older than a file takes to be written; other files, and folders below, are left alone."""
+    (tmp_path / "below").mkdir()
+    names = [temp_name("record.json"), temp_name("curve.npz"), "record.json", f"below/{temp_name('x')}"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    young = temp_name("status.json")
+    (tmp_path / young).touch()
+    assert remove_temp_files(tmp_path) == 2
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"record.json", names[3], young}
+    assert remove_temp_files(tmp_path, older_than=0) == 1
+    assert remove_temp_files(tmp_path / "absent") == 0
+
+
 def test_errors_travel_between_processes(tmp_path: Path) -> None:
     """DamagedFile and NewerSchema come through pickle whole, as process pools need."""
     damaged = pickle.loads(pickle.dumps(DamagedFile(tmp_path / "f", "is bad")))
-    newer = pickle.loads(pickle.dumps(NewerSchema(tmp_path / "f", found=3, known=1)))
+    newer = pickle.loads(pickle.dumps(NewerSchema(tmp_path / "f", 3, 1)))
     assert (damaged.path, damaged.problem) == (tmp_path / "f", "is bad")
     assert str(damaged) == f"{tmp_path / 'f'}: is bad"
-    assert (newer.found, newer.known) == (3, 1)
+    assert (newer.version, newer.known) == (3, 1)
     assert "version 3" in str(newer)
     assert "version 1" in str(newer)
     assert "upgrade steadylr" in str(newer)

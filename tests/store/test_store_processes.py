@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from store_process import TRAINING, seeds_of, trained
 
-from steadylr.store.curve_file import load_run_curves
+from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore
 
 SCRIPT = Path(__file__).with_name("store_process.py")
@@ -81,7 +81,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert len(now) == len(found)
         assert held <= now
         for info in found:
-            run = load_run_curves(info.path)
+            run = RunCurves.load(info.path)
             assert run.curve.digest() == trained(run.meta["seed"]).curve.digest()
         assert all(store.find(TRAINING, seeds_of(seed)) for seed in now)
         held = now
@@ -116,7 +116,7 @@ def test_without_locks_both_end_well(tmp_path: Path) -> None:
     assert trainings(log) == [7, 7]
     assert got == [(trained(7).curve.digest(), False)] * 2
     (info,) = CurveStore(folder).entries()
-    assert load_run_curves(info.path).curve.digest() == trained(7).curve.digest()
+    assert RunCurves.load(info.path).curve.digest() == trained(7).curve.digest()
     assert list((folder / "tmp").iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from command_line import find_lr, only_run
 from made_jobs import config_of
 from steadylr.config.errors import BadInput
-from steadylr.store.records import RunRecord, read_record
+from steadylr.store.records import RunRecord
 from steadylr.training.identity import describe_training, training_config
 
 FEW = (
@@ -96,8 +96,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ran(*overrides: str) -> RunRecord:
     done = find_lr(*overrides, *FEW)
     assert done.code in (0, 3), done
-    record = read_record(only_run(Path.cwd()))
-    assert record.run["num_points"] == 14
+    record = RunRecord.read(only_run(Path.cwd()))
+    assert record.run.num_points == 14
     return record
 
 
@@ -152,7 +152,7 @@ def test_a_model_of_timm_runs(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_model_of_transformers_runs(folder: Path) -> None:
     """Its config is filled from the images; the loss is its own."""
-    assert ran(*TINY_VIT).seeds["noise"]["used"] is False
+    assert ran(*TINY_VIT).seeds["noise"].used is False
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_lightning_module_runs_on_our_images(folder: Path) -> None:
     """With all four random streams, the ratios of its groups, validation by training_step, and from the store again."""
     wanted = (*LIGHTNING, "model.width=4", "finder.val_every=1", "finder.val_samples=8")
     record = ran(*wanted)
-    assert {name: use["used"] for name, use in record.seeds.items()} == {
+    assert {name: use.used for name, use in record.seeds.items()} == {
         "init": True,
         "order": True,
         "augment": False,
@@ -173,18 +173,18 @@ def test_a_lightning_module_runs_on_our_images(folder: Path) -> None:
     )
     again = find_lr(*FEW, *wanted, "hydra.run.dir=again")
     assert again.code in (0, 3), again
-    assert read_record(folder / "again").run["from_store"]
+    assert RunRecord.read(folder / "again").run.from_store
     changed = (folder / "my_modules.py").read_text().replace("Dropout(0.2)", "Dropout(0.3)")
     (folder / "my_modules.py").write_text(changed)
     assert find_lr(*FEW, *wanted, "hydra.run.dir=changed").code in (0, 3)
-    assert not read_record(folder / "changed").run["from_store"]
+    assert not RunRecord.read(folder / "changed").run.from_store
 
 
 @pytest.mark.slow
 def test_a_lightning_data_module_is_taken(folder: Path) -> None:
     """Its order is drawn from the noise stream, its split is the same for every seed; both are noted or hold."""
     record = ran("--config-dir", "conf", *LIGHTNING, "data=points", "model.inputs=5")
-    assert record.seeds["order"]["used"] is False
+    assert record.seeds["order"].used is False
     assert any("drawn from the noise stream" in note for note in record.notes)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from command_line import DEADLINE, FIND_LR, environment, find_lr, only_run, process
 from docs_programs import blocks
-from steadylr.store.curve_file import RunCurves, load_run_curves
+from steadylr.store.curve_file import RunCurves
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def command(block: int, program: str) -> list[str]:
 
 
 def curves_of(folder: Path) -> RunCurves:
-    return load_run_curves(folder / "curve.npz")
+    return RunCurves.load(folder / "curve.npz")
 
 
 @pytest.fixture(scope="module")

@@ -103,8 +103,7 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
     config = config_of(*SHORT)
     training = describe_training(config)
     steps: list[tuple[int, float]] = []
-    run, used = train(config, training, share=ONE, report=lambda step, lr, loss: steps.append((step, lr)))
-    assert used == ("init", "order")
+    run = train(config, training, share=ONE, report=lambda step, lr, loss: steps.append((step, lr)))
     assert {name: entry["used"] for name, entry in run.meta["seeds"].items()} == {
         "init": True,
         "order": True,
@@ -127,18 +126,17 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
 def test_what_draws_is_a_used_stream(overrides: list[str], stream: str) -> None:
     """Dropout draws noise, augmentation its own stream."""
     config = config_of(*SHORT, *overrides, "data.batch_size=4")
-    _, used = train(config, describe_training(config), share=ONE)
-    assert stream in used
+    assert train(config, describe_training(config), share=ONE).meta["seeds"][stream]["used"]
 
 
 def test_equal_trainings_give_equal_bits() -> None:
     """Whatever ran before in the process."""
     config = config_of(*SHORT, "seed=4")
     training = describe_training(config)
-    digests = {train(config, training, share=ONE)[0].read.digest() for _ in range(2)}
+    digests = {train(config, training, share=ONE).read.digest() for _ in range(2)}
     other = config_of(*SHORT, "seed=5")
     assert len(digests) == 1
-    assert train(other, describe_training(other), share=ONE)[0].read.digest() not in digests
+    assert train(other, describe_training(other), share=ONE).read.digest() not in digests
 
 
 @pytest.mark.parametrize(

@@ -228,9 +228,9 @@ def _seeds(member: Member) -> Mapping[str, SeedUse]:
 
 def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
     """Such as "seed 1" where all streams have one seed; else the used streams whose seeds differ between runs."""
-    if all(len({use["seed"] for use in streams.values()}) == 1 for streams in runs):
-        return [f"seed {next(iter(streams.values()))['seed']}" for streams in runs]
-    used = [{name: use["seed"] for name, use in streams.items() if use["used"]} for streams in runs]
+    if all(len({use.seed for use in streams.values()}) == 1 for streams in runs):
+        return [f"seed {next(iter(streams.values())).seed}" for streams in runs]
+    used = [{name: use.seed for name, use in streams.items() if use.used} for streams in runs]
     names = dict.fromkeys(stream for seeds in used for stream in seeds)
     differing = [stream for stream in names if len({seeds.get(stream) for seeds in used}) > 1]
     return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in used]

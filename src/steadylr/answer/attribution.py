@@ -33,14 +33,14 @@ def attribution_of(members: Sequence[Member], found: SweepConsensus) -> Attribut
     streams = tuple(seeds[0])
     return attribute(
         list(found.run_lrs.values()),
-        {stream: [own[stream]["seed"] for own in seeds] for stream in streams},
-        unused=[stream for stream in streams if not any(own[stream]["used"] for own in seeds)],
+        {stream: [own[stream].seed for own in seeds] for stream in streams},
+        unused=[stream for stream in streams if not any(own[stream].used for own in seeds)],
     )
 
 
 def _set_apart(seeds: Mapping[str, SeedUse]) -> bool:
     """Whether the streams of a run have other seeds than one another."""
-    return len({use["seed"] for use in seeds.values()}) > 1
+    return len({use.seed for use in seeds.values()}) > 1
 
 
 def rule_shifts(members: Sequence[Member], found: SweepConsensus) -> tuple[Shift, ...]:

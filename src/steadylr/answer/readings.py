@@ -20,15 +20,14 @@ from steadylr.core.rules import suggest_all
 from steadylr.core.settings import Reading
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
-from steadylr.store.curve_file import RunCurves, load_csv_curve, load_run_curves
+from steadylr.store.curve_file import RunCurves, load_csv_curve
 from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.job_folder import CURVE_FILE, job_folders
+from steadylr.store.job_folder import CURVE_FILE, job_folders, odd_places
 from steadylr.store.records import (
     RECORD_FILE,
     STATUS_FILE,
+    JobStatus,
     RunRecord,
-    read_record,
-    read_status,
     read_stopping,
 )
 from steadylr.words.names import COMMAND_LINE
@@ -171,7 +170,7 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         )
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    found = _latest(joined(_not_made_good(jobs, gathered)))
+    found = _latest(joined([*_not_made_good(jobs, gathered), Members(problems=tuple(odd_places(folder)))]))
     try:
         return replace(found, stopping=read_stopping(folder))
     except (DamagedFile, NewerSchema) as error:
@@ -244,13 +243,14 @@ def from_values(values: Sequence[float]) -> Members:
 def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
     """Read one job's folder, which people call `label`."""
     try:
-        status = read_status(folder)
+        status = JobStatus.read(folder)
         if status.status in ("failed", "interrupted"):
             reason = status.error or status.status
             failed = FailedJob(label, tuple(status.overrides), status.status, reason)
             return Members(failed=(_of_its_kind(failed, status.config),))
-        record = read_record(folder)
-        curves = load_run_curves(folder / CURVE_FILE)
+        record = RunRecord.read(folder)
+        curves = RunCurves.load(folder / CURVE_FILE)
+        record.check_curves(curves, source=folder / CURVE_FILE)
     except FileNotFoundError as error:
         name = Path(error.filename).name
         return Members(problems=(f"{folder}: no {name}, so the job never ended; run the same command again",))
@@ -258,8 +258,6 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
         return Members(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
     except (DamagedFile, NewerSchema) as error:
         return Members(problems=(str(error),))
-    if curves.read.digest() != record.run["curve_digest"]:
-        return Members(problems=(f"{folder / CURVE_FILE}: is not the curve that {RECORD_FILE} describes",))
     try:
         return Members((_member(label, record, curves, reread),))
     except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
@@ -279,9 +277,9 @@ def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
 def key_of(folder: Path) -> str:
     """The key of the job in a folder, from its status or else its record; empty where neither says it."""
     with suppress(OSError, DamagedFile, NewerSchema):
-        return read_status(folder).job_key
+        return JobStatus.read(folder).job_key
     with suppress(OSError, DamagedFile, NewerSchema):
-        return read_record(folder).job_key
+        return RunRecord.read(folder).job_key
     return ""
 
 
@@ -290,7 +288,7 @@ def overrides_of(folder: Path) -> tuple[str, ...] | None:
     import yaml
 
     with suppress(OSError, DamagedFile, NewerSchema):
-        return tuple(read_status(folder).overrides)
+        return tuple(JobStatus.read(folder).overrides)
     try:
         kept = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -304,13 +302,13 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
     Reading(**{name: value for name, value in setting.items() if name != "rule"})
     member = Member(
         label=label,
-        run=record.run["curve_digest"],
+        run=record.run.curve_digest,
         kind=kind_of(record.config),
         setting=setting,
         overrides=tuple(record.overrides),
         suggestions=record.suggestions,
         rule=record.rule,
-        findings=tuple(finding["code"] for finding in record.diagnosis),
+        findings=tuple(finding.code for finding in record.diagnosis),
         curve=curves.read,
         record=record,
         lr_ratios=curves.lr_ratios,
@@ -384,7 +382,7 @@ def _drawn(member: Member) -> Hashable:
     """Equal for two runs of one kind that drew the same: those streams count that something draws from."""
     if member.record is None:
         return member.run
-    used = {name: use["seed"] for name, use in member.record.seeds.items() if use["used"]}
+    used = {name: use.seed for name, use in member.record.seeds.items() if use.used}
     return member.kind_key, *sorted(used.items())
 
 

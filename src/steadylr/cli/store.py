@@ -85,16 +85,22 @@ def _line(entry: EntryInfo) -> str:
 
 
 def _what(entry: EntryInfo) -> str:
-    stored = entry.meta.get(STORED_AS, {})
-    training, seeds, used = (stored.get(part, {}) for part in ("training", "seeds", "used"))
-    named = ", ".join(f"{stream}={seeds[stream]}" for stream in used)
-    model, data = (training.get(part, {}).get("name", "?") for part in ("model", "data"))
+    stored = _mapping(entry.meta, STORED_AS)
+    training, seeds = (_mapping(stored, part) for part in ("training", "seeds"))
+    named = ", ".join(f"{stream}={seed}" for stream, seed in seeds.items())
+    model, data = (_mapping(training, part).get("name", "?") for part in ("model", "data"))
     return f"{model} on {data}, {_length(training)}, seeds {named}"
 
 
 def _length(training: Mapping[str, Any]) -> str:
     """Along what it trained: the iterations of a ramp, or the peak and the steps of a trial."""
-    plan = training.get("one_cycle")
-    if plan is None:
-        return f"{training.get('finder', {}).get('num_iter', '?')} iterations"
+    plan = _mapping(training, "one_cycle")
+    if not plan:
+        return f"{_mapping(training, 'finder').get('num_iter', '?')} iterations"
     return f"OneCycle to {plan.get('max_lr', '?')} in {plan.get('total_steps', '?')} steps"
+
+
+def _mapping(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A mapping in another; empty where an entry has none, or something else, by this name."""
+    inner = owner.get(name)
+    return inner if isinstance(inner, Mapping) else {}

@@ -23,18 +23,18 @@ from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
 from steadylr.report.views import draw_run, show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
-from steadylr.store.curve_file import RunCurves, save_run_curves
+from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import CONFIG_FILE, CURVE_FILE, FIGURE_FILE
 from steadylr.store.records import (
     STATUS_FILE,
+    FindingText,
     JobStatus,
+    RunFacts,
     RunRecord,
     Status,
     utc_now,
-    write_record,
-    write_status,
 )
 from steadylr.training.devices import Share, threads_for
 from steadylr.training.failure import TrainingFailed, as_failure
@@ -206,7 +206,7 @@ class _Ending:
             error=error or None,
             traceback=details or None,
         )
-        write_status(self.folder, written)
+        written.write(self.folder)
 
 
 def _begin(job: Job, folder: Path) -> None:
@@ -219,17 +219,16 @@ def _begin(job: Job, folder: Path) -> None:
 def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
     """Read the curve from the store, and write everything that follows from it; give the exit code."""
     folder, config = ending.folder, job.config
-    stored = CurveStore(store).find(job.training.shape, job.training.seeds)
-    if stored is None:
+    curves = CurveStore(store).find(job.training.shape, job.training.seeds)
+    if curves is None:
         raise TrainingFailed(
             f"the curve was trained, and is no longer in the store {store}: was it cleared meanwhile? Run the same "
             "command again"
         )
-    curves = stored.curves
     answer = answer_of(curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share)
-    save_run_curves(folder / CURVE_FILE, curves)
+    curves.save(folder / CURVE_FILE)
     draw_run(folder / FIGURE_FILE, config, curves, answer)
-    write_record(folder, build_record(job, curves, trained, answer))
+    build_record(job, curves, trained, answer).write(folder)
     headline = answer.headline
     is_answer = headline.lr is not None
     ending.leave("finished" if is_answer else "no_answer", "" if is_answer else headline.reason)
@@ -245,21 +244,22 @@ def build_record(job: Job, curves: RunCurves, trained: Trained, answer: Answer) 
     return RunRecord(
         created=utc_now(),
         job_key=job.key,
-        run={
-            "key": job.run,
-            "curve_digest": curves.read.digest(),
-            "from_store": trained.from_store,
-            "num_iter": curve.num_iter,
-            "num_points": len(curve),
-            "stop": curve.stop.value,
-        },
+        run=RunFacts(
+            key=job.run,
+            curve_digest=curves.read.digest(),
+            content_digest=curves.digest(),
+            from_store=trained.from_store,
+            num_points=len(curve),
+            num_iter=curve.num_iter,
+            stop=curve.stop,
+        ),
         config={**job.plain_config, "own_code": job.training.shape.get("own_code")},
         overrides=list(job.overrides),
         seeds=meta["seeds"],
         rule=answer.rule,
         suggestions=answer.suggestions,
         diagnosis=[
-            {"code": one.code.value, "text": one.text, "advice": one.advice} for one in answer.findings
+            FindingText(code=one.code.value, text=one.text, advice=one.advice) for one in answer.findings
         ],
         plan=None if answer.plan is None else answer.plan.as_dict(),
         versions=dict(package_versions()),

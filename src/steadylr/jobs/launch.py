@@ -129,7 +129,7 @@ def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
     print(f"job {folder.name}: {message}", file=sys.stderr)
     failed = records.JobStatus(status="failed", job_key=job.key, overrides=list(job.overrides), error=message)
     with suppress(OSError):  # then the status still says that the job has not ended
-        records.write_status(folder, failed)
+        failed.write(folder)
 
 
 def _leave_no_trace(sweep: Path) -> Sequence[JobReturn]:

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 
 from steadylr.answer.readings import from_job, key_of, overrides_of
 from steadylr.store.curve_store import LOCK_OPTIONS
+from steadylr.store.files import remove_temp_files
 from steadylr.store.job_folder import job_folders, next_job_number
-from steadylr.store.records import STATUS_FILE, JobStatus, write_status
+from steadylr.store.records import STATUS_FILE, JobStatus
 
 NOT_ENDED = "has not ended: it was stopped, or another process is still at it; run the same command again"
 """What the status of a reserved job says until the job writes its own."""
@@ -75,11 +76,13 @@ def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place
         place = by_key.get(job.key) or by_overrides.pop(job.overrides, None)
         if place is None:
             place = Place(next(free), False)
+        if reserve and not place.finished:
+            remove_temp_files(sweep / str(place.number))
         if reserve and job.key not in by_key:
             status = JobStatus(
                 status="interrupted", job_key=job.key, overrides=list(job.overrides), error=NOT_ENDED
             )
-            write_status(sweep / str(place.number), status)
+            status.write(sweep / str(place.number))
         by_key[job.key] = place
         found.append(place)
     return found

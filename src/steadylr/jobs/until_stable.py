@@ -35,7 +35,7 @@ from steadylr.jobs.session import SESSION
 from steadylr.jobs.work import check_jobs, differing, fitting_trainings
 from steadylr.present.numbers import count
 from steadylr.store.job_folder import job_folders
-from steadylr.store.records import write_stopping
+from steadylr.store.records import Stopping
 from steadylr.words.consensus import decision_text
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def sweep_until_stable(
         return []
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
-    write_stopping(folder, rule)
+    Stopping(factor=rule.factor, max_runs=rule.max_runs).write(folder)
     returns: list[Sequence[JobReturn]] = []
     search = _Search(folder, rule, kinds, width)
     while asked := search.next_batch():

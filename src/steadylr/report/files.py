@@ -85,7 +85,8 @@ def _facts(member: Member) -> list[Any]:
     headline = [member.headline.outcome.value, member.headline.reason]
     read = [member.setting, member.rule, list(member.findings), suggestions, headline]
     plan = [list(member.lr_ratios), member.momentum]
-    seeds = None if member.record is None else member.record.seeds
+    record = member.record
+    seeds = None if record is None else {name: use.model_dump() for name, use in record.seeds.items()}
     return [member.label, member.run, member.kind_key, list(member.overrides), read, plan, seeds]
 
 

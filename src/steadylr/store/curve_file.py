@@ -8,22 +8,42 @@ import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
+from pydantic import ConfigDict, Strict
 
 from steadylr.core.curve import Curve, FloatArray, Stop, frozen_array
-from steadylr.store.array_file import ArrayFile, array_bytes, header_bytes, header_field
-from steadylr.store.files import DamagedFile, NewerSchema, write_atomic
+from steadylr.store.array_file import ArrayFile, Arrays, Header, StoredArrays
+from steadylr.store.files import DamagedFile, read_bytes
+from steadylr.store.stored_file import Part
 
-CURVE_FORMAT = 1
-"""Version of the file format; raised when older readers could not read a file."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class CurveShape(Part):
+    """What isn't an array in a curve: how many points were planned, and why it ended."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    num_iter: int
+    stop: Annotated[Stop, Strict(False)]
+
+
+class RunHeader(Header, CurveShape):
+    """What a run's file holds beside its arrays; validation is None where it wasn't measured."""
+
+    validation: CurveShape | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RunCurves:
-    """The raw numbers of one run.
+class RunCurves(StoredArrays):
+    """The raw numbers of one run; save and load put them into a file.
+
+    Its arrays: lr and loss, shape (n,); group_lrs, shape (n, groups); validation_lr and validation_loss, shape
+    (m,), where there is a validation curve; header, the rest as UTF-8 bytes of JSON: format, num_iter, stop,
+    validation (its num_iter and stop, or null) and meta.
 
     Args:
         curve: the training losses.
@@ -35,6 +55,9 @@ class RunCurves:
     Raises:
         ValueError: group_lrs of another shape, not finite or below 0.
     """
+
+    FORMAT: ClassVar[int] = 1
+    HEADER: ClassVar[type[Header]] = RunHeader
 
     curve: Curve
     validation: Curve | None
@@ -73,70 +96,22 @@ class RunCurves:
         """The share of the points whose update a gradient scaler left out, from 0 to 1."""
         return len(self.skipped_steps) / len(self.curve)
 
+    def _content(self) -> tuple[Arrays, dict[str, Any]]:
+        arrays = {"lr": self.curve.lr, "loss": self.curve.loss, "group_lrs": self.group_lrs}
+        shape = {**_shape_of(self.curve), "validation": None}
+        if self.validation is not None:
+            arrays |= {"validation_lr": self.validation.lr, "validation_loss": self.validation.loss}
+            shape["validation"] = _shape_of(self.validation)
+        return arrays, shape
 
-def save_run_curves(
-    path: str | os.PathLike[str], run: RunCurves, *, temp_folder: str | os.PathLike[str] | None = None
-) -> None:
-    """Write a run's raw numbers to one .npz file, atomically.
-
-    The arrays: lr and loss, shape (n,); group_lrs, shape (n, groups); validation_lr and validation_loss,
-    shape (m,), where there is a validation curve; header, the rest as UTF-8 bytes of JSON: format, num_iter,
-    stop, validation (its num_iter and stop, or null) and meta. No pickle; nothing is compressed, since losses
-    hardly compress and reading is what counts.
-
-    Args:
-        path: the file; missing folders are made.
-        run: the numbers.
-        temp_folder: see write_atomic.
-
-    Raises:
-        ValueError: meta holds what JSON can't carry.
-        OSError: the file can't be written.
-    """
-    header = {
-        "format": CURVE_FORMAT,
-        **_shape_of(run.curve),
-        "validation": None if run.validation is None else _shape_of(run.validation),
-        "meta": run.meta,
-    }
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "lr": run.curve.lr,
-        "loss": run.curve.loss,
-        "group_lrs": run.group_lrs,
-        "header": header_bytes(header),
-    }
-    if run.validation is not None:
-        arrays |= {"validation_lr": run.validation.lr, "validation_loss": run.validation.loss}
-    write_atomic(path, array_bytes(arrays), temp_folder=temp_folder)
-
-
-def load_run_curves(path: str | os.PathLike[str]) -> RunCurves:
-    """Read what save_run_curves wrote; every byte of the numbers is verified by its CRC.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        DamagedFile: cut short, changed, no such arrays, arrays of another type, or numbers that are no curve.
-        NewerSchema: a newer steadylr wrote it.
-    """
-    members = ArrayFile(path)
-    header = members.header(newest=CURVE_FORMAT)
-    validation = header_field(path, header, "validation", (dict, type(None)))
-    curve = _curve(members, "", header)
-    held_out = None if validation is None else _curve(members, "validation_", validation)
-    group_lrs = members.floats("group_lrs")
-    if held_out is not None and len(held_out) > 1:
-        first, second = np.searchsorted(curve.lr, held_out.lr[:2]).tolist()
-        held_out = replace(held_out, steps_per_point=max(1, second - first))
-    try:
-        return RunCurves(curve, held_out, group_lrs, header_field(path, header, "meta", dict))
-    except ValueError as error:
-        raise DamagedFile(path, str(error)) from None
-
-
-def load_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read only the meta of a run's file; raises as load_run_curves does."""
-    meta: dict[str, Any] = header_field(path, ArrayFile(path).header(newest=CURVE_FORMAT), "meta", dict)
-    return meta
+    @classmethod
+    def _from_content(cls, file: ArrayFile, header: RunHeader) -> Self:
+        curve = _curve(file, "", header)
+        held_out = None if header.validation is None else _curve(file, "validation_", header.validation)
+        if held_out is not None and len(held_out) > 1:
+            first, second = np.searchsorted(curve.lr, held_out.lr[:2]).tolist()
+            held_out = replace(held_out, steps_per_point=max(1, second - first))
+        return cls(curve, held_out, file.floats("group_lrs"), header.meta)
 
 
 def load_csv_curve(path: str | os.PathLike[str]) -> Curve:
@@ -152,7 +127,7 @@ def load_csv_curve(path: str | os.PathLike[str]) -> Curve:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DamagedFile(path, f"is no UTF-8 text (byte {error.start})") from None
     try:
@@ -169,15 +144,12 @@ def _shape_of(curve: Curve) -> dict[str, Any]:
     return {"num_iter": curve.num_iter, "stop": curve.stop.value}
 
 
-def _curve(members: ArrayFile, prefix: str, shape: dict[str, Any]) -> Curve:
-    path = members.path
-    lr, loss = members.floats(f"{prefix}lr"), members.floats(f"{prefix}loss")
-    num_iter = header_field(path, shape, "num_iter", int)
-    stop = header_field(path, shape, "stop", str)
+def _curve(file: ArrayFile, prefix: str, shape: CurveShape) -> Curve:
+    lr, loss = file.floats(f"{prefix}lr"), file.floats(f"{prefix}loss")
     try:
-        return Curve(lr, loss, num_iter, Stop(stop))
+        return Curve(lr, loss, shape.num_iter, shape.stop)
     except ValueError as error:
-        raise DamagedFile(path, f"{prefix}lr and {prefix}loss are no curve: {error}") from None
+        raise DamagedFile(file.path, f"{prefix}lr and {prefix}loss are no curve: {error}") from None
 
 
 def _csv_columns(path: Path, rows: Any) -> tuple[list[float], list[float]]:
@@ -216,15 +188,3 @@ def _csv_number(path: Path, line: int, name: str, row: list[str], index: int) ->
         return float(row[index])
     except ValueError:
         raise DamagedFile(path, f"line {line}: {name} must be a number; got {row[index]!r}") from None
-
-
-__all__ = [
-    "CURVE_FORMAT",
-    "DamagedFile",
-    "NewerSchema",
-    "RunCurves",
-    "load_csv_curve",
-    "load_meta",
-    "load_run_curves",
-    "save_run_curves",
-]

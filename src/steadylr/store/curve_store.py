@@ -7,8 +7,8 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,24 +16,26 @@ from typing import Any, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
-from steadylr.store.curve_file import RunCurves, load_meta, load_run_curves, save_run_curves
+from steadylr.store.curve_file import RunCurves
 from steadylr.store.files import (
     DamagedFile,
     checked_version,
-    is_temp_name,
     json_text,
     read_json,
+    remove_temp_files,
+    removed,
     temp_name,
+    was_written_before,
     write_json,
 )
-from steadylr.store.trial_file import Trial, load_trial, save_trial
+from steadylr.store.trial_file import Trial
 
 STORE_FORMAT = 1
 """Version of the folder layout and of the keys."""
 
 MARKER = "STEADYLR_STORE"
 STORED_AS = "store"
-"""The entry of RunCurves.meta that says as what a run is stored: key, training, seeds and used."""
+"""The entry of an entry's meta that says as what it is stored: key, training and seeds."""
 
 STALE_SECONDS = 24 * 3600.0
 """Age from which a temporary file or a free lock file is taken for a killed process's."""
@@ -48,21 +50,12 @@ LOCK_OPTIONS: dict[str, Any] = (
     else {}
 )
 
-Content = TypeVar("Content", bound=RunCurves | Trial)
+Content = TypeVar("Content", RunCurves, Trial)
 """What an entry holds."""
 
 
 class StoreError(ValueError):
     """A folder that can't serve as the store; the message names it and says what to do."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredRun(Generic[Content]):
-    """A run that the store holds."""
-
-    key: str
-    path: Path
-    curves: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ class EntryInfo:
     problem: str | None = None
 
 
-def run_key(training: Mapping[str, Any], seeds: Mapping[str, int], used: Iterable[str] | None = None) -> str:
+def run_key(training: Mapping[str, Any], seeds: Mapping[str, int]) -> str:
     """The key of a run: SHA-256, as 64 hex digits, over all that shapes its curve.
 
     It is taken over JSON with sorted keys. Floats count by their shortest exact text (repr), so 1 and 1.0
@@ -95,39 +88,35 @@ def run_key(training: Mapping[str, Any], seeds: Mapping[str, int], used: Iterabl
     Args:
         training: everything but the seeds: None, bool, int, float (NaN and infinities too), str, lists,
             mappings with text keys.
-        seeds: the seed of each random stream, whole numbers.
-        used: the streams that something draws from, names from seeds; the others' seeds are left out of the
-            key. None takes all.
+        seeds: the seed of each random stream, whole numbers. All count: that nothing draws from a stream is known
+            after the training only, and its record says so.
 
     Raises:
-        ValueError: a value of another kind (the message says where), a seed that is no whole number, a stream
-            without a seed.
+        ValueError: a value of another kind (the message says where), a seed that is no whole number.
     """
-    return _digest("run", training, _used_seeds(seeds, used))
-
-
-def family_key(training: Mapping[str, Any]) -> str:
-    """The key of all runs that differ in their seeds only; raises as run_key does."""
-    return _digest("family", training, {})
+    for stream, seed in seeds.items():
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ValueError(f"a seed must be a whole number; got {stream}={seed!r}")
+    identity = {"kind": "run", "format": STORE_FORMAT, "training": training, "seeds": seeds}
+    return hashlib.sha256(json_text(identity, indent=None, sort_keys=True).encode()).hexdigest()
 
 
 class Store(Generic[Content]):
     """A folder that holds the raw numbers of every distinct training under the key of what shaped it.
 
     CurveStore and TrialStore are what is used: range tests and trials lie side by side in one folder, as their keys
-    differ.
+    differ. find, entries and size never write, and wait for nobody; obtain, clean and clear do.
 
     The layout, in which nothing but whole files ever appears outside tmp/:
 
         STEADYLR_STORE                 the marker, with the version of the layout
         v1/<key[:2]>/<key>.npz         one run (curve_file.py) or trial (trial_file.py)
         v1/<key[:2]>/<key>.npz.damaged-<n>   an entry that could not be read, set aside
-        families/<family>.json         which random streams the runs of a family draw from
         locks/<key>.lock               held while a run is trained; the file goes when the run is stored
         tmp/                           files being written
 
-    A stream that nothing draws from is no part of a run's key. That is known after the first training of a
-    family only; until then the family has no runs to find.
+    The first stores had a folder families/ as well, and keys that left out the seeds of streams that nothing draws
+    from: such entries are listed and cleared, but no longer found.
 
     Args:
         folder: the store; made, with its marker, when it doesn't exist or is empty but for hidden files.
@@ -141,18 +130,12 @@ class Store(Generic[Content]):
         DamagedFile: the marker can't be read.
     """
 
-    @staticmethod
-    def _read_entry(path: Path, /) -> Content:
-        raise NotImplementedError
-
-    @staticmethod
-    def _save_entry(path: Path, content: Content, /, *, temp_folder: Path) -> None:
-        raise NotImplementedError
+    holds: type[Content]
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = True, locking: bool = True) -> None:
-        self.folder = Path(folder).expanduser().absolute()
-        self._locking = locking
-        self._cleaned = False
+        self.folder: Path = Path(folder).expanduser().absolute()
+        self._locking: bool = locking
+        self._cleaned: bool = False
         with self._explained("can't be opened"):
             self._open(create)
 
@@ -188,7 +171,7 @@ class Store(Generic[Content]):
 
     # Finding and obtaining
 
-    def find(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun[Content] | None:
+    def find(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> Content | None:
         """The stored run of a training, or None when there is none; a damaged entry counts as none.
 
         Writes nothing. Args as run_key.
@@ -198,17 +181,13 @@ class Store(Generic[Content]):
             StoreError: the store can't be read.
             NewerSchema: a newer steadylr wrote the run.
         """
-        with self._explained("can't be read"):
-            try:
-                return self._load(training, seeds)
-            except DamagedFile:
-                return None  # obtain names it and sets it aside, under the lock
+        try:
+            return self._load(run_key(training, seeds))
+        except DamagedFile:
+            return None  # obtain names it and sets it aside, under the lock
 
     def obtain(
-        self,
-        training: Mapping[str, Any],
-        seeds: Mapping[str, int],
-        train: Callable[[], tuple[Content, Iterable[str]]],
+        self, training: Mapping[str, Any], seeds: Mapping[str, int], train: Callable[[], Content]
     ) -> tuple[Content, bool]:
         """The run of a training, and whether it came from the store; trained and stored if it isn't there.
 
@@ -219,80 +198,47 @@ class Store(Generic[Content]):
 
         Args:
             training, seeds: as run_key.
-            train: does the training; gives the run and the names of the streams that something drew from.
+            train: does the training.
+
+        Returns:
+            The run, its meta with an entry STORED_AS, and True where it was there already.
 
         Raises:
-            ValueError: see run_key; or train named a stream that seeds lacks.
+            ValueError: see run_key.
             StoreError: the store can't be read or written; said before anything is trained, unless the disk is full
                 only then.
             NewerSchema: a newer steadylr wrote the run.
             BaseException: whatever train raises.
         """
-        found = self.find(training, seeds)
-        if found is not None:
-            return found.curves, True
-        full_key = run_key(training, seeds)
+        key = run_key(training, seeds)
+        with suppress(DamagedFile):  # looked at again under the lock
+            if (stored := self._load(key)) is not None:
+                return stored, True
         self._require_writable()
         self._clean_once()
-        with ExitStack() as locks:
-            locks.enter_context(self._lock(full_key))
-            key = self._known_key(training, seeds)
-            # Runs with other seeds for a stream that nothing draws from are the same training. This lock is
-            # always taken second, and none is waited for while holding it: no circle of waiting can arise.
-            if key is not None and key != full_key:
-                locks.enter_context(self._lock(key))
-            found = self._load_or_set_aside(training, seeds)
-            if found is not None:
-                return found.curves, True
-            curves, used = train()
-            return self._keep(training, seeds, curves, used), False
+        with self._lock(key):
+            try:
+                stored = self._load(key)
+            except DamagedFile as error:
+                stored = None
+                self._set_aside(error)
+            if stored is not None:
+                return stored, True
+            stored_as = {"key": key, "training": dict(training), "seeds": dict(seeds)}
+            return self._keep(key, train(), stored_as), False
 
-    def _known_key(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> str | None:
-        try:
-            used = self._used_streams(family_key(training))
-        except DamagedFile as error:
-            log.warning("%s: the next training of this family writes it anew", error)
-            return None
-        return None if used is None else run_key(training, seeds, used)
-
-    def _used_streams(self, family: str) -> list[str] | None:
-        path = self._family_path(family)
-        try:
-            content = read_json(path)
-        except FileNotFoundError:
-            return None
-        used = content.get("used") if isinstance(content, dict) else None
-        if not isinstance(used, list) or not all(isinstance(name, str) for name in used):
-            raise DamagedFile(path, f"must hold a mapping with a list of names under 'used'; got {content!r}")
-        return used
-
-    def _load(self, training: Mapping[str, Any], seeds: Mapping[str, int]) -> StoredRun[Content] | None:
-        used = self._used_streams(family_key(training))
-        if used is None:
-            run_key(training, seeds)  # refuses bad seeds no matter what the store holds
-            return None
-        key = run_key(training, seeds, used)
+    def _load(self, key: str) -> Content | None:
         path = self._path(key)
-        try:
-            curves = self._read_entry(path)
-        except FileNotFoundError:
-            return None
-        stored_as = curves.meta.get(STORED_AS)
+        with self._explained("can't be read"):
+            try:
+                content = self.holds.load(path)
+            except FileNotFoundError:
+                return None
+        stored_as = content.meta.get(STORED_AS)
         held = stored_as.get("key") if isinstance(stored_as, dict) else None
         if held != key:
             raise DamagedFile(path, f"holds the run {held!r}, not the one that its name says")
-        return StoredRun(key, path, curves)
-
-    def _load_or_set_aside(
-        self, training: Mapping[str, Any], seeds: Mapping[str, int]
-    ) -> StoredRun[Content] | None:
-        with self._explained("can't be read"):
-            try:
-                return self._load(training, seeds)
-            except DamagedFile as error:
-                if error.path.suffix == ".npz":
-                    self._set_aside(error)
-                return None
+        return content
 
     def _set_aside(self, error: DamagedFile) -> None:
         n = 1
@@ -304,35 +250,16 @@ class Store(Generic[Content]):
 
     # Writing
 
-    def _keep(
-        self, training: Mapping[str, Any], seeds: Mapping[str, int], curves: Content, used: Iterable[str]
-    ) -> Content:
-        family = family_key(training)
-        known = self._used_if_readable(family)
-        # A family only ever grows: runs stored under fewer streams are then trained again, never mixed up.
-        streams = sorted({*(known or ()), *used})
-        key = run_key(training, seeds, streams)
-        stored_as = {"key": key, "training": dict(training), "seeds": dict(seeds), "used": streams}
-        kept = replace(curves, meta={**curves.meta, STORED_AS: stored_as})
+    def _keep(self, key: str, content: Content, stored_as: dict[str, Any]) -> Content:
+        kept = replace(content, meta={**content.meta, STORED_AS: stored_as})
+        path = self._path(key)
         with self._explained("can't be written"):
-            # The family first: a run without its family would never be found again.
-            if streams != known:
-                write_json(self._family_path(family), {"used": streams}, temp_folder=self._tmp)
-            self._write_entry(self._path(key), kept)
+            try:
+                kept.save(path, temp_folder=self._tmp)
+            except FileNotFoundError:
+                # A process that slept for more than a day may find its temporary file cleaned away.
+                kept.save(path, temp_folder=self._tmp)
         return kept
-
-    def _used_if_readable(self, family: str) -> list[str] | None:
-        try:
-            return self._used_streams(family)
-        except DamagedFile:
-            return None
-
-    def _write_entry(self, path: Path, curves: Content) -> None:
-        try:
-            self._save_entry(path, curves, temp_folder=self._tmp)
-        except FileNotFoundError:
-            # A process that slept for more than a day may find its temporary file cleaned away.
-            self._save_entry(path, curves, temp_folder=self._tmp)
 
     def _require_writable(self) -> None:
         """Find out before the training, not after it."""
@@ -396,13 +323,11 @@ class Store(Generic[Content]):
 
     def clean(self, *, older_than: timedelta = timedelta(seconds=STALE_SECONDS)) -> int:
         """Remove what killed processes left, temporary files and free lock files, and say how many."""
-        limit = time.time() - older_than.total_seconds()
-        written = [*_files(self._tmp), *_files(self.folder)]
-        removed = sum(_removed(path) for path in written if is_temp_name(path.name) and _older(path, limit))
-        for path in _files(self.folder / "locks"):
-            if _older(path, limit):
-                removed += self._removed_free_lock(path)
-        return removed
+        seconds = older_than.total_seconds()
+        count = sum(remove_temp_files(folder, older_than=seconds) for folder in (self._tmp, self.folder))
+        limit = time.time() - seconds
+        locks = [path for path in _files(self.folder / "locks") if was_written_before(path, limit)]
+        return count + sum(self._removed_free_lock(path) for path in locks)
 
     def _removed_free_lock(self, path: Path) -> bool:
         lock = FileLock(path, **LOCK_OPTIONS)
@@ -411,7 +336,7 @@ class Store(Generic[Content]):
         except (Timeout, OSError, NotImplementedError):
             return False
         try:
-            return _removed(path)
+            return removed(path)
         finally:
             lock.release()
 
@@ -434,8 +359,7 @@ class Store(Generic[Content]):
         Safe beside running trainings: they store what they train.
 
         Args:
-            older_than: only runs written longer ago than this, at least 0; None removes all, and forgets the
-                families.
+            older_than: only runs written longer ago than this, at least 0; None removes all.
 
         Raises:
             ValueError: older_than is negative.
@@ -445,14 +369,11 @@ class Store(Generic[Content]):
             raise ValueError(f"older_than must not be negative; got {older_than}")
         limit = None if older_than is None else time.time() - older_than.total_seconds()
         with self._explained("can't be cleared"):
-            runs = [path for path in self._entry_paths() if _older(path, limit)]
-            aside = [path for path in self._shard_files() if ".damaged-" in path.name and _older(path, limit)]
-            count = sum(_removed(path) for path in runs)
-            for path in aside:
-                _removed(path)
+            gone = [path for path in self._shard_files() if was_written_before(path, limit)]
+            count = sum(removed(path) and path.suffix == ".npz" for path in gone)
             if older_than is None:
-                for path in _files(self.folder / "families"):
-                    _removed(path)
+                for path in _files(self.folder / "families"):  # of older versions
+                    removed(path)
         self.clean()
         return count
 
@@ -465,9 +386,6 @@ class Store(Generic[Content]):
     def _path(self, key: str) -> Path:
         return self.folder / "v1" / key[:2] / f"{key}.npz"
 
-    def _family_path(self, family: str) -> Path:
-        return self.folder / "families" / f"{family}.json"
-
     def _shard_files(self) -> Iterator[Path]:
         for shard in _folders(self.folder / "v1"):
             yield from _files(shard)
@@ -479,33 +397,13 @@ class Store(Generic[Content]):
 class CurveStore(Store[RunCurves]):
     """The store of range tests."""
 
-    _read_entry = staticmethod(load_run_curves)
-    _save_entry = staticmethod(save_run_curves)
+    holds = RunCurves
 
 
 class TrialStore(Store[Trial]):
     """The store of trials: the same folder, other entries."""
 
-    _read_entry = staticmethod(load_trial)
-    _save_entry = staticmethod(save_trial)
-
-
-def _digest(kind: str, training: Mapping[str, Any], seeds: Mapping[str, int]) -> str:
-    identity = {"kind": kind, "format": STORE_FORMAT, "training": training, "seeds": seeds}
-    return hashlib.sha256(json_text(identity, indent=None, sort_keys=True).encode()).hexdigest()
-
-
-def _used_seeds(seeds: Mapping[str, int], used: Iterable[str] | None) -> dict[str, int]:
-    for stream, seed in seeds.items():
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise ValueError(f"a seed must be a whole number; got {stream}={seed!r}")
-    if used is None:
-        return dict(seeds)
-    streams = sorted(set(used))
-    missing = [stream for stream in streams if stream not in seeds]
-    if missing:
-        raise ValueError(f"every stream that is drawn from needs a seed; {missing} not in {sorted(seeds)}")
-    return {stream: seeds[stream] for stream in streams}
+    holds = Trial
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -524,30 +422,13 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _older(path: Path, limit: float | None) -> bool:
-    if limit is None:
-        return True
-    try:
-        return path.stat().st_mtime <= limit
-    except FileNotFoundError:
-        return False
-
-
-def _removed(path: Path) -> bool:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _entry_info(path: Path) -> EntryInfo | None:
     try:
         status = path.stat()
-        meta, problem = load_meta(path), None
+        meta, problem = RunCurves.load_meta(path), None
     except FileNotFoundError:
         return None  # cleared since it was listed
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         meta, problem = {}, str(error)
     modified = datetime.fromtimestamp(status.st_mtime, tz=timezone.utc)
     return EntryInfo(path.stem, path, status.st_size, modified, meta, problem)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import math
 import os
 import re
 import secrets
+import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
@@ -42,25 +46,21 @@ class NewerSchema(ValueError):
 
     Args:
         path: the file.
-        found: the version that the file has.
+        version: the version that the file has.
         known: the newest version that this steadylr reads.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, found: int, known: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], version: int, known: int) -> None:
         super().__init__(
-            f"{os.fspath(path)}: has version {found}, this steadylr reads up to version {known}; "
+            f"{os.fspath(path)}: has version {version}, this steadylr reads up to version {known}; "
             "upgrade steadylr to read it"
         )
         self.path = Path(path)
-        self.found = found
+        self.version = version
         self.known = known
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _newer_schema, (self.path, self.found, self.known)
-
-
-def _newer_schema(path: Path, found: int, known: int) -> NewerSchema:
-    return NewerSchema(path, found=found, known=known)
+    def __reduce__(self) -> tuple[type[NewerSchema], tuple[Path, int, int]]:
+        return type(self), (self.path, self.version, self.known)
 
 
 def checked_version(path: str | os.PathLike[str], value: object, *, known: int) -> int:
@@ -73,7 +73,7 @@ def checked_version(path: str | os.PathLike[str], value: object, *, known: int) 
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DamagedFile(path, f"the version must be a whole number from 1 to {known}; got {value!r}")
     if value > known:
-        raise NewerSchema(path, found=value, known=known)
+        raise NewerSchema(path, value, known)
     return value
 
 
@@ -86,6 +86,72 @@ def temp_name(name: str) -> str:
 def is_temp_name(name: str) -> bool:
     """Whether write_atomic gave this name to a file that it was writing."""
     return name.startswith(".") and name.endswith(TEMP_SUFFIX)
+
+
+def remove_temp_files(folder: str | os.PathLike[str], *, older_than: float = 5.0) -> int:
+    """Remove what kills left of files that were being written into a folder, and say how many files that were.
+
+    Folders below are left alone. A folder that isn't there holds none.
+
+    Args:
+        folder: of a job, say.
+        older_than: seconds since they were last written, at least 0: another process may be writing right now.
+    """
+    try:
+        left = [Path(entry.path) for entry in os.scandir(folder) if is_temp_name(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    limit = time.time() - older_than
+    return sum(removed(path) for path in left if was_written_before(path, limit))
+
+
+def was_written_before(path: Path, limit: float | None) -> bool:
+    """Whether a file is there and was last written at a time, in seconds since 1970, or earlier; None: at any."""
+    try:
+        return limit is None or path.lstat().st_mtime <= limit
+    except FileNotFoundError:
+        return False
+
+
+def removed(path: Path) -> bool:
+    """Remove a file, and say whether it was there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a regular file, or of one that a link names. All that the store reads, it reads by this.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedFile: there is something else by this name, such as a folder, a FIFO or a device: reading one of
+            those may never end.
+        OSError: the file can't be read.
+    """
+    # Without O_NONBLOCK opening a FIFO waits for somebody who writes to it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device that isn't there
+            raise DamagedFile(path, "is no regular file") from None
+        raise
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise DamagedFile(path, f"is no regular file but {_kind_of_file(mode)}")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def _kind_of_file(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def write_atomic(
@@ -143,6 +209,18 @@ def json_text(value: object, *, indent: int | None = 2, sort_keys: bool = False)
     return text
 
 
+def canonical_digest(content: object) -> str:
+    """SHA-256 over plain values, as 64 hex digits: equal for what write_json would write as equal JSON values.
+
+    The order of keys and the layout of a file don't count; an int and an equal float differ.
+    """
+    try:
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):  # a non-finite number, or what JSON has no form for
+        text = json_text(content, indent=None, sort_keys=True)
+    return hashlib.sha256(text.encode("ascii", "backslashreplace")).hexdigest()
+
+
 def write_json(
     path: str | os.PathLike[str], value: object, *, temp_folder: str | os.PathLike[str] | None = None
 ) -> None:
@@ -158,7 +236,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         DamagedFile: no UTF-8 or no JSON (the message has line and column), a key that comes twice, a number
             that no finite float holds.
     """
-    return parse_json(Path(path).read_bytes(), source=path)
+    return parse_json(read_bytes(path), source=path)
 
 
 def parse_json(content: bytes, *, source: str | os.PathLike[str]) -> Any:
@@ -167,8 +245,10 @@ def parse_json(content: bytes, *, source: str | os.PathLike[str]) -> Any:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedFile(source, f"is no UTF-8 text (byte {error.start})") from None
+    # Most files hold no non-finite number: then no key has to be looked at, which halves the time.
+    hook = _object if FLOAT_TAG in text else _mapping
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DamagedFile(source, f"is no JSON at {where}: {error.msg}") from None
@@ -202,17 +282,22 @@ def _position(text: str, token: str) -> str:
     return "an unknown place"
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Any:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} comes more than once")
-    if FLOAT_TAG not in found:
-        return {key[1:] if _looks_like_tag(key) else key: value for key, value in found.items()}
-    value = found[FLOAT_TAG]
-    if len(found) > 1 or not isinstance(value, str) or value not in _NON_FINITE:
-        raise ValueError(f"{FLOAT_TAG!r} must stand alone with one of {list(_NON_FINITE)}; got {found!r}")
+    return mapping
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    mapping = _mapping(pairs)
+    if FLOAT_TAG not in mapping:
+        return {key[1:] if _looks_like_tag(key) else key: value for key, value in mapping.items()}
+    value = mapping[FLOAT_TAG]
+    if len(mapping) > 1 or not isinstance(value, str) or value not in _NON_FINITE:
+        raise ValueError(f"{FLOAT_TAG!r} must stand alone with one of {list(_NON_FINITE)}; got {mapping!r}")
     return _NON_FINITE[value]
 
 

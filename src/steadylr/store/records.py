@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any, Literal, NoReturn, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from steadylr.core.curve import Stop
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
-from steadylr.store.files import DamagedFile, NewerSchema, checked_version, read_json, write_json
+from steadylr.store.files import DamagedFile
+from steadylr.store.stored_file import Part, Positive, StoredFile
 from steadylr.words.reading import ToldSuggestion
 
-SCHEMA_VERSION = 1
-"""Version of record.json, status.json and stopping.json; raised when a field comes, goes or changes its meaning."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from steadylr.store.curve_file import RunCurves
 
 RECORD_FILE = "record.json"
 STATUS_FILE = "status.json"
@@ -25,28 +38,45 @@ STOPPING_FILE = "stopping.json"
 
 Status = Literal["finished", "no_answer", "failed", "interrupted"]
 
-T = TypeVar("T")
+
+class RunFacts(Part):
+    """The run that a job read.
+
+    Args:
+        key: its key.
+        curve_digest: SHA-256 of the curve that the rules read (Curve.digest): equal for readings of one run.
+        content_digest: SHA-256 of all that the curve's file holds (RunCurves.digest); None in records of version 1.
+        from_store: whether it was there already.
+        num_points: points recorded, at least 1.
+        num_iter: points that the ramp was planned to have, at least num_points.
+        stop: why it ended.
+    """
+
+    key: str
+    curve_digest: str
+    content_digest: str | None = None
+    from_store: bool
+    num_points: Annotated[int, Field(ge=1)]
+    num_iter: int
+    stop: Annotated[Stop, Strict(False)]
+
+    @field_validator("num_iter")
+    @classmethod
+    def _has_room(cls, num_iter: int, info: ValidationInfo) -> int:
+        points = info.data.get("num_points", 0)
+        if num_iter < points:
+            raise ValueError(f"must be at least the {points} points recorded")
+        return num_iter
 
 
-class RunFacts(TypedDict):
-    """The run that a job read."""
-
-    key: str  # its key, all seeds included
-    curve_digest: str  # SHA-256 of the curve that the rules read (Curve.digest)
-    from_store: bool  # whether it was there already
-    num_iter: int  # points that the ramp was planned to have, at least num_points
-    num_points: int  # points recorded, at least 1
-    stop: str  # why it ended, a value of Stop
-
-
-class SeedUse(TypedDict):
+class SeedUse(Part):
     """The seed of one random stream, and whether anything drew from the stream."""
 
     seed: int
     used: bool
 
 
-class FindingText(TypedDict):
+class FindingText(Part):
     """One finding of the diagnosis."""
 
     code: str
@@ -54,12 +84,78 @@ class FindingText(TypedDict):
     advice: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
+class _StoredSuggestion(Part):
+    """A suggestion as a record holds it: under its rule, which it doesn't name again."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    outcome: Annotated[Outcome, Strict(False)]
+    reason: str
+    lr: Positive | None
+    low: Positive | None
+    high: Positive | None
+    log10_std: Positive | None
+
+    @field_validator("lr")
+    @classmethod
+    def _only_where_found(cls, lr: float | None, info: ValidationInfo) -> float | None:
+        if (lr is not None) != (info.data.get("outcome") is Outcome.FOUND):
+            raise ValueError(
+                f"must be a number with the outcome {Outcome.FOUND.value!r} and null with others"
+            )
+        return lr
+
+    @field_validator("low", "high")
+    @classmethod
+    def _around_the_lr(cls, end: float | None, info: ValidationInfo) -> float | None:
+        lr = info.data.get("lr")
+        if end is not None and (lr is None or (end > lr if info.field_name == "low" else end < lr)):
+            side = "above" if info.field_name == "low" else "below"
+            raise ValueError(f"must not be {side} the lr {lr!r}")
+        return end
+
+
+def _with_rules(stored: Mapping[str, _StoredSuggestion]) -> dict[str, ToldSuggestion]:
+    return {
+        rule: ToldSuggestion(rule, own.outcome, own.reason, own.lr, own.low, own.high, own.log10_std)
+        for rule, own in stored.items()
+    }
+
+
+def _without_rules(suggestions: Mapping[str, ToldSuggestion]) -> dict[str, Any]:
+    names = _StoredSuggestion.model_fields
+    return {rule: {name: getattr(own, name) for name in names} for rule, own in suggestions.items()}
+
+
+Suggestions = Annotated[
+    dict[str, ToldSuggestion],
+    GetPydanticSchema(
+        lambda _, build: no_info_after_validator_function(_with_rules, build(dict[str, _StoredSuggestion]))
+    ),
+    PlainSerializer(_without_rules),
+]
+"""By rule, each possible: an lr where one was found and only there, and ends that lie around it."""
+
+
+def _in_utc(created: str) -> str:
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() != timedelta(0):
+        raise ValueError("must be a time in UTC such as 2026-01-31T12:00:00.000000+00:00")
+    return created
+
+
+Created = Annotated[str, AfterValidator(_in_utc)]
+"""When, as utc_now gives it: ISO 8601 in UTC with microseconds."""
+
+
+class RunRecord(StoredFile):
     """All that one job found, complete enough to be understood years later.
 
     Args:
-        created: when, as utc_now gives it: ISO 8601 in UTC with microseconds.
+        created: when.
         job_key: identifies the job: its run and how it was read.
         run: the run that was read.
         config: the resolved config as plain values.
@@ -76,69 +172,58 @@ class RunRecord:
         notes: anything else a reader should know.
     """
 
-    created: str
+    FILE: ClassVar[str] = RECORD_FILE
+
+    created: Created
     job_key: str
     run: RunFacts
     config: dict[str, Any]
     overrides: list[str]
     seeds: dict[str, SeedUse]
     rule: str
-    suggestions: dict[str, ToldSuggestion]
+    suggestions: Suggestions
     diagnosis: list[FindingText]
     plan: dict[str, Any] | None
     versions: dict[str, str | None]
     device: dict[str, Any]
     git_commit: str | None
     timings: dict[str, float]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+
+    @field_validator("suggestions")
+    @classmethod
+    def _hold_the_headline(
+        cls, suggestions: dict[str, ToldSuggestion], info: ValidationInfo
+    ) -> dict[str, ToldSuggestion]:
+        rule = info.data.get("rule")
+        if rule is not None and rule not in suggestions:
+            raise ValueError(f"must hold one of the rule {rule!r}")
+        return suggestions
 
     @property
     def headline(self) -> ToldSuggestion:
         """The suggestion of the headline rule."""
         return self.suggestions[self.rule]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for write_json; from_json turns them back."""
-        own = {name.name: getattr(self, name.name) for name in fields(self)}
-        return {
-            "schema_version": SCHEMA_VERSION,
-            **own,
-            "suggestions": {rule: _suggestion_json(found) for rule, found in self.suggestions.items()},
-        }
+    def check_curves(self, curves: RunCurves, *, source: str | os.PathLike[str]) -> None:
+        """Refuse the curves of another run, or of this one with any number changed; source names their file.
 
-    @classmethod
-    def from_json(cls, content: object, *, source: str | os.PathLike[str] = RECORD_FILE) -> RunRecord:
-        """The record that to_json gave; source names the file in errors.
+        Records of version 1 say less of a run: then only that is compared.
 
         Raises:
-            NewerSchema: a newer steadylr wrote it.
-            DamagedFile: a field is missing, unknown or of another type, or has a value that can't be.
+            DamagedFile: they aren't those that the record was made from.
         """
-        top = _versioned(source, content, [name.name for name in fields(cls)])
-        record = cls(
-            created=_created(top),
-            job_key=top.text("job_key"),
-            run=_run_facts(top.inner("run", RunFacts.__annotations__)),
-            config=top.mapping("config"),
-            overrides=top.texts("overrides"),
-            seeds=top.each("seeds", _seed_use, names=SeedUse.__annotations__),
-            rule=top.text("rule"),
-            suggestions=top.each("suggestions", _suggestion, names=_SUGGESTION_FIELDS),
-            diagnosis=_diagnosis(top),
-            plan=top.optional("plan", top.mapping),
-            versions={name: _optional_text(top, "versions", name) for name in top.mapping("versions")},
-            device=top.mapping("device"),
-            git_commit=top.optional("git_commit", top.text),
-            timings=_timings(top),
-            notes=top.texts("notes"),
+        run, curve = self.run, curves.curve
+        same = (
+            run.curve_digest == curves.read.digest()
+            and (run.num_points, run.num_iter, run.stop) == (len(curve), curve.num_iter, curve.stop)
+            and run.content_digest in (None, curves.digest())
         )
-        if record.rule not in record.suggestions:
-            top.refuse("rule", f"must be one of the suggestions' rules {list(record.suggestions)}")
-        return record
+        if not same:
+            raise DamagedFile(source, f"is not the curve that {RECORD_FILE} describes")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
+class JobStatus(StoredFile):
     """How one job ended.
 
     Args:
@@ -150,6 +235,8 @@ class JobStatus:
         traceback: the exception's traceback, or None.
     """
 
+    FILE: ClassVar[str] = STATUS_FILE
+
     status: Status
     job_key: str
     overrides: list[str]
@@ -157,25 +244,19 @@ class JobStatus:
     error: str | None = None
     traceback: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for write_json; from_json turns them back."""
-        return {"schema_version": SCHEMA_VERSION, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
-    @classmethod
-    def from_json(cls, content: object, *, source: str | os.PathLike[str] = STATUS_FILE) -> JobStatus:
-        """The status that to_json gave; source names the file in errors. Raises as RunRecord.from_json."""
-        top = _versioned(source, content, [name.name for name in fields(cls)])
-        status = top.text("status")
-        if status not in get_args(Status):
-            top.refuse("status", f"must be one of {get_args(Status)}")
-        return cls(
-            status=status,  # type: ignore[arg-type]
-            job_key=top.text("job_key"),
-            overrides=top.texts("overrides"),
-            config=top.optional("config", top.mapping),
-            error=top.optional("error", top.text),
-            traceback=top.optional("traceback", top.text),
-        )
+class Stopping(StoredFile):
+    """Which rule decides how many runs a sweep has: the fields of StoppingRule."""
+
+    FILE: ClassVar[str] = STOPPING_FILE
+
+    factor: float
+    max_runs: int
+
+    @model_validator(mode="after")
+    def _is_a_rule(self) -> Self:
+        StoppingRule(self.factor, self.max_runs)
+        return self
 
 
 def utc_now() -> str:
@@ -183,268 +264,14 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
-def write_record(folder: str | os.PathLike[str], record: RunRecord) -> Path:
-    """Write record.json into a folder, atomically; gives its path.
-
-    Raises:
-        ValueError: the record holds what read_record would refuse; nothing is written.
-        OSError: the file can't be written.
-    """
-    return _write(Path(folder) / RECORD_FILE, record.to_json(), RunRecord.from_json)
-
-
-def read_record(folder_or_file: str | os.PathLike[str]) -> RunRecord:
-    """Read a record from a job's folder or from the file itself.
-
-    Raises:
-        FileNotFoundError: there is none.
-        NewerSchema, DamagedFile: see RunRecord.from_json.
-    """
-    path = _file(folder_or_file, RECORD_FILE)
-    return RunRecord.from_json(read_json(path), source=path)
-
-
-def write_status(folder: str | os.PathLike[str], status: JobStatus) -> Path:
-    """Write status.json into a folder, atomically; gives its path. Raises as write_record does."""
-    return _write(Path(folder) / STATUS_FILE, status.to_json(), JobStatus.from_json)
-
-
-def read_status(folder_or_file: str | os.PathLike[str]) -> JobStatus:
-    """Read a job's status from its folder or from the file itself; raises as read_record does."""
-    path = _file(folder_or_file, STATUS_FILE)
-    return JobStatus.from_json(read_json(path), source=path)
-
-
-def write_stopping(sweep: str | os.PathLike[str], rule: StoppingRule) -> Path:
-    """Write into a sweep's folder which rule decides how many runs it has. Raises as write_record does."""
-    own = {f.name: getattr(rule, f.name) for f in fields(rule)}
-    return _write(Path(sweep) / STOPPING_FILE, {"schema_version": SCHEMA_VERSION, **own}, _stopping)
-
-
 def read_stopping(sweep: str | os.PathLike[str]) -> StoppingRule | None:
     """The rule that decided how many runs a sweep has; None where that was settled beforehand.
 
     Raises:
-        NewerSchema, DamagedFile: see RunRecord.from_json.
+        NewerSchema, DamagedFile: see StoredFile.from_json.
     """
-    path = Path(sweep) / STOPPING_FILE
-    return _stopping(read_json(path), source=path) if path.is_file() else None
-
-
-def _stopping(content: object, *, source: str | os.PathLike[str]) -> StoppingRule:
-    top = _versioned(source, content, [f.name for f in fields(StoppingRule)])
-    factor, max_runs = top.positive("factor"), top.integer("max_runs")
     try:
-        return StoppingRule(factor, max_runs)
-    except ValueError as error:
-        raise DamagedFile(source, str(error)) from None
-
-
-def _write(path: Path, content: dict[str, Any], check: Callable[..., object]) -> Path:
-    # What can't be read back must not get to the disk: there it would be found days later.
-    check(content, source=path)
-    write_json(path, content)
-    return path
-
-
-def _file(folder_or_file: str | os.PathLike[str], name: str) -> Path:
-    path = Path(folder_or_file)
-    return path / name if path.is_dir() else path
-
-
-# Reading, field by field
-
-
-class _Fields:
-    """One mapping in a file, read strictly; errors name the file, the field and the value."""
-
-    def __init__(
-        self, source: str | os.PathLike[str], where: str, content: object, names: Iterable[str]
-    ) -> None:
-        self._source = source
-        self._where = where
-        if not isinstance(content, dict):
-            raise DamagedFile(source, f"{where or 'the file'} must be a mapping; got {_short(content)}")
-        self._content = content
-        known = set(names)
-        if missing := sorted(known - content.keys()):
-            raise DamagedFile(source, f"{where or 'the file'} lacks {', '.join(missing)}")
-        if unknown := sorted(str(name) for name in content.keys() - known):
-            raise DamagedFile(source, f"{where or 'the file'} has unknown fields: {', '.join(unknown)}")
-
-    def refuse(self, name: str, problem: str) -> NoReturn:
-        raise DamagedFile(self._source, f"{self._path(name)} {problem}; got {_short(self._content[name])}")
-
-    def text(self, name: str) -> str:
-        return self._of_kind(name, str, "text")
-
-    def flag(self, name: str) -> bool:
-        return self._of_kind(name, bool, "true or false")
-
-    def integer(self, name: str) -> int:
-        if isinstance(self._content[name], bool):
-            self.refuse(name, "must be a whole number")
-        return self._of_kind(name, int, "a whole number")
-
-    def number(self, name: str) -> float:
-        value = self._content[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            self.refuse(name, "must be a number")
-        try:
-            return float(value)
-        except OverflowError:  # a whole number of more than 308 digits
-            return math.inf
-
-    def positive(self, name: str) -> float:
-        value = self.number(name)
-        if not (math.isfinite(value) and value > 0):
-            self.refuse(name, "must be a finite number above 0")
-        return value
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        value: dict[str, Any] = self._of_kind(name, dict, "a mapping")
-        if not all(isinstance(key, str) for key in value):
-            self.refuse(name, "must have text keys")
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        value = self._content[name]
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            self.refuse(name, "must be a list of texts")
-        return list(value)
-
-    def optional(self, name: str, read: Callable[[str], T]) -> T | None:
-        return None if self._content[name] is None else read(name)
-
-    def inner(self, name: str, names: Iterable[str]) -> _Fields:
-        return _Fields(self._source, self._path(name), self._content[name], names)
-
-    def each(self, name: str, read: Callable[[str, _Fields], T], *, names: Iterable[str]) -> dict[str, T]:
-        inner = self.inner(name, self.mapping(name))
-        return {key: read(key, inner.inner(key, names)) for key in self.mapping(name)}
-
-    def items(self, name: str, names: Iterable[str]) -> list[_Fields]:
-        value = self._content[name]
-        if not isinstance(value, (list, tuple)):
-            self.refuse(name, "must be a list")
-        return [
-            _Fields(self._source, f"{self._path(name)}[{i}]", item, names) for i, item in enumerate(value)
-        ]
-
-    def _of_kind(self, name: str, kind: type[T], words: str) -> T:
-        value = self._content[name]
-        if not isinstance(value, kind):
-            self.refuse(name, f"must be {words}")
-        return value
-
-    def _path(self, name: str) -> str:
-        return f"{self._where}.{name}" if self._where else name
-
-
-_SUGGESTION_FIELDS = ("outcome", "reason", "lr", "low", "high", "log10_std")
-
-
-def _versioned(source: str | os.PathLike[str], content: object, names: Iterable[str]) -> _Fields:
-    if not isinstance(content, dict):
-        raise DamagedFile(source, f"must hold a mapping; got {_short(content)}")
-    # Before any field is looked at: a newer file has other fields, and "upgrade" is the message that helps.
-    if "schema_version" not in content:
-        raise DamagedFile(source, "lacks schema_version: it is no file of steadylr")
-    checked_version(source, content["schema_version"], known=SCHEMA_VERSION)
-    return _Fields(source, "", content, ["schema_version", *names])
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _created(top: _Fields) -> str:
-    text = top.text("created")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() != timedelta(0):
-        top.refuse("created", "must be a time in UTC such as 2026-01-31T12:00:00.000000+00:00")
-    return text
-
-
-def _run_facts(facts: _Fields) -> RunFacts:
-    stop = facts.text("stop")
-    if stop not in {known.value for known in Stop}:
-        facts.refuse("stop", f"must be one of {[known.value for known in Stop]}")
-    num_points, num_iter = facts.integer("num_points"), facts.integer("num_iter")
-    if num_points < 1:
-        facts.refuse("num_points", "must be at least 1")
-    if num_iter < num_points:
-        facts.refuse("num_iter", f"must be at least the {num_points} points recorded")
-    return RunFacts(
-        key=facts.text("key"),
-        curve_digest=facts.text("curve_digest"),
-        from_store=facts.flag("from_store"),
-        num_iter=num_iter,
-        num_points=num_points,
-        stop=stop,
-    )
-
-
-def _seed_use(_stream: str, use: _Fields) -> SeedUse:
-    return SeedUse(seed=use.integer("seed"), used=use.flag("used"))
-
-
-def _suggestion(rule: str, found: _Fields) -> ToldSuggestion:
-    outcome = found.text("outcome")
-    if outcome not in {known.value for known in Outcome}:
-        found.refuse("outcome", f"must be one of {[known.value for known in Outcome]}")
-    lr, low, high, std = (found.optional(name, found.positive) for name in _SUGGESTION_FIELDS[2:])
-    if (lr is not None) != (outcome == Outcome.FOUND.value):
-        found.refuse("lr", f"must be a number with the outcome {Outcome.FOUND.value!r} and null with others")
-    if low is not None and (lr is None or low > lr):
-        found.refuse("low", f"must not be above the lr {lr!r}")
-    if high is not None and (lr is None or high < lr):
-        found.refuse("high", f"must not be below the lr {lr!r}")
-    return ToldSuggestion(rule, Outcome(outcome), found.text("reason"), lr, low, high, std)
-
-
-def _suggestion_json(found: ToldSuggestion) -> dict[str, Any]:
-    plain = {name: getattr(found, name) for name in _SUGGESTION_FIELDS}
-    return plain | {"outcome": found.outcome.value}
-
-
-def _diagnosis(top: _Fields) -> list[FindingText]:
-    findings = top.items("diagnosis", FindingText.__annotations__)
-    return [{"code": f.text("code"), "text": f.text("text"), "advice": f.text("advice")} for f in findings]
-
-
-def _optional_text(top: _Fields, owner: str, name: str) -> str | None:
-    inner = top.inner(owner, top.mapping(owner))
-    return inner.optional(name, inner.text)
-
-
-def _timings(top: _Fields) -> dict[str, float]:
-    inner = top.inner("timings", top.mapping("timings"))
-    return {name: inner.number(name) for name in top.mapping("timings")}
-
-
-__all__ = [
-    "RECORD_FILE",
-    "SCHEMA_VERSION",
-    "STATUS_FILE",
-    "STOPPING_FILE",
-    "DamagedFile",
-    "FindingText",
-    "JobStatus",
-    "NewerSchema",
-    "RunFacts",
-    "RunRecord",
-    "SeedUse",
-    "Status",
-    "read_record",
-    "read_status",
-    "read_stopping",
-    "utc_now",
-    "write_record",
-    "write_status",
-    "write_stopping",
-]
+        stored = Stopping.read(sweep)
+    except FileNotFoundError:
+        return None
+    return StoppingRule(stored.factor, stored.max_runs)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, Strict, field_validator
 
 from steadylr.core.curve import FloatArray, Stop, frozen_array
-from steadylr.store.array_file import ArrayFile, array_bytes, header_bytes, header_field
-from steadylr.store.files import DamagedFile, write_atomic
+from steadylr.store.array_file import ArrayFile, Arrays, Header, StoredArrays
 
-TRIAL_FORMAT = 1
-"""Version of the file format; raised when older readers could not read a file."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class TrialHeader(Header):
+    """What a trial's file holds beside its losses."""
+
+    total_steps: Annotated[int, Field(ge=1)]
+    stop: Annotated[Stop, Strict(False)]
+    final_loss: float
+
+    @field_validator("final_loss")
+    @classmethod
+    def _is_a_number(cls, final_loss: float) -> float:
+        if final_loss != final_loss:
+            raise ValueError("must be a number, infinite where there was none")
+        return final_loss
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """The raw numbers of one trial.
+class Trial(StoredArrays):
+    """The raw numbers of one trial; save and load put them into a file with the array loss, shape (n,).
 
     Args:
         losses: shape (n,), n >= 1: the training loss of each step. Copied and made read-only.
@@ -30,6 +43,9 @@ class Trial:
     Raises:
         ValueError: losses of another shape, or total_steps below their number.
     """
+
+    FORMAT: ClassVar[int] = 1
+    HEADER: ClassVar[type[Header]] = TrialHeader
 
     losses: FloatArray
     total_steps: int
@@ -52,54 +68,10 @@ class Trial:
         """The loss of the first batch, before any step."""
         return float(self.losses[0])
 
+    def _content(self) -> tuple[Arrays, dict[str, Any]]:
+        header = {"total_steps": self.total_steps, "stop": self.stop.value, "final_loss": self.final_loss}
+        return {"loss": self.losses}, header
 
-def save_trial(
-    path: str | os.PathLike[str], trial: Trial, *, temp_folder: str | os.PathLike[str] | None = None
-) -> None:
-    """Write a trial to one .npz file, atomically: loss, shape (n,), and header, the rest as UTF-8 bytes of JSON.
-
-    Args:
-        path: the file; missing folders are made.
-        trial: the numbers.
-        temp_folder: see write_atomic.
-
-    Raises:
-        ValueError: meta holds what JSON can't carry.
-        OSError: the file can't be written.
-    """
-    header = {
-        "format": TRIAL_FORMAT,
-        "total_steps": trial.total_steps,
-        "stop": trial.stop.value,
-        "final_loss": trial.final_loss,
-        "meta": trial.meta,
-    }
-    content = array_bytes({"loss": trial.losses, "header": header_bytes(header)})
-    write_atomic(path, content, temp_folder=temp_folder)
-
-
-def load_trial(path: str | os.PathLike[str]) -> Trial:
-    """Read what save_trial wrote; every byte of the numbers is verified by its CRC.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        DamagedFile: cut short, changed, or numbers that are no trial.
-        NewerSchema: a newer steadylr wrote it.
-    """
-    file = ArrayFile(path)
-    header = file.header(newest=TRIAL_FORMAT)
-    final_loss = header_field(path, header, "final_loss", (int, float))
-    if math.isnan(final_loss):
-        raise DamagedFile(Path(path), "its final_loss is no number")
-    try:
-        return Trial(
-            losses=file.floats("loss"),
-            total_steps=header_field(path, header, "total_steps", int),
-            stop=Stop(header_field(path, header, "stop", str)),
-            final_loss=float(final_loss),
-            meta=header_field(path, header, "meta", dict),
-        )
-    except DamagedFile:
-        raise
-    except ValueError as error:
-        raise DamagedFile(Path(path), f"is no trial: {error}") from None
+    @classmethod
+    def _from_content(cls, file: ArrayFile, header: TrialHeader) -> Self:
+        return cls(file.floats("loss"), header.total_steps, header.stop, header.final_loss, header.meta)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from steadylr.run.environment import cpu_cores, visible_gpus
 from steadylr.run.ranks import torchrun_rank
 from steadylr.training.identity import Training
-from steadylr.training.train import RawRun, train_rank
+from steadylr.training.train import train_rank
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
     from steadylr.present.progress import StepReport
+    from steadylr.store.curve_file import RunCurves
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def shared_gpus(trainings: Sequence[Training]) -> Sequence[str]:
     return visible_gpus() if on_gpus else ()
 
 
-def train(config: Config, training: Training, *, share: Share, report: StepReport | None = None) -> RawRun:
+def train(config: Config, training: Training, *, share: Share, report: StepReport | None = None) -> RunCurves:
     """Do the range test that a config asks for: in this process, or in one per device where there are several.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from steadylr.config.schema import Config
     from steadylr.core.onecycle import Plan
     from steadylr.present.progress import StepReport
-    from steadylr.store.trial_file import Trial
 
 TEMPORARY = ".store-"
 """How the name of a store begins that goes when its command ends."""
@@ -99,16 +98,12 @@ def train_trial_into(
     Args:
         plan: the schedule of the trial.
     """
-
-    def train_now() -> tuple[Trial, tuple[str, ...]]:
-        return train_trial(config, training, plan, share=share, report=report)
-
-    return _held(TrialStore(folder), training, train_now)
+    return _held(
+        TrialStore(folder), training, lambda: train_trial(config, training, plan, share=share, report=report)
+    )
 
 
-def _held(
-    store: Store[Content], training: Training, train_now: Callable[[], tuple[Content, Iterable[str]]]
-) -> Trained:
+def _held(store: Store[Content], training: Training, train_now: Callable[[], Content]) -> Trained:
     begin = time.perf_counter()
     _, from_store = store.obtain(training.shape, training.seeds, train_now)
     return Trained(from_store, time.perf_counter() - begin)

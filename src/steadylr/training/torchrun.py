@@ -25,12 +25,13 @@ from steadylr.run.ranks import Rank, torchrun_rank
 from steadylr.store.files import plain_values
 from steadylr.training.identity import Training, describe_training
 from steadylr.training.ranks import failure_of
-from steadylr.training.train import RawRun, train_rank
+from steadylr.training.train import train_rank
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
     from steadylr.present.progress import StepReport
+    from steadylr.store.curve_file import RunCurves
 
 PATIENCE_SECONDS = 5.0
 """How long a rank that failed leaves it to rank 0 to tell the reason, which is mostly the same."""
@@ -50,7 +51,7 @@ def leading() -> Iterator[None]:
 
 def train_in_torchrun(
     config: Config, training: Training, *, threads: int, report: StepReport | None = None
-) -> RawRun:
+) -> RunCurves:
     """Train as rank 0 what a config asks for, with the other ranks of torchrun.
 
     Args:

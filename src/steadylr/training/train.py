@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from steadylr.config.errors import BadInput
 from steadylr.present.numbers import count
-from steadylr.run.names import STREAMS
 from steadylr.run.ranks import ALONE, Rank
 from steadylr.training.identity import Training
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
     from steadylr.training.parts import Parts
-
-RawRun = tuple["RunCurves", tuple[str, ...]]
-"""The raw numbers of a run, and the names of the random streams that something drew from."""
 
 
 @contextmanager
@@ -160,7 +156,7 @@ def train_rank(
     report: StepReport | None = None,
     gpu: int = 0,
     store: Store | None = None,
-) -> RawRun:
+) -> RunCurves:
     """Do one rank's part of a range test, in this process; arguments and errors as `placed`.
 
     Args:
@@ -196,8 +192,7 @@ def train_rank(
         "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
     }
-    used = tuple(name for name in STREAMS if drawn[name])
-    return RunCurves(test.curve, test.validation, test.group_lrs, meta), used
+    return RunCurves(test.curve, test.validation, test.group_lrs, meta)
 
 
 def _sharing_notes(model: nn.Module, rank: Rank) -> list[str]:

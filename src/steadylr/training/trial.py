@@ -71,7 +71,7 @@ def train_trial(
     *,
     share: Share,
     report: StepReport | None = None,
-) -> tuple[Trial, tuple[str, ...]]:
+) -> Trial:
     """Do a trial.
 
     Args:
@@ -80,9 +80,6 @@ def train_trial(
         plan: the schedule.
         share: what it may use of the machine.
         report: told after every step.
-
-    Returns:
-        The numbers, and the names of the random streams that something drew from.
 
     Raises:
         Exception: whatever ended the training.
@@ -109,5 +106,4 @@ def train_trial(
     assert plan.total_steps is not None
     judged_by = "training loss" if parts.validate is None else "validation loss"
     meta = {**ready.meta(drawn, seconds=done.seconds), "judged_by": judged_by}
-    trial = Trial(done.losses, plan.total_steps, done.stop, done.final_loss, meta)
-    return trial, tuple(name for name in STREAMS if drawn[name])
+    return Trial(done.losses, plan.total_steps, done.stop, done.final_loss, meta)

@@ -228,7 +228,7 @@ def _stored(trials: Sequence[TrialToDo], folder: Path) -> dict[str, Trial]:
         return {}
     store = TrialStore(folder)
     entries = {trial.key: store.find(trial.training.shape, trial.training.seeds) for trial in trials}
-    return {key: entry.curves for key, entry in entries.items() if entry is not None}
+    return {key: entry for key, entry in entries.items() if entry is not None}
 
 
 def _announcement(
