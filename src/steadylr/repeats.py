@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 from torch.optim import Optimizer
 
-from steadylr.answer.answer import KindAnswer, SweepAnswer, answer_sweep
+from steadylr.answer.answer import KindAnswer, answer_sweep
 from steadylr.answer.readings import Member, Members
 from steadylr.config.schema import OneCycle
 from steadylr.core.consensus import Choice, Consensus
@@ -26,8 +26,8 @@ from steadylr.core.ramp import Ramp
 from steadylr.core.rules import DEFAULT_RULE
 from steadylr.core.settings import Reading
 from steadylr.present.progress import run_progress
-from steadylr.present.terminal import sweep_text
-from steadylr.report.views import summary_of, sweep_view
+from steadylr.report.figures import summary_of
+from steadylr.report.sweep_text import kind_text
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
 from steadylr.run.options import LossFn, Options
 from steadylr.run.own_data import is_dataset, own_data, own_train_batches
@@ -120,10 +120,7 @@ class FoundLR:
         return figure
 
     def __str__(self) -> str:
-        view = sweep_view(SweepAnswer((self.answer,), (), ()), Path())
-        return sweep_text(
-            replace(view, kinds=(replace(view.kinds[0], title=self.title, names=PYTHON),), folder="")
-        ).rstrip()
+        return kind_text(self.answer, self.title, names=PYTHON).rstrip()
 
 
 def find_lr(

@@ -21,7 +21,8 @@ from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchru
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
-from steadylr.report.views import draw_run, show_run
+from steadylr.report.figures import draw_run
+from steadylr.report.run_text import show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore

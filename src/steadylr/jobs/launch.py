@@ -22,7 +22,7 @@ from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import JOB_OFFSET, SESSION
 from steadylr.jobs.work import Work, check_jobs, plan_work, training_tasks
 from steadylr.jobs.workers import Workers
-from steadylr.present.terminal import SweepProgress
+from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store import records
 from steadylr.store.job_folder import next_job_number
 from steadylr.training.devices import shared_gpus

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from steadylr.present.terminal import SweepProgress
+from steadylr.present.sweep_progress import SweepProgress
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
 from steadylr.training.devices import Share, threads_for
 from steadylr.training.failure import TrainingFailed, as_failure

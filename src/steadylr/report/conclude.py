@@ -15,7 +15,8 @@ from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.report import files
-from steadylr.report.views import draw_kind, show_sweep, sweep_answer_text
+from steadylr.report.figures import draw_kind
+from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
 
@@ -80,7 +81,7 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
         )
         if kind.plan is not None:
             files.write_plan(folder / names.plan, kind)
-    write_atomic(folder / files.ANSWER_FILE, sweep_answer_text(answer, folder))
+    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer, folder))
     files.write_summary(folder, answer, digest=digest, settings=settings)
     show_sweep(answer, folder)
     return code

@@ -24,15 +24,9 @@ from steadylr.jobs.launch import termination_interrupts
 from steadylr.jobs.work import fitting_trainings
 from steadylr.jobs.workers import Task, Workers
 from steadylr.present.numbers import count, format_lr
-from steadylr.present.terminal import (
-    SweepProgress,
-    VerificationView,
-    VerifiedKind,
-    answer_console,
-    print_verification,
-    verification_text,
-)
-from steadylr.report.views import kind_title, shown_folder
+from steadylr.present.sweep_progress import SweepProgress
+from steadylr.present.text import plain, show
+from steadylr.report.sweep_text import kind_title
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.files import DamagedFile, json_text, plain_values, read_json, write_atomic, write_json
 from steadylr.store.records import utc_now
@@ -41,6 +35,7 @@ from steadylr.training.failure import TrainingFailed
 from steadylr.training.identity import Training, full_key
 from steadylr.training.obtain import store_folder, train_trial_into
 from steadylr.training.trial import describe_trial, trial_config
+from steadylr.verify.text import verification_parts
 from steadylr.words.verification import verification_advice, verification_summary
 
 if TYPE_CHECKING:
@@ -286,19 +281,15 @@ def _conclude(
             for kind, found in zip(kinds, answers, strict=True)
         ],
     }
-    view = VerificationView(
-        kinds=tuple(VerifiedKind(kind.title, found) for kind, found in zip(kinds, answers, strict=True)),
-        steps=asked.steps,
-        judged_by=judged_by,
-        folder=str(shown_folder(folder)),
-    )
+    verified = [(kind.title, found) for kind, found in zip(kinds, answers, strict=True)]
+    parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by, folder=folder))
     figures = [figure_file(kind.number, several=len(kinds) > 1) for kind in kinds]
     if not _is_written(folder, content, figures):
         for kind, found, name in zip(kinds, answers, figures, strict=True):
             _draw(folder / name, kind, found, steps=asked.steps, judged_by=judged_by)
-        write_atomic(folder / TEXT_FILE, verification_text(view))
+        write_atomic(folder / TEXT_FILE, plain(parts))
         write_json(folder / JSON_FILE, {**content, "created": utc_now()})
-    print_verification(answer_console(), view)
+    show(parts)
     learned = all(found.conclusion is not Conclusion.NOTHING_LEARNED for found in answers)
     return EXIT_OK if learned else EXIT_NO_ANSWER
 

@@ -1,4 +1,4 @@
-"""What a verification shows: the figure by its info, then that it draws; the text line by line."""
+"""What a verification shows: the figure by its info, then that it draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from steadylr.core.verification import Suggested, Verification, verify
 from steadylr.present.figures import VerificationInfo, figure_bytes, verification_figure, verification_info
-from steadylr.present.terminal import VerificationView, VerifiedKind, verification_text
 
 LRS = (0.01, 0.03, 0.05, 0.1, 0.3)
 
@@ -66,29 +65,3 @@ def test_a_figure_of_arrays_that_do_not_fit_is_refused() -> None:
             bound=None,
             initial_loss=2.0,
         )
-
-
-def test_the_text() -> None:
-    """A table with the suggestions named, the sentence, what the seeds can tell, and the flat region."""
-    view = VerificationView((VerifiedKind("mlp on made data", found()),), 300, "validation loss", "sweeps/x")
-    lines = verification_text(view).splitlines()
-    assert lines[0] == "mlp on made data: 300 steps of OneCycle, 2 seeds, by validation loss"
-    table = "\n".join(lines)
-    for part in (
-        "  >  5.00e-2  chosen   0.5000  0.5000 to 0.5000  0.0%    0.0%",
-        "2 of 2 given up",
-        "  The spread is harmless:",
-        "flat region      3.00e-2 to 1.00e-1",
-        "LR sensitivity",
-        "of the descent, over 1.00e-2 to 3.00e-1",
-    ):
-        assert part in table
-    assert lines[-1] == "sweeps/x"
-
-
-def test_several_kinds_have_a_block_each() -> None:
-    """One folder at the end."""
-    kinds = (VerifiedKind("first", found()), VerifiedKind("second", found()))
-    text = verification_text(VerificationView(kinds, 300, "validation loss", "sweeps/x"))
-    assert text.count("Verification\n") == 2
-    assert text.count("sweeps/x") == 1

@@ -13,7 +13,8 @@ from steadylr.answer.reading import Answer, answer_of
 from steadylr.config.schema import Config
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.suggestion import Outcome
-from steadylr.report.views import draw_run, run_title, show_run
+from steadylr.report.figures import draw_run
+from steadylr.report.run_text import run_title, show_run
 from steadylr.store.curve_file import RunCurves
 
 FLAT = Curve(np.geomspace(1e-6, 1, 100), np.full(100, 2.3), num_iter=100, stop=Stop.COMPLETED)
@@ -78,7 +79,7 @@ def test_rules_that_fail_differently_are_all_shown(capsys: pytest.CaptureFixture
         capsys,
         answer=replace(answer, suggestions={**answer.suggestions, "bracket": failed}, plan=None),
     )
-    assert "bracket     no answer: nowhere" in text
+    assert "> bracket no answer: nowhere" in " ".join(text.split())
     assert "steepest" in text
 
 

@@ -1,0 +1,306 @@
+"""The answer of a sweep as text: a block for each kind of run, what failed, what was left out, how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steadylr.core.decision import State
+from steadylr.core.verdict import Level
+from steadylr.present.numbers import (
+    count,
+    format_lr,
+    format_lr_range,
+    format_ratio,
+    format_share,
+    setting_label,
+)
+from steadylr.present.text import MOST_WIDTH, Part, Row, heading, pasted, plain, sentence, show, table, title
+from steadylr.report.run_text import ending, plan_parts, short
+from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
+from steadylr.words.consensus import GUIDE, decision_text
+from steadylr.words.names import COMMAND_LINE, Names
+
+if TYPE_CHECKING:
+    from steadylr.answer.answer import KindAnswer, SweepAnswer
+    from steadylr.answer.readings import FailedJob, Member
+    from steadylr.core.attribution import Source
+    from steadylr.core.consensus import Consensus
+    from steadylr.core.sweep_consensus import Shift, SweepConsensus
+
+MOST_RUNS = 10  # a table of more runs says less than their extremes
+MOST_FAILED = 20
+MOST_FURTHER_RUNS = 50  # no command is given for more: the verdict says to find out first why runs differ
+_ROOM_OF_A_RUN = 30  # letters of its name, LR and remarks
+
+_LEVEL_COLOURS = {
+    Level.TIGHT: "green",
+    Level.VERY_NORMAL: "green",
+    Level.NORMAL: "yellow",
+    Level.TOO_FEW: "yellow",
+}
+"""The other levels are red."""
+
+
+def show_sweep(answer: SweepAnswer, folder: Path) -> None:
+    """Print the answer of a sweep, whose files are in a folder."""
+    show(_sweep_parts(answer, folder))
+
+
+def sweep_text(answer: SweepAnswer, folder: Path) -> str:
+    """The answer of a sweep as plain text."""
+    return plain(_sweep_parts(answer, folder))
+
+
+def kind_text(kind: KindAnswer, named: str, *, names: Names = COMMAND_LINE) -> str:
+    """What one kind of run says as plain text, under another title and for another door."""
+    return plain(_kind_parts(kind, named, names))
+
+
+def _sweep_parts(answer: SweepAnswer, folder: Path) -> Iterator[Part]:
+    for number, kind in enumerate(answer.kinds):
+        if number:
+            yield pasted()
+        yield from _kind_parts(kind, kind_title(kind), COMMAND_LINE)
+    yield from _failed_parts(answer.failed)
+    if answer.problems:
+        yield from heading("Left out")
+        for problem in answer.problems:
+            yield sentence(_one_line(problem), "red")
+    yield from ending([*_mixed_note(answer), *_to_go_on(answer, folder)], folder)
+
+
+def kind_title(kind: KindAnswer) -> str:
+    """Which model and data, and what sets this kind of run apart from others in the sweep."""
+    records = [member.record for member in kind.members if member.record is not None]
+    if not records:
+        return kind.title or "Suggestions from elsewhere"
+    trained = (f"{record.config['model']['name']} on {record.config['data']['name']}" for record in records)
+    model_and_data = " and ".join(dict.fromkeys(trained))  # several where they are averaged all the same
+    return f"{model_and_data} ({kind.title})" if kind.title else model_and_data
+
+
+def _failed_parts(failed: Sequence[FailedJob]) -> Iterator[Part]:
+    if not failed:
+        return
+    yield from heading(f"{count(len(failed), 'job')} failed")
+    shown = failed[:MOST_FAILED]
+    rows = [Row((job.label, " ".join(job.overrides), _one_line(job.reason)), "red") for job in shown]
+    yield table(("job", "overrides", "why"), rows)
+    if len(failed) > MOST_FAILED:
+        yield sentence(f"and {len(failed) - MOST_FAILED:,} more")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _mixed_note(answer: SweepAnswer) -> Iterator[str]:
+    if len(answer.kinds) > 1:
+        yield (
+            f"These runs train {len(answer.kinds)} different things, so their LRs are not averaged; "
+            "consensus.mix=true would"
+        )
+
+
+def _to_go_on(answer: SweepAnswer, folder: Path) -> Iterator[str]:
+    """How to go on where a sweep has run out of runs before it was stable."""
+    gave_up = [k for k in answer.kinds if k.decision is not None and k.decision.state is State.MAX_RUNS]
+    needed = max((kind.consensus.headline.runs_needed or 0 for kind in gave_up), default=0)
+    if 0 < needed <= MOST_FURTHER_RUNS:
+        runs = max(kind.decision.num_runs for kind in gave_up if kind.decision is not None) + needed
+        yield f"To go on: the same command with sweep_name='{folder.name}' hydra.sweeper.max_runs={runs}"
+
+
+# ---- one kind of run
+
+
+def _kind_parts(kind: KindAnswer, named: str, names: Names) -> Iterator[Part]:
+    head = kind.consensus.headline
+    yield title(named)
+    if kind.runs:
+        yield pasted()
+        yield from _run_parts(kind)
+    yield from _group_parts(kind.consensus)
+    yield from heading("Consensus")
+    yield from _consensus_parts(head)
+    if kind.decision is not None:
+        yield sentence(decision_text(kind.decision))
+    yield from heading("Verdict")
+    yield sentence(kind.verdict.summary, f"bold {_LEVEL_COLOURS.get(kind.verdict.level, 'red')}")
+    for advice in kind.verdict.advice:
+        yield sentence(advice)
+    yield from _attribution_parts(kind, names)
+    if head.n:
+        yield from heading("Which LR")
+        yield table([""] * 5, _guide_rows(head, names))
+    if kind.plan is not None:
+        yield from plan_parts(kind.plan)
+
+
+def by_run(kind: KindAnswer) -> dict[str, list[Member]]:
+    """The readings of each run, the runs in the order in which they are listed."""
+    readings: dict[str, list[Member]] = {run: [] for run in kind.runs}
+    for member in kind.members:
+        readings[member.run].append(member)
+    return readings
+
+
+def lr_in_group(members: Sequence[Member], label: Mapping[str, object]) -> float | None:
+    """The LR of one run under the settings of a group."""
+    for member in members:
+        if all(member.setting.get(name) == value for name, value in label.items()):
+            return member.headline.lr
+    return None
+
+
+def _run_parts(kind: KindAnswer) -> Iterator[Part]:
+    """A row for each run with its LR in each group, or the extremes where they are many."""
+    groups = kind.consensus.groups if len(kind.consensus.groups) > 1 else ()
+    labels = [setting_label(group.label) for group in groups]
+    if sum(len(label) + 2 for label in labels) > MOST_WIDTH - _ROOM_OF_A_RUN:
+        groups, labels = (), []
+    readings = by_run(kind)
+
+    def row(run: str, note: str = "") -> Row:
+        members, lr = readings[run], kind.consensus.run_lrs[run]
+        if lr is None:
+            reason = short(members[0].headline.reason)
+            why = "no answer" + (f": {reason}" if reason else "")
+            return Row((kind.runs[run], *[""] * (1 + len(groups)), why), "yellow")
+        in_groups = [lr_in_group(members, group.label) for group in groups]
+        cells = ["-" if each is None else format_lr(each) for each in in_groups]
+        remarks = ", ".join(filter(None, [note, *_remarks(kind, run, members)]))
+        return Row((kind.runs[run], format_lr(lr), *cells, remarks))
+
+    header = ("run", "LR", *labels, "")
+    if len(kind.runs) <= MOST_RUNS:
+        yield table(header, [row(run) for run in kind.runs])
+        return
+    lrs = {run: lr for run, lr in kind.consensus.run_lrs.items() if lr is not None}
+    if lrs:
+        extremes = ((min(lrs, key=lrs.__getitem__), "lowest"), (max(lrs, key=lrs.__getitem__), "highest"))
+        yield table(header, [row(run, note) for run, note in extremes])
+    yield sentence(f"{count(len(kind.runs), 'run')}, each with its LR in runs.csv")
+
+
+def _remarks(kind: KindAnswer, run: str, members: Sequence[Member]) -> list[str]:
+    """What is worth knowing of a run beside its LR."""
+    remarks = sorted({code.replace("_", " ") for member in members for code in member.findings})
+    return [*remarks, "another shape than the rest"] if kind.runs[run] in kind.odd else remarks
+
+
+def _group_parts(consensus: SweepConsensus) -> Iterator[Part]:
+    """The groups beside one another, and how far the LR moves between them on the same curves."""
+    if len(consensus.groups) < 2:
+        return
+    yield from heading("By analysis setting")
+    rows = [_group_row(setting_label(group.label), group.consensus) for group in consensus.groups]
+    yield table(("setting", "n", "median", "geometric mean", "low", "high", "ratio"), rows)
+    yield from _shift_parts(consensus.shifts)
+
+
+def _group_row(label: str, consensus: Consensus) -> Row:
+    lrs = (consensus.median, consensus.geometric_mean, consensus.low, consensus.high)
+    ratio = "" if consensus.ratio is None else format_ratio(consensus.ratio)
+    return Row((label, str(consensus.n), *("-" if lr is None else format_lr(lr) for lr in lrs), ratio))
+
+
+def _shift_parts(shifts: Sequence[Shift]) -> Iterator[Part]:
+    for shift in shifts:
+        if shift.factor is None:
+            continue
+        before, after = setting_label(shift.before), setting_label(shift.after)
+        text = f"from {before} to {after}: the LR of a run times {format_ratio(shift.factor)} (n = {shift.n}"
+        if shift.interval is not None:
+            low, high = (format_ratio(factor) for factor in shift.interval)
+            text += f", 95% interval {low} to {high}"
+        yield sentence(f"{text})")
+
+
+def _attribution_parts(kind: KindAnswer, names: Names) -> Iterator[Part]:
+    """The shares of the sources, the largest in words, and what other rules read off the same curves."""
+    from steadylr.core.attribution import ENOUGH_LEVELS
+    from steadylr.core.not_split import NotSplit
+
+    attribution = kind.attribution
+    if attribution is None:
+        return
+    yield from heading("Where the spread comes from")
+    if isinstance(attribution, NotSplit):
+        reason, remedy = not_split_words(attribution, names)
+        yield sentence(f"Not known: {reason}. {remedy}".rstrip())
+        return
+    header = ("source", "share", "95% interval", "seeds", "geometric std", "")
+    yield table(header, [_source_row(source) for source in attribution.sources])
+    yield sentence(attribution_summary(attribution), "bold")
+    yield sentence(attribution_advice(attribution, names))
+    few = [f"{s.name} has {s.levels}" for s in attribution.sources if s.used and 0 < s.levels < ENOUGH_LEVELS]
+    if few:
+        yield sentence(f"Few seeds make wide intervals: {', '.join(few)}; take at least {ENOUGH_LEVELS}.")
+    if attribution.fixed:
+        yield sentence(f"One seed in all runs, so not in these shares: {', '.join(attribution.fixed)}.")
+    yield sentence(
+        "Runs that share seeds are not independent: over new seeds the geometric mean has the 95% interval "
+        f"{format_lr_range(*attribution.interval)}."
+    )
+    yield from _shift_parts(kind.rule_shifts)
+
+
+def _source_row(source: Source) -> Row:
+    if not source.used:
+        return Row(
+            (source.name, format_share(source.share), "", "", "", "unused: nothing draws from it"), "dim"
+        )
+    low, high = source.interval
+    interval = f"{format_share(low)} to {format_share(high)}"
+    seeds = str(source.levels) if source.levels else ""
+    return Row((source.name, format_share(source.share), interval, seeds, format_ratio(source.geometric_std)))
+
+
+def _consensus_parts(consensus: Consensus) -> Iterator[Part]:
+    failures = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in consensus.failures.items())
+    without = f", {consensus.num_failed} without ({failures})" if consensus.num_failed else ""
+    yield sentence(f"{count(consensus.n, 'run')} with an LR{without}")
+    if consensus.geometric_mean is not None:
+        yield table(("", "", ""), _consensus_rows(consensus))
+
+
+def _consensus_rows(consensus: Consensus) -> Iterator[Row]:
+    mean, median, low, high = consensus.geometric_mean, consensus.median, consensus.low, consensus.high
+    assert mean is not None
+    assert median is not None
+    assert low is not None
+    assert high is not None
+    yield Row(("median", format_lr(median)))
+    yield Row(("geometric mean", format_lr(mean), _interval_text(consensus)))
+    if consensus.ratio is not None and consensus.n > 1:
+        typical = consensus.expected_ratio
+        of_five = "" if typical is None else f", {format_ratio(typical)} typical of five runs"
+        yield Row(("range", format_lr_range(low, high), f"ratio {format_ratio(consensus.ratio)}{of_five}"))
+    if consensus.geometric_std is not None:
+        yield Row(("geometric std", f"a factor of {format_ratio(consensus.geometric_std)}"))
+    if consensus.leave_one_out is not None and consensus.n > 2:
+        yield Row(("leaving one out", format_lr_range(*consensus.leave_one_out), "geometric mean"))
+
+
+def _interval_text(consensus: Consensus) -> str:
+    if consensus.interval is None:
+        return "no interval below 3 runs"
+    looks = ", corrected for looking repeatedly" if consensus.corrected else ""
+    return f"95% interval {format_lr_range(*consensus.interval)}{looks}"
+
+
+def _guide_rows(consensus: Consensus, names: Names) -> Iterator[Row]:
+    """Which number for which purpose, the chosen one marked."""
+    lrs = {
+        "geometric_mean": consensus.geometric_mean,
+        "median": consensus.median,
+        "conservative": consensus.low,
+        "aggressive": consensus.high,
+    }
+    for purpose, choice, words in GUIDE:
+        lr, chosen = lrs[choice], choice == consensus.choose
+        cells = (">" if chosen else "", purpose, "" if lr is None else format_lr(lr), words)
+        yield Row((*cells, names.choose.format(choice=choice)), "bold" if chosen else "")
