@@ -11,13 +11,17 @@ import pytest
 from made_jobs import config_of, descent
 from steadylr.config import schema
 from steadylr.config.errors import BadInput
+from steadylr.errors import InvalidValue
+from steadylr.run.device import DeviceError, OutOfMemory
+from steadylr.run.fingerprint import DataError
 from steadylr.run.names import did_you_mean
+from steadylr.run.steps import StepError
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore, StoreError
 from steadylr.store.job_folder import job_folders
 from steadylr.training import obtain as obtaining
 from steadylr.training.devices import Share
-from steadylr.training.failure import as_failure, explained
+from steadylr.training.failure import as_failure
 from steadylr.training.identity import Training, describe_training, full_key, job_key
 from steadylr.training.obtain import Trained, open_store, store_folder, train_into
 
@@ -151,21 +155,48 @@ def raised_by_a_bug() -> Exception:
     raise AssertionError
 
 
-def test_our_own_errors_need_no_traceback() -> None:
-    """A message of ours says all; a ValueError from a library that we called doesn't, and keeps its traceback."""
-    for error in (raised_here(), raised(BadInput("x")), raised(StoreError("x")), ValueError("never raised")):
-        assert explained(error)
-        assert as_failure(error).details == ""
-        assert as_failure(error).message == str(error)
-    for error in (
+def raised_in_our_frames() -> Exception:
+    """A bug's ValueError, raised by Python in a frame of ours."""
+    try:
+        split_off([[1, 2], [3]])
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def split_off(columns: list[list[int]]) -> list[tuple[int, ...]]:
+    """What zip refuses, as though steadylr had called it."""
+    here = {"__name__": "steadylr.core.curve", "columns": columns}
+    return list(eval("list(zip(*columns, strict=True))", here))
+
+
+OURS = (InvalidValue, BadInput, DataError, StoreError, OutOfMemory, DeviceError, StepError)
+
+
+@pytest.mark.parametrize(
+    "error", [*(raised(kind("x")) for kind in OURS), raised_here()], ids=lambda error: type(error).__name__
+)
+def test_our_own_errors_need_no_traceback(error: Exception) -> None:
+    """A message of ours says all, wherever it is raised."""
+    assert as_failure(error).details == ""
+    assert as_failure(error).message == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
         raised_by_numpy(),
         raised_by_a_bug(),
+        raised_in_our_frames(),
         raised(ValueError("x")),
         raised(KeyError(1)),
-    ):
-        assert not explained(error)
-        assert as_failure(error).message == f"{type(error).__name__}: {error}"
-        assert "Traceback" in as_failure(error).details
+    ],
+    ids=["numpy", "a wrong type", "our frames", "a plain ValueError", "KeyError"],
+)
+def test_any_other_error_keeps_its_traceback(error: Exception) -> None:
+    """Whoever's frame raised it: a ValueError of zip or int in ours is a bug, which its message doesn't explain."""
+    assert as_failure(error).message == f"{type(error).__name__}: {error}"
+    assert "Traceback" in as_failure(error).details
 
 
 def test_a_failure_crosses_from_process_to_process() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from steadylr.errors import InvalidValue
 
-class BadInput(ValueError):
+
+class BadInput(InvalidValue):
     """Input that can't be used. The message names the key, what came, what is allowed and what to do."""
 
     @classmethod

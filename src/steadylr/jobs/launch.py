@@ -26,7 +26,7 @@ from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store import records
 from steadylr.store.job_folder import next_job_number
 from steadylr.training.devices import shared_gpus
-from steadylr.training.failure import TrainingFailed, explained
+from steadylr.training.failure import TrainingFailed, as_failure
 from steadylr.training.obtain import Trained, store_folder
 
 if TYPE_CHECKING:
@@ -125,9 +125,15 @@ def _done(job: Job) -> JobReturn:
 
 def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
     """Write down an error that Hydra met around a job, such as a full disk; the job itself raises none."""
-    message = str(error) if explained(error) else f"{type(error).__name__}: {error}"
-    print(f"job {folder.name}: {message}", file=sys.stderr)
-    failed = records.JobStatus(status="failed", job_key=job.key, overrides=list(job.overrides), error=message)
+    failure = as_failure(error)
+    print(f"job {folder.name}: {failure.message}", file=sys.stderr)
+    failed = records.JobStatus(
+        status="failed",
+        job_key=job.key,
+        overrides=list(job.overrides),
+        error=failure.message,
+        traceback=failure.details or None,
+    )
     with suppress(OSError):  # then the status still says that the job has not ended
         failed.write(folder)
 

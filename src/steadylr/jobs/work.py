@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
+from steadylr.errors import SteadylrError
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.workers import Task
@@ -103,7 +104,7 @@ def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
     """Keep what is wrong with a job, so that all that is wrong is told together."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, SteadylrError) as error:
         problems.setdefault(str(error), []).append(label)
 
 

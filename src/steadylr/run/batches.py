@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from steadylr.errors import InvalidValue
+
 
 def endless(batches: Iterable[Any], needed: int) -> Generator[Any, None, None]:
     """Batches epoch after epoch; closing it ends data workers now, not when the garbage is collected.
@@ -38,14 +40,14 @@ def endless(batches: Iterable[Any], needed: int) -> Generator[Any, None, None]:
             if close is not None and not once:
                 close()
         if came == 0:
-            raise ValueError(f"batches is empty: there is nothing to train on{_why_empty(batches)}")
+            raise InvalidValue(f"batches is empty: there is nothing to train on{_why_empty(batches)}")
         if once or came == before:
             why = (
                 "an iterator can't start again; give the loader itself, or a list"
                 if once
                 else "started again it gave none; its data set must start anew whenever it is iterated"
             )
-            raise ValueError(
+            raise InvalidValue(
                 f"batches ended after {came}, and {needed} are needed (num_iter times accumulation_steps): {why}"
             )
         epoch += 1

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from steadylr.errors import InvalidValue, SteadylrError
 from steadylr.run.environment import ACCELERATORS, DeviceKind
 from steadylr.run.fabric import Fabric, LightningEnvironment
 from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, has_fsdp, joined, rebound
@@ -26,11 +27,11 @@ PRECISIONS = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed
 """From a precision in the config to Fabric's."""
 
 
-class DeviceError(ValueError):
+class DeviceError(InvalidValue):
     """A device or precision that this machine can't give."""
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(SteadylrError, RuntimeError):
     """A training did not fit into memory; the message says which batch size was tried."""
 
 

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
 
+from steadylr.errors import InvalidValue
+
 DeviceKind = Literal["cpu", "cuda", "mps"]
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 PACKAGES = (
@@ -42,7 +44,9 @@ def probe_device(accelerator: str) -> DeviceKind:
         ValueError: a setting outside ACCELERATORS.
     """
     if accelerator not in ACCELERATORS:
-        raise ValueError(f"device.accelerator must be one of {', '.join(ACCELERATORS)}; got {accelerator!r}")
+        raise InvalidValue(
+            f"device.accelerator must be one of {', '.join(ACCELERATORS)}; got {accelerator!r}"
+        )
     if accelerator != "auto":
         return cast("DeviceKind", accelerator)
     if visible_gpus():

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from steadylr.errors import InvalidValue
 from steadylr.run.names import did_you_mean
 
 DATASETS = ("fashion_mnist_mini", "fashion_mnist", "cifar10", "imagefolder")
@@ -32,7 +33,7 @@ TORCHVISION_FILES = {
 """The files that torchvision leaves of a data set, relative to its root."""
 
 
-class DataError(ValueError):
+class DataError(InvalidValue):
     """Data that is not there, or not what it should be; the message names the file or folder and the key."""
 
 

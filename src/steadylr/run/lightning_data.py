@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, cast
 
+from steadylr.errors import InvalidValue
+
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -31,7 +33,7 @@ def _train_dataloader(package: ModuleType, source: Any) -> Any:
     base = package.LightningModule if of_module else package.LightningDataModule
     if type(source).train_dataloader is base.train_dataloader:
         also = ", or give a loader or a LightningDataModule" if of_module else ""
-        raise ValueError(f"{type(source).__name__} has no train_dataloader: define it{also}")
+        raise InvalidValue(f"{type(source).__name__} has no train_dataloader: define it{also}")
     return source.train_dataloader()
 
 

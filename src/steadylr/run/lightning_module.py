@@ -19,6 +19,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from steadylr.errors import InvalidValue
 from steadylr.run.lightning_data import loader_of, to_device
 from steadylr.run.steps import Step, StepError
 
@@ -117,15 +118,17 @@ def check_module(module: Any) -> ModuleType:
     package = _package(module)
     name = type(module).__name__
     if not module.automatic_optimization:
-        raise ValueError(
+        raise InvalidValue(
             f"{name} has automatic_optimization=False: its training_step steps the optimizers by itself, so that "
             "no ramp can be put under them. Set it to True and return the loss; or call steadylr.range_test with "
             "the optimizer to ramp and a step(model, batch) that returns its loss"
         )
     if type(module).training_step is package.LightningModule.training_step:
-        raise ValueError(f"{name} has no training_step: define training_step(self, batch, batch_idx) -> loss")
+        raise InvalidValue(
+            f"{name} has no training_step: define training_step(self, batch, batch_idx) -> loss"
+        )
     if "dataloader_iter" in inspect.signature(module.training_step).parameters:
-        raise ValueError(
+        raise InvalidValue(
             f"{name}.training_step takes dataloader_iter: let it take (batch, batch_idx), one batch at a time"
         )
     return package
@@ -134,7 +137,7 @@ def check_module(module: Any) -> ModuleType:
 def _package(module: Any) -> ModuleType:
     package = _package_of(module, "LightningModule")
     if package is None:
-        raise ValueError(
+        raise InvalidValue(
             f"a LightningModule is needed; got {type(module).__name__}: steadylr.range_test takes any other model"
         )
     return import_module(package)
@@ -284,7 +287,7 @@ def _configured(module: Any) -> tuple[list[Optimizer], list[Any]]:
     if optimizers and all(isinstance(optimizer, Optimizer) for optimizer in optimizers):
         return optimizers, schedulers
     name = f"{type(module).__name__}.configure_optimizers"
-    raise ValueError(
+    raise InvalidValue(
         f"{name} returned {'None' if answer is None else type(answer).__name__}; it must return an optimizer, "
         'several in a list, ([optimizers], [schedulers]), or a mapping with "optimizer"'
     )
@@ -312,7 +315,7 @@ def _chosen(optimizers: Sequence[Optimizer], index: int, module: Any) -> Optimiz
     if 0 <= index < len(optimizers):
         return optimizers[index]
     names = ", ".join(f"{number} {type(each).__name__}" for number, each in enumerate(optimizers))
-    raise ValueError(
+    raise InvalidValue(
         f"optimizer={index} is none of those that {type(module).__name__}.configure_optimizers gives: {names}"
     )
 
@@ -334,10 +337,10 @@ def lr_ratios(optimizer: Optimizer, module: Any) -> tuple[float, ...]:
     groups = optimizer.param_groups
     name = f"{type(module).__name__}.configure_optimizers"
     if any("lr" not in group for group in groups):
-        raise ValueError(f"{name} gives no optimizer with an LR; got {type(optimizer).__name__}")
+        raise InvalidValue(f"{name} gives no optimizer with an LR; got {type(optimizer).__name__}")
     lrs = [configured_lr(group) for group in groups]
     if min(lrs) <= 0:
-        raise ValueError(
+        raise InvalidValue(
             f"{name} gives {type(optimizer).__name__} with the LRs {', '.join(f'{lr:g}' for lr in lrs)}: each must "
             "be above 0, since their ratios are what the ramp keeps"
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steadylr.core.curve import Stop
+from steadylr.errors import InvalidValue
 from steadylr.run.batches import endless
 from steadylr.run.loss_readers import LossReader, loss_reader
 from steadylr.run.optimizers import set_train_mode
@@ -64,7 +65,7 @@ def _set_momentum(optimizer: Optimizer, momentum: float) -> None:
         elif "momentum" in group:
             group["momentum"] = momentum
         else:
-            raise ValueError(
+            raise InvalidValue(
                 "the optimizer has no momentum (or betas) to cycle: set onecycle.cycle_momentum=false"
             )
 
@@ -218,7 +219,9 @@ def _divided(
     weights = [float(batch_weight(batch)) for batch in held]
     for weight in weights:
         if not (math.isfinite(weight) and weight > 0):
-            raise ValueError(f"batch_weight must give a finite number above 0 for every batch; got {weight}")
+            raise InvalidValue(
+                f"batch_weight must give a finite number above 0 for every batch; got {weight}"
+            )
     total = sum(weights)
     yield from ((batch, total / weight) for batch, weight in zip(held, weights, strict=True))
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from steadylr.core.curve import FloatArray, Stop, frozen_array
 from steadylr.core.onecycle import Plan
+from steadylr.errors import InvalidValue
 from steadylr.run.loop import Schedule, train_along, validation_loss
 from steadylr.run.options import Options
 
@@ -60,7 +61,7 @@ def train_one_cycle(
             has none, or batches that don't do.
     """
     if plan.total_steps is None:
-        raise ValueError("plan.total_steps is not known: make a plan with the number of optimizer steps")
+        raise InvalidValue("plan.total_steps is not known: make a plan with the number of optimizer steps")
     steps = range(plan.total_steps)
     ratios = _ratios(plan, len(optimizer.param_groups))
     schedule = Schedule([plan.lr_at(step) for step in steps], ratios, _momenta(plan, steps))
@@ -83,7 +84,7 @@ def train_one_cycle(
 def _ratios(plan: Plan, groups: int) -> tuple[float, ...]:
     ratios = plan.lr_ratios * groups if len(plan.lr_ratios) == 1 else plan.lr_ratios
     if len(ratios) != groups:
-        raise ValueError(
+        raise InvalidValue(
             f"plan.lr_ratios must have one number per parameter group ({groups}); got {len(ratios)}"
         )
     return ratios

@@ -11,6 +11,7 @@ from torch.amp import GradScaler
 
 from steadylr.core.curve import Stop
 from steadylr.core.divergence import StopRule
+from steadylr.errors import InvalidValue
 from steadylr.run.snapshot import Stateful
 from steadylr.run.steps import Step
 
@@ -74,8 +75,8 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.accumulation_steps < 1:
-            raise ValueError(f"accumulation_steps must be at least 1; got {self.accumulation_steps!r}")
+            raise InvalidValue(f"accumulation_steps must be at least 1; got {self.accumulation_steps!r}")
         if self.val_every < 0:
-            raise ValueError(f"val_every must be at least 0 (0: no validation); got {self.val_every!r}")
+            raise InvalidValue(f"val_every must be at least 0 (0: no validation); got {self.val_every!r}")
         if self.read_lag is not None and self.read_lag < 0:
-            raise ValueError(f"read_lag must be at least 0; got {self.read_lag!r}")
+            raise InvalidValue(f"read_lag must be at least 0; got {self.read_lag!r}")

@@ -13,6 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.optim import Optimizer
 
+from steadylr.errors import InvalidValue
 from steadylr.run.fabric import DDPStrategy, LightningEnvironment, ModelParallelStrategy, Strategy
 from steadylr.run.ranks import Rank
 
@@ -174,7 +175,7 @@ def rebound(optimizer: Optimizer, before: dict[str, nn.Parameter], model: nn.Mod
         ValueError: an optimizer that keeps numbers for each parameter from the start, such as Adagrad.
     """
     if optimizer.state:
-        raise ValueError(
+        raise InvalidValue(
             f"device.strategy=fsdp can't be used with {type(optimizer).__name__}, which keeps numbers for every "
             "weight from the start: use device.strategy=ddp, or another optimizer"
         )

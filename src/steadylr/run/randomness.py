@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from steadylr.errors import InvalidValue
 from steadylr.run.names import STREAMS
 from steadylr.run.ranks import ALONE, Rank
 
@@ -45,7 +46,7 @@ class Streams:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-                raise ValueError(
+                raise InvalidValue(
                     f"seeds.{field.name} must be a whole number from 0 to {MAX_SEED}; got {value!r}"
                 )
 
@@ -62,7 +63,7 @@ class Streams:
             ValueError: a stream that is none of the four.
         """
         if stream not in STREAMS:
-            raise ValueError(f"stream must be one of {STREAMS}; got {stream!r}")
+            raise InvalidValue(f"stream must be one of {STREAMS}; got {stream!r}")
         text = "/".join(["steadylr", stream, str(getattr(self, stream)), *map(str, parts)])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
@@ -317,22 +318,22 @@ class DrawSampler:
         self, size: int, *, batch_size: int, drop_last: bool, streams: Streams, rank: Rank = ALONE
     ) -> None:
         if size < 1:
-            raise ValueError(f"there must be at least 1 sample to draw; got {size}")
+            raise InvalidValue(f"there must be at least 1 sample to draw; got {size}")
         if batch_size < 1:
-            raise ValueError(f"data.batch_size must be at least 1; got {batch_size}")
+            raise InvalidValue(f"data.batch_size must be at least 1; got {batch_size}")
         if drop_last and batch_size > size:
-            raise ValueError(
+            raise InvalidValue(
                 f"data.batch_size={batch_size} is above the {size} training samples, and data.drop_last=true "
                 "then leaves no batch: lower data.batch_size or set data.drop_last=false"
             )
         if batch_size % rank.count:
-            raise ValueError(
+            raise InvalidValue(
                 f"data.batch_size={batch_size} can't be shared equally by {rank.count} devices: "
                 f"make it a multiple of {rank.count}"
             )
         last = size % batch_size
         if not drop_last and last % rank.count:
-            raise ValueError(
+            raise InvalidValue(
                 f"data.drop_last=false leaves a last batch of {last} samples, which {rank.count} devices can't share "
                 "equally: set data.drop_last=true, or choose another data.batch_size"
             )

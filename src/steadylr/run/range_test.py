@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from steadylr.core.curve import Curve, FloatArray, frozen_array
 from steadylr.core.ramp import Ramp
+from steadylr.errors import InvalidValue
 from steadylr.run.batches import kept_order
 from steadylr.run.loop import Schedule, Trained, train_along
 from steadylr.run.options import Options
@@ -109,17 +110,17 @@ def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> 
         if len(set(lrs)) == 1:
             return (1.0,) * len(lrs)
         if lrs[0] <= 0:
-            raise ValueError(
+            raise InvalidValue(
                 "the optimizer's first group has LR 0, so its groups' ratios are unknown: give lr_ratios"
             )
         return tuple(lr / lrs[0] for lr in lrs)
     ratios = tuple(float(ratio) for ratio in lr_ratios)
     if len(ratios) != len(groups):
-        raise ValueError(
+        raise InvalidValue(
             f"lr_ratios must have one number per parameter group ({len(groups)}); got {len(ratios)}"
         )
     if not all(np.isfinite(ratio) and ratio > 0 for ratio in ratios):
-        raise ValueError(f"lr_ratios must be finite and above 0; got {ratios}")
+        raise InvalidValue(f"lr_ratios must be finite and above 0; got {ratios}")
     return ratios
 
 

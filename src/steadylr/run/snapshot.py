@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from steadylr.errors import InvalidValue
 from steadylr.run.randomness import GeneratorStates
 
 Stateful = nn.Module | Optimizer | GradScaler
@@ -97,7 +98,7 @@ class _Noted:
         """Note all that the modules of a model hold."""
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if nn.parameter.is_lazy(tensor):
-                raise ValueError(
+                raise InvalidValue(
                     f"{name!r} is a lazy parameter: run one batch through the model before its range test"
                 )
         for module in model.modules():

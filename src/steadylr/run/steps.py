@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from steadylr.errors import InvalidValue
 from steadylr.run.fabric import move_data_to_device
 from steadylr.run.optimizer_facts import REFUSED
 
@@ -18,7 +19,7 @@ Step = Callable[[Any, Any], Tensor]
 """(model, batch) -> loss, a tensor of shape ()."""
 
 
-class StepError(ValueError):
+class StepError(InvalidValue):
     """A user's step, loss or model that failed on the first batch, or gave what is no loss."""
 
     show_traceback = True  # it was raised here for an error in the user's code
@@ -59,7 +60,7 @@ def step_of(model: nn.Module, loss_fn: Callable[[Any, Any], Tensor] | None, step
     device = next(model.parameters()).device
     if step is None:
         if loss_fn is None:
-            raise ValueError("give loss_fn, or step(model, batch) -> loss")
+            raise InvalidValue("give loss_fn, or step(model, batch) -> loss")
         return _step_on_pairs(model, loss_fn, device)
     name = f"step {function_name(step)}"
     if device.type == "cpu":
@@ -152,29 +153,29 @@ def check_trainable(model: Any, optimizer: Optimizer) -> None:
             or for this one before its parameters were replaced, or one that can't be ramped.
     """
     if not isinstance(model, nn.Module):
-        raise ValueError(
+        raise InvalidValue(
             f"model must be a torch.nn.Module; got {described(model)}: tensors outside any module (a picture, "
             "a prompt) are one as torch.nn.ParameterList([parameter]), with step(model, batch) -> loss; build the "
             "optimizer from its parameters()"
         )
     parameters = list(model.parameters())
     if any(parameter.is_meta for parameter in parameters):
-        raise ValueError(
+        raise InvalidValue(
             f"{type(model).__name__} is on the meta device, where parameters have no values: give it some first, with "
             "model.to_empty(device=...) and its own initialisation, or by loading a checkpoint"
         )
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not any(id(parameter) in held for parameter in parameters):
-        raise ValueError(
+        raise InvalidValue(
             f"the optimizer holds none of the parameters of the model ({type(model).__name__}), so that no step would "
             "change it: build it from model.parameters() of this very model, after whatever replaces them"
         )
     name = type(optimizer).__name__
     if (why := REFUSED.get(name.lower())) is not None:
-        raise ValueError(f"{name} can't be ramped: {why}")
+        raise InvalidValue(f"{name} can't be ramped: {why}")
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
-        raise ValueError(
+        raise InvalidValue(
             f"{name} can't be ramped: its step needs a closure, which evaluates the loss again, so that one step "
             "has no one loss to put against its LR"
         )

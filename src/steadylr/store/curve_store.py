@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
+from steadylr.errors import InvalidValue
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.files import (
     DamagedFile,
@@ -54,7 +55,7 @@ Content = TypeVar("Content", RunCurves, Trial)
 """What an entry holds."""
 
 
-class StoreError(ValueError):
+class StoreError(InvalidValue):
     """A folder that can't serve as the store; the message names it and says what to do."""
 
 

@@ -17,6 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
+from steadylr.errors import InvalidValue
+
 TEMP_SUFFIX = ".tmp"
 FLOAT_TAG = "$float"
 
@@ -24,7 +26,7 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|\d[\d.eE+-]*)', re.DOTALL)
 
 
-class DamagedFile(ValueError):
+class DamagedFile(InvalidValue):
     """A file that doesn't hold what it should; the message names the file and what is wrong with it.
 
     Args:
@@ -41,7 +43,7 @@ class DamagedFile(ValueError):
         return type(self), (self.path, self.problem)
 
 
-class NewerSchema(ValueError):
+class NewerSchema(InvalidValue):
     """A file that a newer steadylr wrote.
 
     Args:

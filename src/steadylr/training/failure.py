@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import traceback
 
+from steadylr.errors import SteadylrError
 
-class TrainingFailed(RuntimeError):
+
+class TrainingFailed(SteadylrError, RuntimeError):
     """A training ended in an error, in this process or in a worker.
 
     Args:
@@ -22,32 +24,45 @@ class TrainingFailed(RuntimeError):
         return self.message
 
 
-def explained(error: BaseException) -> bool:
-    """Whether the message of an error says all that its reader needs: those of our own making do.
+def as_failure(error: BaseException) -> TrainingFailed:
+    """An error as a message and details: strings only, so that it can cross from one process to another.
 
-    A plain ValueError is of our making when it was raised here, not in a library that we called.
+    An error of ours says all in its message, unless it tells of the user's own code; any other keeps its traceback.
     """
-    if _is_ours(type(error).__module__):
-        return True
-    if not isinstance(error, ValueError):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is None or _is_ours(str(trace.tb_frame.f_globals.get("__name__", "")))
-
-
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == "steadylr"
-
-
-def as_failure(error: Exception) -> TrainingFailed:
-    """An error as a message and details: strings only, so that it can cross from one process to another."""
     if isinstance(error, TrainingFailed):
         return error
-    if explained(error):
-        in_user_code = getattr(error, "show_traceback", False) and error.__cause__ is not None
-        details = traceback.format_exception(error) if in_user_code else ()
-        return TrainingFailed(str(error), "".join(details))
-    message = f"{type(error).__name__}: {error}"
+    if not _is_ours(error):
+        message = f"{type(error).__name__}: {error}"
+    elif getattr(error, "show_traceback", False) and error.__cause__ is not None:
+        message = str(error)
+    else:
+        return TrainingFailed(str(error))
     return TrainingFailed(message, "".join(traceback.format_exception(error)))
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error bears our mark, or comes from where errors get it together with their new classes."""
+    if isinstance(error, SteadylrError) or type(error).__module__.startswith("steadylr."):
+        return True
+    *_, (frame, _) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
+    return type(error) is ValueError and frame is not None and frame.f_globals["__name__"] in UNMARKED
+
+
+UNMARKED = frozenset(
+    f"steadylr.run.{name}"
+    for name in (
+        *(
+            "augmentation",
+            "data",
+            "losses",
+            "models",
+            "muon",
+            "names",
+            "optimizers",
+            "own_data",
+            "timm_model",
+        ),
+        *("training_data", "transformers_model"),
+    )
+)
+"""Modules whose plain ValueErrors are ours."""
