@@ -19,7 +19,17 @@ LEFT = {
     *("record.json", "curve.npz", "config.yaml", "find_lr.log", "lr_finder.png", "status.json"),
     ".hydra",
 }
-HEAVY = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "rich", "pyarrow", "lightning_fabric")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "rich",
+    "pyarrow",
+    "pydantic",
+    "lightning_fabric",
+)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from steadylr.config.schema import Choose, Consensus, OneCycle
 from steadylr.core.curve import Curve
 from steadylr.report import files as sweep_files
 from steadylr.report.conclude import conclude
+from steadylr.store.records import Summary, utc_now
 
 
 def concluded(found: Members, folder: Path, **consensus: Any) -> int:
@@ -112,9 +113,20 @@ def test_a_summary_cannot_have_other_folders_files_removed(tmp_path: Path) -> No
     make_sweep(folder, seeds=1)
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
-    (folder / "summary.json").write_text(json.dumps({"files": ["../outside.txt", "..", 3, "runs.csv"]}))
+    summary = Summary(
+        created=utc_now(),
+        inputs="",
+        settings={},
+        kinds=[],
+        failed=[],
+        problems=[],
+        files=["../outside.txt", "..", "", "old.png", "runs.csv"],
+    )
+    summary.write(folder)
+    (folder / "old.png").touch()
     concluded(from_sweep(folder), folder)
     assert outside.read_text() == "mine"
+    assert not (folder / "old.png").exists()
 
 
 def test_without_an_answer_there_is_no_plan(tmp_path: Path) -> None:

@@ -455,7 +455,7 @@ def test_clear_removes_runs_by_age(tmp_path: Path) -> None:
 def test_two_thousand_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of 2,000 runs finds each, lists all and clears all."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    store = CurveStore(tmp_path, locking=False)
+    store = CurveStore(tmp_path)
     run = trained(0)
     for seed in range(2000):
         store.obtain(TRAINING, seeds_of(seed), lambda: run)

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
 from steadylr.present.numbers import count
-from steadylr.store.curve_store import STORED_AS, CurveStore, EntryInfo, StoreError
-from steadylr.store.files import DamagedFile, NewerSchema
+
+if TYPE_CHECKING:
+    from steadylr.store.curve_store import EntryInfo
 
 DEFAULT_FOLDER = Path("outputs/store")
 
@@ -20,6 +21,10 @@ DEFAULT_FOLDER = Path("outputs/store")
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     options = _parser().parse_args(arguments)
+
+    from steadylr.store.curve_store import StoreError  # late, so that --help comes at once
+    from steadylr.store.files import DamagedFile, NewerSchema
+
     try:
         sys.exit(_do(options))
     except (StoreError, DamagedFile, NewerSchema) as error:
@@ -61,6 +66,8 @@ def _age(text: str) -> timedelta:
 
 
 def _do(options: argparse.Namespace) -> int:
+    from steadylr.store.curve_store import CurveStore
+
     if not options.dir.is_dir():
         print(f"--dir {options.dir}: no store there; it is made by the first training", file=sys.stderr)
         return EXIT_FAILED
@@ -85,6 +92,8 @@ def _line(entry: EntryInfo) -> str:
 
 
 def _what(entry: EntryInfo) -> str:
+    from steadylr.store.curve_store import STORED_AS
+
     stored = _mapping(entry.meta, STORED_AS)
     training, seeds = (_mapping(stored, part) for part in ("training", "seeds"))
     named = ", ".join(f"{stream}={seed}" for stream, seed in seeds.items())

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Protocol
-
-from filelock import FileLock, Timeout
+from typing import Protocol
 
 from steadylr.answer.readings import from_job, key_of, overrides_of
-from steadylr.store.curve_store import LOCK_OPTIONS
 from steadylr.store.files import remove_temp_files
 from steadylr.store.job_folder import job_folders, next_job_number
+from steadylr.store.locks import locked
 from steadylr.store.records import STATUS_FILE, JobStatus
 
 NOT_ENDED = "has not ended: it was stopped, or another process is still at it; run the same command again"
@@ -59,7 +56,12 @@ def places(sweep: Path, asked: Sequence[Asked], *, reserve: bool = True) -> list
     """
     if not reserve:
         return _places(sweep, asked, reserve=False)
-    with _locked(sweep):
+    with locked(
+        sweep / LOCK_FILE,
+        busy="is giving the jobs of this sweep their folders",
+        without="two commands may use one folder",
+        patience=LOCK_SECONDS,
+    ):
         return _places(sweep, asked, reserve=True)
 
 
@@ -113,19 +115,3 @@ def _cut_short(sweep: Path) -> list[int]:
         for folder in folders
         if all(entry.name.startswith(f".{STATUS_FILE}.") for entry in folder.iterdir())
     ]
-
-
-@contextmanager
-def _locked(sweep: Path) -> Iterator[None]:
-    """Hold the sweep's lock; go on without it on a file system that has none, or when it can't be had."""
-    sweep.mkdir(parents=True, exist_ok=True)
-    lock: Any = FileLock(sweep / LOCK_FILE, **LOCK_OPTIONS)
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except (Timeout, OSError, NotImplementedError):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()

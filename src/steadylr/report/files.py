@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
-from steadylr.store.files import DamagedFile, json_text, read_json, temp_name, write_atomic, write_json
-from steadylr.store.records import utc_now
+from steadylr.store.files import DamagedFile, NewerSchema, json_text, temp_name, write_atomic
+from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import decision_text
 from steadylr.words.names import COMMAND_LINE
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from steadylr.answer.answer import KindAnswer, SweepAnswer
     from steadylr.answer.readings import Member, Members
 
-SUMMARY_FILE = "summary.json"
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.parquet"
 ANSWER_FILE = "answer.txt"
-SUMMARY_SCHEMA = 1
 _VERDICT_FIELDS = ("ratio", "expected_ratio", "n", "num_failed", "summary", "advice", "lowered_by")
 
 ROWS_A_GROUP = 200_000
@@ -93,9 +91,10 @@ def _facts(member: Member) -> list[Any]:
 def unchanged(folder: Path, digest: str) -> bool:
     """Whether the folder holds the finished aggregate of just these inputs."""
     summary = _earlier(folder)
-    written = _files_of(summary)
-    return bool(
-        written and summary.get("inputs") == digest and all((folder / name).is_file() for name in written)
+    return (
+        summary is not None
+        and summary.inputs == digest
+        and all((folder / name).is_file() for name in _files_of(summary))
     )
 
 
@@ -105,41 +104,35 @@ def remove_stale(folder: Path, written: Sequence[str]) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _earlier(folder: Path) -> dict[str, Any]:
-    """The summary that a folder holds; empty where there is none that can be read."""
+def _earlier(folder: Path) -> Summary | None:
+    """The summary that a folder holds; None where there is none that can be read."""
     try:
-        summary = read_json(folder / SUMMARY_FILE)
-    except (OSError, DamagedFile):
-        return {}
-    return summary if isinstance(summary, dict) else {}
+        return Summary.read(folder)
+    except (OSError, DamagedFile, NewerSchema):
+        return None
 
 
-def _files_of(summary: Mapping[str, Any]) -> list[str]:
+def _files_of(summary: Summary | None) -> list[str]:
     """The files that a summary names: plain names only, as they may be removed."""
-    names = summary.get("files")
-    if not isinstance(names, list):
-        return []
-    return [
-        name for name in names if isinstance(name, str) and name == Path(name).name and name not in ("", "..")
-    ]
+    names = [] if summary is None else summary.files
+    return [name for name in names if name == Path(name).name and name not in ("", "..")]
 
 
 def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: dict[str, Any]) -> None:
     """The numbers of the answer as JSON; written last, so that it is there only when all else is."""
-    content = {
-        "schema_version": SUMMARY_SCHEMA,
-        "created": utc_now(),
-        "inputs": digest,
-        "settings": settings,
-        "kinds": [_kind(kind) for kind in answer.kinds],
-        "failed": [
+    summary = Summary(
+        created=utc_now(),
+        inputs=digest,
+        settings=settings,
+        kinds=[_kind(kind) for kind in answer.kinds],
+        failed=[
             {name: getattr(job, name) for name in ("label", "overrides", "status", "reason")}
             for job in answer.failed
         ],
-        "problems": list(answer.problems),
-        "files": written_files(answer),
-    }
-    write_json(folder / SUMMARY_FILE, content)
+        problems=list(answer.problems),
+        files=written_files(answer),
+    )
+    summary.write(folder)
 
 
 def _kind(kind: KindAnswer) -> dict[str, Any]:

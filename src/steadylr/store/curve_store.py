@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
 import os
 import time
@@ -13,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-from filelock import FileLock, Timeout
 
 from steadylr.errors import InvalidValue
 from steadylr.store.curve_file import RunCurves
@@ -29,6 +26,7 @@ from steadylr.store.files import (
     was_written_before,
     write_json,
 )
+from steadylr.store.locks import locked, remove_free_lock
 from steadylr.store.trial_file import Trial
 
 STORE_FORMAT = 1
@@ -42,14 +40,6 @@ STALE_SECONDS = 24 * 3600.0
 """Age from which a temporary file or a free lock file is taken for a killed process's."""
 
 log = logging.getLogger("steadylr")
-
-# filelock replaces a lock that the file system lacks by one that a SIGKILL leaves locked for ever. No lock
-# at all is better here: then a training may be done twice, but nothing waits for a dead process.
-LOCK_OPTIONS: dict[str, Any] = (
-    {"fallback_to_soft": False}
-    if "fallback_to_soft" in inspect.signature(FileLock.__init__).parameters
-    else {}
-)
 
 Content = TypeVar("Content", RunCurves, Trial)
 """What an entry holds."""
@@ -122,8 +112,6 @@ class Store(Generic[Content]):
     Args:
         folder: the store; made, with its marker, when it doesn't exist or is empty but for hidden files.
         create: False refuses a folder that is no store instead of making one.
-        locking: False goes without lock files. Then processes that ask for the same new run at once each
-            train it, and one of the equal results stays.
 
     Raises:
         StoreError: the folder holds other things, is a file, or can't be read or made.
@@ -133,9 +121,8 @@ class Store(Generic[Content]):
 
     holds: type[Content]
 
-    def __init__(self, folder: str | os.PathLike[str], *, create: bool = True, locking: bool = True) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, create: bool = True) -> None:
         self.folder: Path = Path(folder).expanduser().absolute()
-        self._locking: bool = locking
         self._cleaned: bool = False
         with self._explained("can't be opened"):
             self._open(create)
@@ -280,66 +267,32 @@ class Store(Generic[Content]):
                 "store.dir=..., or train without the store: store.enabled=false"
             ) from error
 
-    # Locks
-
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
-        if not self._locking:
-            yield
-            return
         path = self.folder / "locks" / f"{key}.lock"
-        lock = FileLock(path, **LOCK_OPTIONS)
-        if not self._acquired(lock, path):
-            yield
-            return
-        try:
+        with locked(path, busy="is training the same run", without="a run may be trained twice") as held:
             yield
             # The run is stored by now. Should somebody hold on to the removed file while another makes a new
             # one, both will find the run: so removing it costs no second training.
-            with suppress(OSError):
-                path.unlink()
-        finally:
-            lock.release()
-
-    def _acquired(self, lock: Any, path: Path) -> bool:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                log.info("another process is training the same run; waiting for it (%s)", path)
-                lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            log.warning("no file locks in store.dir=%s (%s): a run may be trained twice", self.folder, error)
-            return False
-        return True
+            if held:
+                with suppress(OSError):
+                    path.unlink()
 
     # Cleaning, listing, clearing
 
     def _clean_once(self) -> None:
-        if self._cleaned:
-            return
-        self._cleaned = True
-        self.clean()
+        if not self._cleaned:
+            self._cleaned = True
+            self.clean()
 
-    def clean(self, *, older_than: timedelta = timedelta(seconds=STALE_SECONDS)) -> int:
-        """Remove what killed processes left, temporary files and free lock files, and say how many."""
-        seconds = older_than.total_seconds()
-        count = sum(remove_temp_files(folder, older_than=seconds) for folder in (self._tmp, self.folder))
-        limit = time.time() - seconds
+    def clean(self) -> int:
+        """Remove what killed processes left a day ago, temporary files and free lock files, and say how many."""
+        count = sum(
+            remove_temp_files(folder, older_than=STALE_SECONDS) for folder in (self._tmp, self.folder)
+        )
+        limit = time.time() - STALE_SECONDS
         locks = [path for path in _files(self.folder / "locks") if was_written_before(path, limit)]
-        return count + sum(self._removed_free_lock(path) for path in locks)
-
-    def _removed_free_lock(self, path: Path) -> bool:
-        lock = FileLock(path, **LOCK_OPTIONS)
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError, NotImplementedError):
-            return False
-        try:
-            return removed(path)
-        finally:
-            lock.release()
+        return count + sum(remove_free_lock(path) for path in locks)
 
     def entries(self) -> list[EntryInfo]:
         """All runs that the store holds, oldest first; damaged ones that were set aside are left out."""

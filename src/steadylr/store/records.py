@@ -1,4 +1,4 @@
-"""Records: what one job found (record.json), how it ended (status.json), when its sweep stops (stopping.json)."""
+"""Records: what one job found and how it ended, when its sweep stops, and what came of it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 RECORD_FILE = "record.json"
 STATUS_FILE = "status.json"
 STOPPING_FILE = "stopping.json"
+SUMMARY_FILE = "summary.json"
+VERIFICATION_FILE = "verification.json"
 
 Status = Literal["finished", "no_answer", "failed", "interrupted"]
 
@@ -257,6 +259,54 @@ class Stopping(StoredFile):
     def _is_a_rule(self) -> Self:
         StoppingRule(self.factor, self.max_runs)
         return self
+
+
+class Summary(StoredFile):
+    """The answer of a sweep in numbers. We read it only to see what it was made of.
+
+    Args:
+        created: when.
+        inputs: digest of all that it was made from.
+        settings: how the answer was made.
+        kinds: one answer for each kind of run.
+        failed: the jobs that left no suggestion.
+        problems: what could not be read.
+        files: the names of the files beside it.
+    """
+
+    FILE: ClassVar[str] = SUMMARY_FILE
+
+    created: Created
+    inputs: str
+    settings: dict[str, Any]
+    kinds: list[dict[str, Any]]
+    failed: list[dict[str, Any]]
+    problems: list[str]
+    files: list[str]
+
+
+class Verified(StoredFile):
+    """What short trainings at and around the suggestions of a sweep said.
+
+    Args:
+        created: when.
+        steps: of each training.
+        seeds: of the trainings.
+        judged_by: which loss.
+        val_samples: that it was measured on; None: all.
+        onecycle: the settings of the schedule.
+        kinds: the verification of each kind of run.
+    """
+
+    FILE: ClassVar[str] = VERIFICATION_FILE
+
+    created: Created
+    steps: int
+    seeds: list[int]
+    judged_by: str
+    val_samples: int | None
+    onecycle: dict[str, Any]
+    kinds: list[dict[str, Any]]
 
 
 def utc_now() -> str:

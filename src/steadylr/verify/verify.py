@@ -28,8 +28,8 @@ from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
 from steadylr.report.sweep_text import kind_title
 from steadylr.store.curve_store import TrialStore
-from steadylr.store.files import DamagedFile, json_text, plain_values, read_json, write_atomic, write_json
-from steadylr.store.records import utc_now
+from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
+from steadylr.store.records import Verified, utc_now
 from steadylr.training.devices import shared_gpus
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.identity import Training, full_key
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     from steadylr.core.onecycle import Plan
     from steadylr.store.trial_file import Trial
 
-JSON_FILE = "verification.json"
 TEXT_FILE = "verification.txt"
-VERIFICATION_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,18 +267,18 @@ def _conclude(
     """Judge, write the files into the sweep's folder, print, and give the exit code."""
     answers = [_judged(kind, asked, trials) for kind in kinds]
     judged_by = ", ".join(dict.fromkeys(str(trial.meta["judged_by"]) for trial in trials.values()))
-    content = {
-        "schema_version": VERIFICATION_SCHEMA,
-        "steps": asked.steps,
-        "seeds": asked.seeds,
-        "judged_by": judged_by,
-        "val_samples": asked.val_samples,
-        "onecycle": plain_values(asdict(replace(onecycle, total_steps=asked.steps))),
-        "kinds": [
+    content = Verified(
+        created=utc_now(),
+        steps=asked.steps,
+        seeds=list(asked.seeds),
+        judged_by=judged_by,
+        val_samples=asked.val_samples,
+        onecycle=plain_values(asdict(replace(onecycle, total_steps=asked.steps))),
+        kinds=[
             {"number": kind.number, "title": kind.title, **_as_dict(found)}
             for kind, found in zip(kinds, answers, strict=True)
         ],
-    }
+    )
     verified = [(kind.title, found) for kind, found in zip(kinds, answers, strict=True)]
     parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by, folder=folder))
     figures = [figure_file(kind.number, several=len(kinds) > 1) for kind in kinds]
@@ -288,7 +286,7 @@ def _conclude(
         for kind, found, name in zip(kinds, answers, figures, strict=True):
             _draw(folder / name, kind, found, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
-        write_json(folder / JSON_FILE, {**content, "created": utc_now()})
+        content.write(folder)
     show(parts)
     learned = all(found.conclusion is not Conclusion.NOTHING_LEARNED for found in answers)
     return EXIT_OK if learned else EXIT_NO_ANSWER
@@ -341,16 +339,16 @@ def _as_dict(found: Verification) -> dict[str, Any]:
     }
 
 
-def _is_written(folder: Path, content: Mapping[str, Any], figures: Sequence[str]) -> bool:
+def _is_written(folder: Path, content: Verified, figures: Sequence[str]) -> bool:
     """Whether the folder holds just this verification, with all its files."""
     try:
-        there = read_json(folder / JSON_FILE)
-    except (OSError, DamagedFile):
+        there = Verified.read(folder)
+    except (OSError, DamagedFile, NewerSchema):
         return False
-    if not isinstance(there, dict) or not all((folder / name).is_file() for name in (TEXT_FILE, *figures)):
-        return False
-    there.pop("created", None)
-    return json_text(there, sort_keys=True) == json_text(content, sort_keys=True)
+    equal = canonical_digest(there.model_dump(exclude={"created"})) == canonical_digest(
+        content.model_dump(exclude={"created"})
+    )
+    return equal and all((folder / name).is_file() for name in (TEXT_FILE, *figures))
 
 
 def _draw(path: Path, kind: KindToVerify, found: Verification, *, steps: int, judged_by: str) -> None:
@@ -362,4 +360,4 @@ def _draw(path: Path, kind: KindToVerify, found: Verification, *, steps: int, ju
     save_figure(verification_figure(info), path)
 
 
-__all__ = ["JSON_FILE", "TEXT_FILE", "KindToVerify", "figure_file", "verify_sweep"]
+__all__ = ["TEXT_FILE", "KindToVerify", "figure_file", "verify_sweep"]
