@@ -376,6 +376,20 @@ def test_an_interrupt_keeps_what_has_finished(sweeps: Sweeps, number: signal.Sig
     assert sweeps.trained() == [1, 2, 3]
 
 
+def test_an_interrupt_is_heard_where_it_was_inherited_as_ignored(sweeps: Sweeps) -> None:
+    """As from a shell's `command &`, nohup, and many CI runners: who sends one all the same means it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = sweeps.start("seed=1,2", "sweep_name=x", WAIT="2")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until(lambda: statuses(sweeps.sweep()).get("0") == "finished")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, (out, err)
+    assert "1 run with an LR" in out
+
+
 def test_workers_end_with_a_parent_that_is_killed(sweeps: Sweeps) -> None:
     """Nobody would take their results."""
     process = sweeps.start("seed=1,2", "sweep_name=x", WAIT="1,2")

@@ -14,6 +14,7 @@ from steadylr.config.overrides import check_overrides
 from steadylr.config.schema import register
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from steadylr.jobs.session import SESSION, job_number
+from steadylr.run.processes import interrupts_are_heard
 from steadylr.run.ranks import torchrun_rank
 
 if TYPE_CHECKING:
@@ -53,14 +54,26 @@ def _run_command_line() -> None:
         print(text)
         return
     try:
+        with interrupts_are_heard():
+            sys.exit(_run_hydra())
+    except KeyboardInterrupt:
+        print(
+            "interrupted before the answer was written; the same command goes on from here", file=sys.stderr
+        )
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _run_hydra() -> int:
+    """Check the command line, run its jobs, and conclude; give the exit code."""
+    try:
         check_overrides(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_folder(), config_name="find_lr")(task)()
     except BadInput as error:
         print(error, file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     except KeyboardInterrupt:
-        sys.exit(finish(interrupted=True))
-    sys.exit(finish())
+        return finish(interrupted=True)
+    return finish()
 
 
 def finish(*, interrupted: bool = False) -> int:

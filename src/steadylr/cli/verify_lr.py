@@ -18,6 +18,7 @@ from steadylr.config.overrides import check_keys
 from steadylr.config.ranges import Range
 from steadylr.config.verify import VerifyConfig
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from steadylr.run.processes import interrupts_are_heard
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,7 +45,8 @@ def main() -> None:
     """Run the command line and exit with an honest code."""
     try:
         check_keys(sys.argv[1:], VerifyConfig)
-        hydra.main(version_base="1.3", config_path=config_folder(), config_name="verify_lr")(task)()
+        with interrupts_are_heard():
+            hydra.main(version_base="1.3", config_path=config_folder(), config_name="verify_lr")(task)()
     except BadInput as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_FAILED)

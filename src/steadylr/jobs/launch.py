@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
@@ -58,7 +55,7 @@ def launch(
     print(work.announcement(), flush=True)
     if dry_run:
         return _leave_no_trace(sweep)
-    with termination_interrupts(), store_folder(jobs[0].config, sweep) as store:
+    with store_folder(jobs[0].config, sweep) as store:
         _Launch(work, sweep, store, hydra_context, config).do_all()
     return [_done(job) for job in jobs]
 
@@ -149,20 +146,3 @@ def _leave_no_trace(sweep: Path) -> Sequence[JobReturn]:
             if folder == sweep or folder.name in ("sweeps", "outputs"):
                 folder.rmdir()  # only when empty
     return []
-
-
-@contextmanager
-def termination_interrupts() -> Iterator[None]:
-    """Take a SIGTERM, such as a cluster's before it kills, for a Ctrl-C: what has finished gets its answer."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

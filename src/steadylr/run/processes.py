@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+from types import FrameType
 from typing import Any
 
 
@@ -31,6 +32,28 @@ def interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_are_heard() -> Iterator[None]:
+    """Within this context Ctrl-C and SIGTERM raise KeyboardInterrupt: what has finished gets its answer.
+
+    A cluster sends SIGTERM before it kills. Ctrl-C is ignored in what a shell or a CI runner starts in the background,
+    and Python leaves it so; a command that is sent one all the same shall end. Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

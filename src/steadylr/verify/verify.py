@@ -20,7 +20,6 @@ from steadylr.config.errors import BadInput
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
-from steadylr.jobs.launch import termination_interrupts
 from steadylr.jobs.work import fitting_trainings
 from steadylr.jobs.workers import Task, Workers
 from steadylr.present.numbers import count, format_lr
@@ -119,7 +118,7 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
         for number in _chosen(asked, answer)
     ]
     asked_for = [trial for kind in kinds for trial in kind.trials.values()]
-    with termination_interrupts(), store_folder(kinds[0].config, folder) as store:
+    with store_folder(kinds[0].config, folder) as store:
         done = _stored(asked_for, store)
         missing = [trial for trial in asked_for if trial.key not in done]
         workers = min(fitting_trainings(kinds[0].config.device), len(asked_for))
