@@ -63,9 +63,30 @@ def test_markup_in_names_is_text() -> None:
 def test_on_a_terminal_prose_is_broken_between_words(width: int) -> None:
     """Prose on a terminal fits its width, and no word is lost or cut, in tables as well."""
     narrow = bare(shown(PARTS, width=width, terminal=True))
-    lines = [line.rstrip() for line in narrow.splitlines() if line != FOLDER]
+    lines = [line for line in narrow.splitlines() if line != FOLDER]
     assert max(map(len, lines)) <= width
-    assert narrow.split() == plain(PARTS).split() or sorted(narrow.split()) == sorted(plain(PARTS).split())
+    assert all(line == line.rstrip() for line in lines)
+    assert sorted(narrow.split()) == sorted(plain(PARTS).split())
+
+
+def test_a_last_column_without_room_stands_below_its_rows() -> None:
+    """Neither its words nor the cells before it are cut; short ones and those that fit stay beside their rows."""
+    overrides = " ".join(f"optimizer.weight_decay=0.0{k}" for k in range(1, 4))
+    rows = [Row(("7", overrides, LONG)), Row(("8", "seed=8"))]
+    parts = [table(("job", "overrides", "why"), rows)]
+    assert bare(shown(parts, width=80, terminal=True)).splitlines() == [
+        "  job  overrides",
+        f"  7    {overrides}",
+        "      no LR has a slope steeper than the threshold within reach: raise",
+        "        finder.end_lr or take another rule",
+        "  8    seed=8",
+    ]
+    keys = [table(("", "", ""), [Row((">", "take the geometric mean", "consensus.choose=geometric_mean"))])]
+    assert shown(keys, width=61, terminal=True) == plain(keys)
+    assert bare(shown(keys, width=60, terminal=True)).splitlines() == [
+        "  >  take the geometric mean",
+        "      consensus.choose=geometric_mean",
+    ]
 
 
 def test_a_broken_sentence_goes_on_further_in() -> None:
@@ -88,7 +109,7 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
 def test_a_long_table_is_wider_than_a_narrow_terminal_rather_than_cut() -> None:
     """Numbers are never broken or shortened."""
     row = Row(tuple(f"{k}.00e-{k}" for k in range(1, 9)))
-    text = bare(shown([table([f"c{k}" for k in range(8)], [row])], width=30, terminal=True))
+    text = bare(shown([table([*(f"c{k}" for k in range(8)), ""], [row])], width=30, terminal=True))
     assert text.split() == [f"c{k}" for k in range(8)] + list(row.cells)
 
 

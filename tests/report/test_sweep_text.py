@@ -17,7 +17,7 @@ from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.core.verdict import Level
 from steadylr.report import sweep_text as module
-from steadylr.report.sweep_text import sweep_text
+from steadylr.report.sweep_text import show_sweep, sweep_text
 
 FOLDER = Path("outputs/sweeps/x")
 FLAT = "the loss never fell beyond its noise: check the data"
@@ -79,6 +79,19 @@ def test_the_text_of_a_sweep_says_everything() -> None:
     assert "  7    seed=7 data.batch_size=512  RuntimeError: CUDA out of memory at batch size 512" in text
     assert "  3/record.json: has version 9" in text
     assert text.endswith(f"\n\n{FOLDER}\n")
+
+
+@pytest.mark.parametrize(("width", "has_groups"), [(59, False), (60, True)])
+def test_groups_without_room_beside_the_runs_stand_in_their_own_table_only(
+    width: int, has_groups: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a narrow terminal the runs have their LRs alone."""
+    monkeypatch.setattr(module, "text_width", lambda console: width)
+    show_sweep(sweep_of(), FOLDER)
+    out = capsys.readouterr().out
+    (header,) = [line for line in out.splitlines() if line.startswith("  run ")]
+    assert ("smooth_f 0.05" in header) == has_groups
+    assert "\n  smooth_f 0.05  3  " in out
 
 
 def test_the_split_of_the_spread_is_shown_by_source() -> None:

@@ -60,8 +60,9 @@ class SweepProgress:
 
     def __enter__(self) -> SweepProgress:
         self._start_clock(0)
-        self._progress.start()
-        self._draw()
+        if self._shown:  # some versions of rich end a display that was never shown with an empty line
+            self._progress.start()
+            self._draw()
         return self
 
     def __exit__(
@@ -70,8 +71,9 @@ class SweepProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._draw()
-        self._progress.stop()
+        if self._shown:
+            self._draw()
+            self._progress.stop()
 
     def update(self, *, steps: int | None = None, running: int | None = None) -> None:
         """Tell how many steps are done, and how many runs train right now.

@@ -1,24 +1,33 @@
-"""What a person reads, in parts: headings, sentences, tables, and lines to paste. rich lays them out.
+"""What a person reads, in parts: headings, sentences, tables, and lines to paste.
 
-On a terminal sentences and the last column of a table are broken at its edge. Everywhere else nothing is broken, and
-there are neither colours nor spaces at the ends of lines. What is meant to be pasted is never broken.
+On a terminal sentences and the last column of a table are broken between words at its edge. Everywhere else nothing is
+broken, and there are no colours. What is meant to be pasted is never broken.
 """
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-Part: TypeAlias = Text | Padding | Table
-
 MOST_WIDTH = 100  # longer lines read badly
+_LEAST_ROOM = 24  # columns in which a text reads well beside a table; below its row where it has fewer
 _ENDLESS = 100_000
+
+
+class Line(NamedTuple):
+    """A line of text in one style, `indent` steps in; a line to paste is never broken."""
+
+    text: str = ""
+    style: str = ""
+    indent: int = 0
+    paste: bool = False
 
 
 class Row(NamedTuple):
@@ -28,25 +37,35 @@ class Row(NamedTuple):
     style: str = ""
 
 
-def pasted(text: str = "", style: str = "") -> Text:
+class Table(NamedTuple):
+    """Columns without lines between them; see `table`. Each row has as many cells as the header."""
+
+    header: Sequence[str]
+    rows: Sequence[Row]
+
+
+Part: TypeAlias = Line | Table
+
+
+def pasted(text: str = "", style: str = "") -> Line:
     """A line that is never broken."""
-    return Text(text, style=style, no_wrap=True)
+    return Line(text, style, paste=True)
 
 
-def title(text: str) -> Text:
+def title(text: str) -> Line:
     """What the parts that follow are about."""
-    return Text(text, style="bold")
+    return Line(text, "bold")
 
 
 def heading(text: str) -> Iterator[Part]:
     """A heading after an empty line."""
-    yield pasted()
+    yield Line()
     yield title(text)
 
 
-def sentence(text: str, style: str = "", *, indent: int = 2) -> Padding:
+def sentence(text: str, style: str = "", *, indent: int = 2) -> Line:
     """A sentence, which a terminal breaks between words and continues two steps further in."""
-    return Padding(Text(text, style=style), (0, 0, 0, indent + 2))
+    return Line(text.rstrip(), style, indent)
 
 
 def table(header: Sequence[str], rows: Iterable[Row]) -> Table:
@@ -54,17 +73,12 @@ def table(header: Sequence[str], rows: Iterable[Row]) -> Table:
 
     Args:
         header: the names of the columns; no line of names where all are empty.
-        rows: the cells. Those of the last column may be text of any length, the others are never broken.
+        rows: the cells. The last column is for text of any length; where a terminal has no room for it, it stands
+            below its rows, without its name. The others are never broken: after numbers add a column without a name.
     """
-    full = [Row([*row.cells, *[""] * (len(header) - len(row.cells))], row.style) for row in rows]
-    used = [column for column in range(len(header)) if any(row.cells[column] for row in full)]
-    made = Table(box=None, padding=(0, 0, 0, 2), show_header=any(header), header_style="dim")
-    for column in used:
-        is_last = column == len(header) - 1
-        made.add_column(Text(header[column]), no_wrap=not is_last, overflow="fold" if is_last else "ignore")
-    for row in full:
-        made.add_row(*(Text(row.cells[column]) for column in used), style=row.style)
-    return made
+    return Table(
+        header, [Row([*row.cells, *[""] * (len(header) - len(row.cells))], row.style) for row in rows]
+    )
 
 
 def answer_console() -> Console:
@@ -72,45 +86,77 @@ def answer_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def text_width(console: Console) -> int:
+    """The columns that a text may fill: a terminal's, from 20 to MOST_WIDTH; elsewhere MOST_WIDTH."""
+    return max(20, min(console.width, MOST_WIDTH)) if console.is_terminal else MOST_WIDTH
+
+
 def show(parts: Iterable[Part], console: Console | None = None) -> None:
     """Print parts, on standard output unless another console is given."""
     console = answer_console() if console is None else console
-    if not console.is_terminal:
-        console.file.write(plain(parts))
-        return
-    width = max(20, min(console.width, MOST_WIDTH))
+    width = text_width(console) if console.is_terminal else _ENDLESS
     for part in parts:
-        if isinstance(part, Table):
-            needed = console.measure(part, options=console.options.update(width=_ENDLESS))
-            if needed.maximum > width:  # rather wider than the terminal than cut
-                part.width = max(width, needed.minimum)
-            console.print(part, crop=False)
-        elif isinstance(part, Padding):
-            _print_sentence(part, console, width)
-        else:
-            console.print(part, soft_wrap=bool(part.no_wrap), width=None if part.no_wrap else width)
-
-
-def _print_sentence(part: Padding, console: Console, width: int) -> None:
-    """The first line begins two steps before the others."""
-    first, *others = _text_of(part).wrap(console, width - part.left)
-    console.print(Text(" " * (part.left - 2)) + first, soft_wrap=True)
-    for line in others:
-        console.print(Text(" " * part.left) + line, soft_wrap=True)
+        lines = _table_lines(part, console, width) if isinstance(part, Table) else _broken(part, width)
+        for line in lines:
+            console.print(line, soft_wrap=True)  # rich breaks and crops nothing more
 
 
 def plain(parts: Iterable[Part]) -> str:
     """The same parts as plain text, for a file."""
     file = io.StringIO()
-    console = Console(file=file, width=_ENDLESS, color_system=None, force_terminal=False)
-    for part in parts:
-        if isinstance(part, Padding):
-            console.print(Text(" " * (part.left - 2)) + _text_of(part), soft_wrap=True)
-        else:
-            console.print(part, soft_wrap=isinstance(part, Text), crop=False)
-    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+    show(parts, Console(file=file, force_terminal=False, color_system=None))
+    return file.getvalue()
 
 
-def _text_of(part: Padding) -> Text:
-    assert isinstance(part.renderable, Text)
-    return part.renderable
+def _broken(line: Line, width: int) -> Iterator[Text]:
+    indent = " " * line.indent
+    if line.paste or len(indent + line.text) <= width:
+        yield Text(indent + line.text, line.style)
+        return
+    for part in textwrap.wrap(
+        line.text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        yield Text(part, line.style)
+
+
+def _table_lines(part: Table, console: Console, width: int) -> Iterator[Text]:
+    """The lines of a table; a last column without room for its words stands below its rows instead."""
+    texts = [row.cells[-1] for row in part.rows]
+    others = Table(part.header[:-1], [Row(row.cells[:-1], row.style) for row in part.rows])
+    endless = console.options.update(width=_ENDLESS)
+    room = width - console.measure(_laid_out(others), options=endless).maximum - 2
+    longest_word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    if room >= min(max(map(cell_len, texts), default=0), max(_LEAST_ROOM, longest_word)):
+        yield from _rendered(_laid_out(part, wrapping=True), console, width)
+        return
+    lines = _rendered(_laid_out(others), console, _ENDLESS)
+    if any(others.header):
+        yield next(lines)
+    for line, text, row in zip(lines, texts, part.rows, strict=True):
+        yield line
+        if text:
+            yield from _broken(Line(text, row.style, indent=6), width)
+
+
+def _laid_out(part: Table, *, wrapping: bool = False) -> RichTable:
+    """rich's table; the last column breaks between words where wrapping."""
+    used = [k for k in range(len(part.header)) if any(row.cells[k] for row in part.rows)]
+    made = RichTable(box=None, padding=(0, 0, 0, 2), show_header=any(part.header), header_style="dim")
+    for k in used:
+        made.add_column(Text(part.header[k]), no_wrap=not (wrapping and k == len(part.header) - 1))
+    for row in part.rows:
+        made.add_row(*(Text(row.cells[k]) for k in used), style=row.style)
+    return made
+
+
+def _rendered(made: RichTable, console: Console, width: int) -> Iterator[Text]:
+    """The lines of rich's table, without spaces at their ends."""
+    for segments in console.render_lines(made, console.options.update(width=width), pad=False):
+        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+        line.rstrip()
+        yield line

@@ -16,7 +16,20 @@ from steadylr.present.numbers import (
     format_share,
     setting_label,
 )
-from steadylr.present.text import MOST_WIDTH, Part, Row, heading, pasted, plain, sentence, show, table, title
+from steadylr.present.text import (
+    MOST_WIDTH,
+    Part,
+    Row,
+    answer_console,
+    heading,
+    pasted,
+    plain,
+    sentence,
+    show,
+    table,
+    text_width,
+    title,
+)
 from steadylr.report.run_text import ending, plan_parts, short
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import GUIDE, decision_text
@@ -45,7 +58,8 @@ _LEVEL_COLOURS = {
 
 def show_sweep(answer: SweepAnswer, folder: Path) -> None:
     """Print the answer of a sweep, whose files are in a folder."""
-    show(_sweep_parts(answer, folder))
+    console = answer_console()
+    show(_sweep_parts(answer, folder, width=text_width(console)), console)
 
 
 def sweep_text(answer: SweepAnswer, folder: Path) -> str:
@@ -58,11 +72,11 @@ def kind_text(kind: KindAnswer, named: str, *, names: Names = COMMAND_LINE) -> s
     return plain(_kind_parts(kind, named, names))
 
 
-def _sweep_parts(answer: SweepAnswer, folder: Path) -> Iterator[Part]:
+def _sweep_parts(answer: SweepAnswer, folder: Path, *, width: int = MOST_WIDTH) -> Iterator[Part]:
     for number, kind in enumerate(answer.kinds):
         if number:
             yield pasted()
-        yield from _kind_parts(kind, kind_title(kind), COMMAND_LINE)
+        yield from _kind_parts(kind, kind_title(kind), COMMAND_LINE, width=width)
     yield from _failed_parts(answer.failed)
     if answer.problems:
         yield from heading("Left out")
@@ -116,12 +130,12 @@ def _to_go_on(answer: SweepAnswer, folder: Path) -> Iterator[str]:
 # ---- one kind of run
 
 
-def _kind_parts(kind: KindAnswer, named: str, names: Names) -> Iterator[Part]:
+def _kind_parts(kind: KindAnswer, named: str, names: Names, *, width: int = MOST_WIDTH) -> Iterator[Part]:
     head = kind.consensus.headline
     yield title(named)
     if kind.runs:
         yield pasted()
-        yield from _run_parts(kind)
+        yield from _run_parts(kind, width)
     yield from _group_parts(kind.consensus)
     yield from heading("Consensus")
     yield from _consensus_parts(head)
@@ -155,11 +169,11 @@ def lr_in_group(members: Sequence[Member], label: Mapping[str, object]) -> float
     return None
 
 
-def _run_parts(kind: KindAnswer) -> Iterator[Part]:
-    """A row for each run with its LR in each group, or the extremes where they are many."""
+def _run_parts(kind: KindAnswer, width: int) -> Iterator[Part]:
+    """A row for each run, with its LR in each group where the width has room for them; many runs: the extremes."""
     groups = kind.consensus.groups if len(kind.consensus.groups) > 1 else ()
     labels = [setting_label(group.label) for group in groups]
-    if sum(len(label) + 2 for label in labels) > MOST_WIDTH - _ROOM_OF_A_RUN:
+    if sum(len(label) + 2 for label in labels) > width - _ROOM_OF_A_RUN:
         groups, labels = (), []
     readings = by_run(kind)
 
@@ -178,10 +192,9 @@ def _run_parts(kind: KindAnswer) -> Iterator[Part]:
     if len(kind.runs) <= MOST_RUNS:
         yield table(header, [row(run) for run in kind.runs])
         return
-    lrs = {run: lr for run, lr in kind.consensus.run_lrs.items() if lr is not None}
-    if lrs:
-        extremes = ((min(lrs, key=lrs.__getitem__), "lowest"), (max(lrs, key=lrs.__getitem__), "highest"))
-        yield table(header, [row(run, note) for run, note in extremes])
+    lrs = {run: lr for run in kind.runs if (lr := kind.consensus.run_lrs[run]) is not None}
+    if by_lr := sorted(lrs, key=lrs.__getitem__):
+        yield table(header, [row(by_lr[0], "lowest"), row(by_lr[-1], "highest")])
     yield sentence(f"{count(len(kind.runs), 'run')}, each with its LR in runs.csv")
 
 
@@ -197,7 +210,7 @@ def _group_parts(consensus: SweepConsensus) -> Iterator[Part]:
         return
     yield from heading("By analysis setting")
     rows = [_group_row(setting_label(group.label), group.consensus) for group in consensus.groups]
-    yield table(("setting", "n", "median", "geometric mean", "low", "high", "ratio"), rows)
+    yield table(("setting", "n", "median", "geometric mean", "low", "high", "ratio", ""), rows)
     yield from _shift_parts(consensus.shifts)
 
 
