@@ -97,6 +97,12 @@ def test_a_broken_sentence_goes_on_further_in() -> None:
     assert not lines[1].startswith("     ")
 
 
+def test_a_word_longer_than_the_line_is_left_whole() -> None:
+    """A path in a sentence can still be copied."""
+    lines = bare(shown([sentence(f"see {FOLDER[-100:]} there")], width=60, terminal=True)).splitlines()
+    assert lines == ["  see", f"    {FOLDER[-100:]}", "    there"]
+
+
 def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     """Two spaces before each column; a header where one has a name."""
     rows = [Row(("seed 1", "1.08e-1", "", "noisy")), Row(("seed 10", "9.45e-2"))]

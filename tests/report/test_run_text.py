@@ -12,10 +12,13 @@ from made_jobs import config_with, descent
 from steadylr.answer.reading import Answer, answer_of
 from steadylr.config.schema import Config
 from steadylr.core.curve import Curve, Stop
+from steadylr.core.diagnosis import Code
+from steadylr.core.onecycle import plan
 from steadylr.core.suggestion import Outcome
 from steadylr.report.figures import draw_run
 from steadylr.report.run_text import run_title, show_run
 from steadylr.store.curve_file import RunCurves
+from steadylr.words.reading import ToldFinding, ToldSuggestion
 
 FLAT = Curve(np.geomspace(1e-6, 1, 100), np.full(100, 2.3), num_iter=100, stop=Stop.COMPLETED)
 
@@ -48,6 +51,35 @@ def test_the_title_leads_with_the_lr(capsys: pytest.CaptureFixture[str]) -> None
     assert lines[-1] == "outputs/runs/x"
 
 
+def test_the_text_of_a_run_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """Suggestions with the headline marked, the short reason, diagnosis with advice, and the plan."""
+    suggestions = (
+        ToldSuggestion("bracket", Outcome.FOUND, "between", 3.3e-2, 1.1e-2, 9.8e-2),
+        ToldSuggestion("steepest", Outcome.FOUND, "steepest", 2.6e-3),
+        ToldSuggestion("slide", Outcome.NO_POINT, "no slope is steep enough: raise finder.end_lr"),
+    )
+    finding = ToldFinding(
+        Code.NEVER_DIVERGED, text="the loss never climbed back", advice="raise finder.end_lr, to 100 say"
+    )
+    answer = replace(
+        answer_of(descent(), config_of_a_run()),
+        suggestions={suggestion.rule: suggestion for suggestion in suggestions},
+        findings=(finding,),
+        plan=plan(3.3e-2, low=1.1e-2, high=9.8e-2),
+    )
+    lines = shown(descent(), capsys, answer=answer).splitlines()
+    for line in (
+        "  >  bracket   3.30e-2  1.10e-2  9.80e-2",
+        "     steepest  2.60e-3",
+        "  The loss never climbed back. Raise finder.end_lr, to 100 say.",
+        "  LR 3.30e-4 -> 3.30e-2 -> 3.30e-7 (start, peak, end)",
+        "  range of the peak 1.10e-2 to 9.80e-2",
+        plan(3.3e-2).torch_line(),
+    ):
+        assert line in lines
+    assert "slide no answer: no slope is steep enough" in [" ".join(line.split()) for line in lines]
+
+
 def test_one_run_says_nothing_about_the_spread(capsys: pytest.CaptureFixture[str]) -> None:
     """Every answer says how to get several; one from the store says that nothing was trained."""
     fresh, stored = shown(descent(), capsys), shown(descent(), capsys, from_store=True)
@@ -65,6 +97,7 @@ def test_no_answer_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.count("no answer:") == 1
     assert "steepest" not in text
     assert "Diagnosis" not in text
+    assert "OneCycle" not in text
     assert "seed=range" not in text
 
 

@@ -17,7 +17,8 @@ from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.core.verdict import Level
 from steadylr.report import sweep_text as module
-from steadylr.report.sweep_text import show_sweep, sweep_text
+from steadylr.report.sweep_text import kind_text, show_sweep, sweep_text
+from steadylr.words.names import PYTHON
 
 FOLDER = Path("outputs/sweeps/x")
 FLAT = "the loss never fell beyond its noise: check the data"
@@ -123,9 +124,11 @@ def with_attribution(attribution: object) -> str:
 
 def test_why_a_spread_is_not_split_is_one_line() -> None:
     """The reason and what to run."""
-    text = with_attribution(NotSplit(Unsplit.NO_STREAM_VARIES))
-    (line,) = [line for line in text.splitlines() if line.startswith("  Not known: ")]
-    assert line.endswith(".")
+    text = with_attribution(NotSplit(Unsplit.ONE_STREAM_VARIES, ("init",), to_cross=("init", "order")))
+    assert (
+        "\n  Not known: only init varies, so there is nothing to tell it from. Let them vary independently: "
+        in text
+    )
 
 
 def test_two_values_give_the_known_answer() -> None:
@@ -143,6 +146,16 @@ def test_the_guide_marks_the_chosen_number() -> None:
     guide = [line for line in lines if "consensus.choose=" in line]
     assert [line.split()[0] for line in guide] == [">", "careful", "bold", "scientific"]
     assert [line.split()[1] for line in guide[1:]] == ["1.79e-2", "6.16e-2", "3.45e-2"]
+
+
+def test_the_guide_names_what_the_door_calls_it() -> None:
+    """A key on the command line, an argument in Python."""
+    (kind,) = answered(from_values([6.16e-2, 1.79e-2])).kinds
+    python = kind_text(kind, "a title", names=PYTHON)
+    assert python.startswith("a title\n")
+    assert 'choose="median"' in python
+    assert "consensus." not in python
+    assert "consensus.choose=median" in kind_text(kind, "a title")
 
 
 def test_many_runs_are_summed_up() -> None:
