@@ -16,6 +16,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from steadylr.answer.answer import consensus_of_members
 from steadylr.answer.readings import (
+    Member,
     Members,
     Reread,
     Seeds,
@@ -49,19 +50,22 @@ SEED_KEYS = ("seed", "seeds.init", "seeds.order", "seeds.augment", "seeds.noise"
 
 Overrides = tuple[str, ...]
 Setting = dict[str, Any]
+Readings = set[tuple[Seeds, str]]
+"""Which runs have been read, and how."""
 
 
 @dataclass(slots=True)
-class Kind:
-    """Runs that train the same thing, seeds aside: each kind gets as many seeds as it needs.
+class Condition:
+    """Runs that train the same thing, seeds aside: each condition gets as many seeds as it needs.
 
     Args:
         key: as Member.kind_key.
-        label: what sets it apart from the other kinds; empty where there is one.
+        label: what sets it apart from the other conditions; empty where there is one.
         jobs: what each seed asks for: overrides without the seed, and how the curve is read.
         first_seed: the first seed.
         streams: the seed of each random stream that doesn't follow the seed, None for one that does.
         tried: the seeds that this command has asked for.
+        before: how much could be read when the last batch was asked for.
         stuck: whether a batch has left nothing new.
     """
 
@@ -71,11 +75,33 @@ class Kind:
     first_seed: int
     streams: Mapping[str, int | None]
     tried: set[int] = field(default_factory=set)
+    before: int | None = None
     stuck: bool = False
 
     def seeds(self, seed: int) -> Seeds:
         """The seeds of all streams in the run with this seed."""
         return tuple((name, seed if fixed is None else fixed) for name, fixed in self.streams.items())
+
+    def own(self, members: Members) -> list[Member]:
+        """Its runs among others."""
+        return [member for member in members.members if member.kind_key == self.key]
+
+    def is_read(self, seed: int, readings: Readings) -> bool:
+        """Whether the run with a seed has been read in all the ways asked for."""
+        return all((self.seeds(seed), repr(setting)) in readings for _, setting in self.jobs)
+
+    def to_read(self, readings: Readings) -> list[int]:
+        """The seeds of runs that are there, and that this command has to read in another way."""
+        there = sorted({seed for run, _ in readings for _, seed in run if self.seeds(seed) == run})
+        return [seed for seed in there if seed not in self.tried and not self.is_read(seed, readings)]
+
+    def to_train(self, readings: Readings) -> Iterator[int]:
+        """The seeds that this command hasn't tried, and that don't have all their jobs finished; without end."""
+        return (
+            seed
+            for seed in counter(self.first_seed)
+            if seed not in self.tried and not self.is_read(seed, readings)
+        )
 
 
 def sweep_until_stable(
@@ -88,9 +114,9 @@ def sweep_until_stable(
     launcher: Launcher,
     config: DictConfig,
 ) -> list[Sequence[JobReturn]]:
-    """Launch batches of seeds until every kind of run is stable, or more runs would not help.
+    """Launch batches of seeds until every condition is stable, or more runs would not help.
 
-    What has been found is read from the jobs' folders after each batch; so the same command goes on after a kill,
+    What there is, is read from the jobs' folders after each batch; so the same command goes on after a kill,
     and adds to any sweep of that name.
 
     Args:
@@ -103,21 +129,21 @@ def sweep_until_stable(
     try:
         rule = _rule(factor, max_runs, batch)
         jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
-        kinds = _kinds(jobs)
+        conditions = _conditions(jobs)
     except BadInput as error:
         print(error, file=sys.stderr)
         SESSION.exit_code, SESSION.sweep_folder = EXIT_FAILED, None
         return []
     width = batch or _width(jobs[0], config)
     if jobs[0].config.dry_run:
-        print(_plan_text(rule, kinds, width))
+        print(_plan_text(rule, conditions, width))
         SESSION.sweep_folder = None
         return []
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
     Stopping(factor=rule.factor, max_runs=rule.max_runs).write(folder)
     returns: list[Sequence[JobReturn]] = []
-    search = _Search(folder, rule, kinds, width)
+    search = _Search(folder, rule, conditions, width)
     while asked := search.next_batch():
         done = launcher.launch(asked, initial_job_idx=sum(map(len, returns)))
         for job in done:
@@ -133,105 +159,76 @@ class _Search:
 
     Args:
         folder: of the sweep.
-        rule: when a kind has enough runs.
-        kinds: the kinds of run.
-        width: seeds in a batch, of all kinds together.
+        rule: when a condition has enough runs.
+        conditions: all of the sweep.
+        width: seeds in a batch, of all conditions together.
     """
 
-    def __init__(self, folder: Path, rule: StoppingRule, kinds: Sequence[Kind], width: int) -> None:
+    def __init__(self, folder: Path, rule: StoppingRule, conditions: Sequence[Condition], width: int) -> None:
         self._folder = folder
         self._rule = rule
-        self._kinds = kinds
+        self._conditions = conditions
         self._width = width
-        self._readings: dict[str, int] = {}
 
     def next_batch(self) -> list[Overrides]:
-        """The overrides of the jobs to do next; none when all kinds are settled."""
-        found = _found(self._folder)
-        decisions = {kind.key: self._decision(kind, found) for kind in self._kinds}
-        for kind in self._kinds:
-            self._look(kind, found, decisions[kind.key])
-        still_open = [kind for kind in self._kinds if decisions[kind.key].state is State.OPEN]
-        share = max(1, self._width // max(1, len(still_open)))
+        """The overrides of the jobs to do next; none when all conditions are settled."""
+        members = _left(self._folder)
+        decided = [(condition, self._decision(condition, members)) for condition in self._conditions]
+        for condition, decision in decided:
+            _look(condition, members, decision)
+        still_open = sum(decision.state is State.OPEN for _, decision in decided)
+        share = max(1, self._width // max(1, still_open))
         return [
             (*overrides, f"seed={seed}")
-            for kind in self._kinds
-            for seed in self._seeds(kind, found, decisions[kind.key], share)
-            for overrides, _ in kind.jobs
+            for condition, decision in decided
+            for seed in self._seeds(condition, members, decision, share)
+            for overrides, _ in condition.jobs
         ]
 
-    def _decision(self, kind: Kind, found: Members) -> Decision:
-        """Where a kind stands. A run that failed in an earlier command is not lost: it is tried again."""
-        tried = {kind.seeds(seed) for seed in kind.tried}
-        failed = tuple(job for job in found.failed if job.seeds in tried)
-        members = [member for member in found.members if member.kind_key == kind.key]
-        head = consensus_of_members(members, choose="geometric_mean", rule=self._rule).headline
-        lost = lost_runs(Members(found.members, failed), kind.key)
+    def _decision(self, condition: Condition, members: Members) -> Decision:
+        """Where a condition stands. A run that failed in an earlier command is not lost: it is tried again."""
+        tried = {condition.seeds(seed) for seed in condition.tried}
+        failed = tuple(job for job in members.failed if job.seeds in tried)
+        own = condition.own(members)
+        head = consensus_of_members(own, choose="geometric_mean", rule=self._rule).headline
+        lost = lost_runs(Members(members.members, failed), condition.key)
         return decide(self._rule, head, lost_runs=lost)
 
-    def _look(self, kind: Kind, found: Members, decision: Decision) -> None:
-        """Say where a kind stands after a batch, and note when the batch has left nothing new."""
-        readings = {
-            (member.run, repr(member.setting)) for member in found.members if member.kind_key == kind.key
-        }
-        number = len(readings) + decision.num_runs
-        before = self._readings.get(kind.key)
-        self._readings[kind.key] = number
-        if kind.stuck or not kind.tried or decision.state is not State.OPEN:
-            return
-        label = f"{kind.label}: " if kind.label else ""
-        if number == before:
-            kind.stuck = True
-            print(
-                f"{label}the last seeds left no new run, so no more are tried: their streams may be unused, "
-                "or their jobs left nothing that can be read",
-                file=sys.stderr,
-            )
-        else:
-            print(f"{label}{decision_text(decision)}", flush=True)
-
-    def _seeds(self, kind: Kind, found: Members, decision: Decision, share: int) -> list[int]:
-        """The seeds of a kind in the next batch, none when it is settled.
+    def _seeds(self, condition: Condition, members: Members, decision: Decision, share: int) -> list[int]:
+        """The seeds of a condition in the next batch, none when it is settled.
 
         Runs that are there but have not been read in all the ways asked for come first, in any case: they train
         nothing. Else its share of the width; at first as many shares as it takes to have an interval.
         """
-        finished = {
-            (member.seeds, repr(member.setting)) for member in found.members if member.kind_key == kind.key
-        }
-        seeds = _to_read(kind, finished)
-        if not seeds and decision.state is State.OPEN and not kind.stuck:
+        readings = {(member.seeds, repr(member.setting)) for member in condition.own(members)}
+        seeds = condition.to_read(readings)
+        if not seeds and decision.state is State.OPEN and not condition.stuck:
             for_interval = -(-max(0, MIN_RUNS - decision.num_runs) // share) * share
-            room = self._rule.max_runs - max(decision.num_runs, len(kind.tried))
-            seeds = list(islice(_to_train(kind, finished), max(0, min(max(share, for_interval), room))))
-        kind.tried.update(seeds)
+            room = self._rule.max_runs - max(decision.num_runs, len(condition.tried))
+            seeds = list(islice(condition.to_train(readings), max(0, min(max(share, for_interval), room))))
+        condition.tried.update(seeds)
         return seeds
 
 
-Finished = set[tuple[Seeds, str]]
-"""Which runs have been read, and how."""
+def _look(condition: Condition, members: Members, decision: Decision) -> None:
+    """Say where a condition stands after a batch, and note when the batch has left nothing new."""
+    readings = {(member.run, repr(member.setting)) for member in condition.own(members)}
+    before, condition.before = condition.before, len(readings) + decision.num_runs
+    if condition.stuck or not condition.tried or decision.state is not State.OPEN:
+        return
+    label = f"{condition.label}: " if condition.label else ""
+    if condition.before == before:
+        condition.stuck = True
+        print(
+            f"{label}the last seeds left no new run, so no more are tried: their streams may be unused, "
+            "or their jobs left nothing that can be read",
+            file=sys.stderr,
+        )
+    else:
+        print(f"{label}{decision_text(decision)}", flush=True)
 
 
-def _done(kind: Kind, seed: int, finished: Finished) -> bool:
-    return all((kind.seeds(seed), repr(setting)) in finished for _, setting in kind.jobs)
-
-
-def _to_read(kind: Kind, finished: Finished) -> list[int]:
-    """The seeds of runs that are there, and that this command has to read in another way."""
-    seeds = sorted({seed for run, _ in finished for _, seed in run if kind.seeds(seed) == run})
-    return [seed for seed in seeds if seed not in kind.tried and not _done(kind, seed, finished)]
-
-
-def _to_train(kind: Kind, finished: Finished) -> Iterator[int]:
-    """The seeds that this command hasn't tried, and that don't have all their jobs finished; without end."""
-    return (
-        seed
-        for seed in counter(kind.first_seed)
-        if seed not in kind.tried and not _done(kind, seed, finished)
-    )
-
-
-def _found(folder: Path) -> Members:
+def _left(folder: Path) -> Members:
     """What the jobs of a sweep have left, the problems aside: the answer tells them."""
     return each_seed_once(from_sweep(folder)) if job_folders(folder) else Members()
 
@@ -293,11 +290,11 @@ def _streams(job: Job) -> dict[str, int | None]:
     return {name: seed if moved[name] == seed else None for name, seed in seeds_of(job.plain_config)}
 
 
-def _kinds(jobs: Sequence[Job]) -> list[Kind]:
-    """The kinds of run among the jobs of one seed.
+def _conditions(jobs: Sequence[Job]) -> list[Condition]:
+    """The conditions among the jobs of one seed.
 
     Raises:
-        BadInput: no stream follows the seed, or kinds are to be averaged.
+        BadInput: no stream follows the seed, or conditions are to be averaged.
     """
     streams = _streams(jobs[0])
     if None not in streams.values():
@@ -313,9 +310,11 @@ def _kinds(jobs: Sequence[Job]) -> list[Kind]:
             "consensus.mix=true averages different kinds of run, but until_stable adds seeds to each of them until "
             "it is stable by itself: leave consensus.mix out, or sweep fixed seeds, such as 'seed=range(0,5)'"
         )
-    labels = _labels([group[0].overrides for group in by_key.values()])
+    labels = [" ".join(own) for own in differing([group[0].overrides for group in by_key.values()])]
     return [
-        Kind(key, label, [(_seedless(job), _setting(job)) for job in group], group[0].config.seed, streams)
+        Condition(
+            key, label, [(_seedless(job), _setting(job)) for job in group], group[0].config.seed, streams
+        )
         for (key, group), label in zip(by_key.items(), labels, strict=True)
     ]
 
@@ -330,11 +329,6 @@ def _setting(job: Job) -> Setting:
     return {name: finder[name] for name in Reread.__slots__}
 
 
-def _labels(overrides: Sequence[Overrides]) -> list[str]:
-    """For each kind the overrides that not all kinds have."""
-    return [" ".join(own) for own in differing(overrides)]
-
-
 def _width(job: Job, config: DictConfig) -> int:
     """How many trainings the launcher does side by side."""
     launcher = config.hydra.launcher
@@ -344,11 +338,11 @@ def _width(job: Job, config: DictConfig) -> int:
     return int(jobs) if jobs is not None and jobs > 0 else fitting_trainings(job.config.device)
 
 
-def _plan_text(rule: StoppingRule, kinds: Sequence[Kind], width: int) -> str:
+def _plan_text(rule: StoppingRule, conditions: Sequence[Condition], width: int) -> str:
     """What would be done, in one line."""
-    jobs = len(kinds[0].jobs)
+    jobs = len(conditions[0].jobs)
     each = f", {jobs} jobs each" if jobs > 1 else ""
     return (
-        f"{count(len(kinds), 'kind')} of run, 3 to {rule.max_runs} seeds each{each}, {width} at a time, until the "
+        f"{count(len(conditions), 'kind')} of run, 3 to {rule.max_runs} seeds each{each}, {width} at a time, until the "
         f"interval's upper end is within a factor of {rule.factor:g} of the geometric mean"
     )
