@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from made_jobs import composed, config_of, leave_status
+from steadylr.config.errors import BadInput
 from steadylr.jobs import launch, work
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import differing, plan_work, training_tasks
+from steadylr.jobs.work import check_jobs, differing, plan_work, training_tasks
+from steadylr.run.fingerprint import DataError
 from steadylr.store.files import temp_name
 from steadylr.training.identity import Training
 
@@ -74,6 +77,28 @@ def test_each_gpu_has_one_worker(
     monkeypatch.setattr(work, "visible_gpus", lambda: gpus)
     planned = plan_work(in_folder, [job(seed=seed) for seed in range(6)], reserve=False)
     assert planned.workers == workers
+
+
+def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised as it is, with its traceback; what a job can't have is told as the jobs' problem."""
+
+    class Loader:
+        def load_sweep_config(self, config: Any, overrides: Any) -> Any:
+            return config
+
+    def check(error: Exception) -> None:
+        def refuse(composed: Any, overrides: Any) -> Job:
+            raise error
+
+        monkeypatch.setattr(Job, "of", refuse)
+        context: Any = SimpleNamespace(config_loader=Loader())
+        check_jobs([["seed=1"], ["seed=2"]], hydra_context=context, config=composed(()))
+
+    with pytest.raises(ValueError, match=r"^argument 2 is longer$") as raised:
+        check(ValueError("argument 2 is longer"))
+    assert not isinstance(raised.value, BadInput)
+    with pytest.raises(BadInput, match="jobs `seed=1`, `seed=2`: no such data"):
+        check(DataError("no such data"))
 
 
 def test_a_job_asked_for_twice_is_done_once(in_folder: Path) -> None:

@@ -1,4 +1,8 @@
-"""What one command remembers until it exits: the single run's result, or which sweep it filled."""
+"""What one command remembers until it exits: the single run's result, or which sweep it filled.
+
+Hydra's entry point returns nothing, and an error in one of its callbacks is a mere warning: so what happened in there
+can only be left here for the code after it. No run travels this way.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,10 @@ if TYPE_CHECKING:
 
 
 JOB_OFFSET = "STEADYLR_JOB_OFFSET"
-"""Environment variable: the number of the first job folder that this command may write. Workers inherit it."""
+"""Environment variable: the number of the first job folder that this command may write.
+
+Hydra's other launchers count a command's jobs from 0, and make the folders in processes of their own, which inherit it.
+"""
 
 
 @dataclass

@@ -105,14 +105,14 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
         BadInput: no such sweep, no usable consensus in it, or values that its trainings refuse.
     """
     folder = Path(asked.sweep)
-    found = each_seed_once(from_sweep(folder))
-    consensus, onecycle = as_recorded(asked.consensus, asked.onecycle, found, overrides)
+    members = each_seed_once(from_sweep(folder))
+    consensus, onecycle = as_recorded(asked.consensus, asked.onecycle, members, overrides)
     if consensus.mix:
         raise BadInput(
             "consensus.mix=true averages runs that train different things: there is no one model to verify that with; "
             "give consensus.mix=false, and each kind of run is verified by itself"
         )
-    answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle)
+    answer = answer_sweep(members, choose=consensus.choose.value, onecycle=onecycle)
     kinds = [
         _kind_to_verify(asked, answer.kinds[number - 1], number, onecycle)
         for number in _chosen(asked, answer)
@@ -274,20 +274,20 @@ def _conclude(
         val_samples=asked.val_samples,
         onecycle=plain_values(asdict(replace(onecycle, total_steps=asked.steps))),
         kinds=[
-            {"number": kind.number, "title": kind.title, **_as_dict(found)}
-            for kind, found in zip(kinds, answers, strict=True)
+            {"number": kind.number, "title": kind.title, **_as_dict(verification)}
+            for kind, verification in zip(kinds, answers, strict=True)
         ],
     )
-    verified = [(kind.title, found) for kind, found in zip(kinds, answers, strict=True)]
+    verified = [(kind.title, verification) for kind, verification in zip(kinds, answers, strict=True)]
     parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by, folder=folder))
     figures = [figure_file(kind.number, several=len(kinds) > 1) for kind in kinds]
     if not _is_written(folder, content, figures):
-        for kind, found, name in zip(kinds, answers, figures, strict=True):
-            _draw(folder / name, kind, found, steps=asked.steps, judged_by=judged_by)
+        for kind, verification, name in zip(kinds, answers, figures, strict=True):
+            _draw(folder / name, kind, verification, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
     show(parts)
-    learned = all(found.conclusion is not Conclusion.NOTHING_LEARNED for found in answers)
+    learned = all(verification.conclusion is not Conclusion.NOTHING_LEARNED for verification in answers)
     return EXIT_OK if learned else EXIT_NO_ANSWER
 
 
@@ -314,26 +314,26 @@ def _judged(kind: KindToVerify, asked: VerifyConfig, trials: Mapping[str, Trial]
     )
 
 
-def _as_dict(found: Verification) -> dict[str, Any]:
+def _as_dict(verification: Verification) -> dict[str, Any]:
     """A verification as plain values."""
     return {
-        "conclusion": found.conclusion.value,
-        "summary": verification_summary(found),
-        "advice": list(verification_advice(found)),
-        "sure": found.sure,
-        "seeds_needed": found.seeds_needed,
-        "suggested": asdict(found.suggested),
-        "move_to": found.move_to,
-        "best_lr": found.best.lr,
-        "initial_loss": found.initial_loss,
-        "descent": found.descent,
-        "tolerance": found.tolerance,
-        "flat": list(found.flat),
-        "flat_is_open": list(found.flat_is_open),
-        "sensitivity": found.sensitivity,
+        "conclusion": verification.conclusion.value,
+        "summary": verification_summary(verification),
+        "advice": list(verification_advice(verification)),
+        "sure": verification.sure,
+        "seeds_needed": verification.seeds_needed,
+        "suggested": asdict(verification.suggested),
+        "move_to": verification.move_to,
+        "best_lr": verification.best.lr,
+        "initial_loss": verification.initial_loss,
+        "descent": verification.descent,
+        "tolerance": verification.tolerance,
+        "flat": list(verification.flat),
+        "flat_is_open": list(verification.flat_is_open),
+        "sensitivity": verification.sensitivity,
         "tried": [
             {**asdict(tried), "losses": list(tried.losses), "given_up": tried.num_given_up}
-            for tried in found.tried
+            for tried in verification.tried
         ],
     }
 
@@ -350,11 +350,11 @@ def _is_written(folder: Path, content: Verified, figures: Sequence[str]) -> bool
     return equal and all((folder / name).is_file() for name in (TEXT_FILE, *figures))
 
 
-def _draw(path: Path, kind: KindToVerify, found: Verification, *, steps: int, judged_by: str) -> None:
+def _draw(path: Path, kind: KindToVerify, verification: Verification, *, steps: int, judged_by: str) -> None:
     from steadylr.present.figures import save_figure, verification_figure, verification_info
 
     info = verification_info(
-        found, title=f"{kind.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
+        verification, title=f"{kind.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
     )
     save_figure(verification_figure(info), path)
 
