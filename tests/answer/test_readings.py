@@ -21,6 +21,7 @@ from steadylr.answer.readings import (
     from_sweep,
     from_values,
     joined,
+    overrides_of,
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
@@ -144,6 +145,13 @@ def test_a_fifo_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> No
     found = from_sweep(tmp_path)
     assert labels(found) == ["0"]
     assert found.problems == (f"{tmp_path / '1' / name}: is no regular file but a FIFO",)
+
+
+def test_a_fifo_in_the_place_of_the_overrides_says_nothing(tmp_path: Path) -> None:
+    """They are asked where the status can't say them."""
+    (tmp_path / ".hydra").mkdir()
+    os.mkfifo(tmp_path / ".hydra" / "overrides.yaml")
+    assert overrides_of(tmp_path) is None
 
 
 def test_what_is_no_folder_of_a_job_is_named_and_not_followed(tmp_path: Path) -> None:

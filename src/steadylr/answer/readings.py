@@ -21,7 +21,7 @@ from steadylr.core.settings import Reading
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve
-from steadylr.store.files import DamagedFile, NewerSchema
+from steadylr.store.files import DamagedFile, NewerSchema, read_bytes
 from steadylr.store.job_folder import CURVE_FILE, job_folders, odd_places
 from steadylr.store.records import (
     RECORD_FILE,
@@ -290,7 +290,7 @@ def overrides_of(folder: Path) -> tuple[str, ...] | None:
     with suppress(OSError, DamagedFile, NewerSchema):
         return tuple(JobStatus.read(folder).overrides)
     try:
-        kept = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        kept = yaml.safe_load(read_bytes(folder / ".hydra" / "overrides.yaml"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     return tuple(str(override) for override in kept) if isinstance(kept, list) else None
