@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steadylr.answer.recorded import as_recorded, sweep_folder
+from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
-from steadylr.config.folder import config_folder
-from steadylr.config.overrides import check_keys
 from steadylr.config.schema import Consensus, OneCycle, Smoother
-from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from steadylr.answer import readings as source
@@ -51,28 +47,11 @@ class AggregateConfig:
 
 
 ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)
-_exit_code = EXIT_OK
 
 
 def main() -> None:
     """Run the command line and exit with an honest code."""
-    try:
-        check_keys(sys.argv[1:], AggregateConfig)
-        hydra.main(version_base="1.3", config_path=config_folder(), config_name="aggregate")(task)()
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-    sys.exit(_exit_code)
-
-
-def task(cfg: DictConfig) -> None:
-    """Gather what the config names, and conclude from it."""
-    global _exit_code
-    try:
-        _exit_code = aggregate(cfg)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        _exit_code = EXIT_FAILED
+    run_command("aggregate", AggregateConfig, aggregate)
 
 
 def aggregate(cfg: DictConfig) -> int:

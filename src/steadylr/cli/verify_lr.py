@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from steadylr.answer.recorded import sweep_folder
+from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
-from steadylr.config.folder import config_folder
-from steadylr.config.overrides import check_keys
 from steadylr.config.ranges import Range
 from steadylr.config.verify import VerifyConfig
-from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from steadylr.run.processes import interrupts_are_heard
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,39 +33,20 @@ RANGES = {
 }
 """What every number may be, each of a list's alone."""
 
-_exit_code = EXIT_OK
-
 
 def main() -> None:
     """Run the command line and exit with an honest code."""
-    try:
-        check_keys(sys.argv[1:], VerifyConfig)
-        with interrupts_are_heard():
-            hydra.main(version_base="1.3", config_path=config_folder(), config_name="verify_lr")(task)()
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print(
-            "interrupted; what has finished is kept, and the same command goes on from here", file=sys.stderr
-        )
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(_exit_code)
+    run_command("verify_lr", VerifyConfig, _verify)
 
 
-def task(cfg: DictConfig) -> None:
-    """Check what was asked for, and verify the sweep."""
-    global _exit_code
-    try:
-        config = OmegaConf.to_object(cfg)
-        assert isinstance(config, VerifyConfig)
-        check_values(config)
-        from steadylr.verify.verify import verify_sweep
+def _verify(cfg: DictConfig) -> int:
+    """Check what was asked for, and verify the sweep; give the exit code."""
+    from steadylr.verify.verify import verify_sweep
 
-        _exit_code = verify_sweep(config, HydraConfig.get().overrides.task)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        _exit_code = EXIT_FAILED
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, VerifyConfig)
+    check_values(config)
+    return verify_sweep(config, HydraConfig.get().overrides.task)
 
 
 def check_values(config: VerifyConfig) -> None:

@@ -1,0 +1,52 @@
+"""What commands that answer in this one process have in common: a config in, an honest exit code out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+import hydra
+
+from steadylr.config.errors import BadInput
+from steadylr.config.folder import config_folder
+from steadylr.config.overrides import check_keys
+from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from steadylr.run.processes import interrupts_are_heard
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int]) -> NoReturn:
+    """Run a command line with Hydra, and exit with the code that the work gives.
+
+    Bad input and an interrupt become one line on stderr. Hydra would print the first as an error in a program.
+
+    Args:
+        config_name: of the command's config in conf/.
+        schema: the dataclass of all that it can be told.
+        work: what the command does with its config.
+    """
+    codes: list[int] = []  # Hydra's entry point returns nothing
+
+    def task(cfg: DictConfig) -> None:
+        try:
+            codes.append(work(cfg))
+        except BadInput as error:
+            print(error, file=sys.stderr)
+            codes.append(EXIT_FAILED)
+
+    try:
+        check_keys(sys.argv[1:], schema)
+        with interrupts_are_heard():
+            hydra.main(version_base="1.3", config_path=config_folder(), config_name=config_name)(task)()
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        print(
+            "interrupted; what has finished is kept, and the same command goes on from here", file=sys.stderr
+        )
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(max(codes, default=EXIT_OK))  # --help and the like do no work
