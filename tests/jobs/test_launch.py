@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from omegaconf import ValidationError
 
 from made_jobs import composed, config_of, leave_status
 from steadylr.config.errors import BadInput
@@ -16,6 +17,7 @@ from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.session import SESSION
 from steadylr.jobs.work import check_jobs, differing, plan_work, training_tasks
+from steadylr.run.extras import MissingPackage
 from steadylr.run.fingerprint import DataError
 from steadylr.store.files import temp_name
 from steadylr.training.identity import Training
@@ -97,8 +99,13 @@ def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch:
     with pytest.raises(ValueError, match=r"^argument 2 is longer$") as raised:
         check(ValueError("argument 2 is longer"))
     assert not isinstance(raised.value, BadInput)
-    with pytest.raises(BadInput, match="jobs `seed=1`, `seed=2`: no such data"):
-        check(DataError("no such data"))
+    for problem in (
+        DataError("no such data"),
+        MissingPackage("no such data"),
+        ValidationError("no such data"),
+    ):
+        with pytest.raises(BadInput, match="jobs `seed=1`, `seed=2`: no such data"):
+            check(problem)
 
 
 def test_a_job_asked_for_twice_is_done_once(in_folder: Path) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 
-from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
 from steadylr.config.overrides import check_keys
+from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from steadylr.run.processes import interrupts_are_heard
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int]) -> NoReturn:
     """Run a command line with Hydra, and exit with the code that the work gives.
 
-    Bad input and an interrupt become one line on stderr. Hydra would print the first as an error in a program.
+    An error of ours and an interrupt become one line on stderr; Hydra prints any other with its traceback.
 
     Args:
         config_name: of the command's config in conf/.
@@ -33,7 +33,7 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
     def task(cfg: DictConfig) -> None:
         try:
             codes.append(work(cfg))
-        except BadInput as error:
+        except SteadylrError as error:
             print(error, file=sys.stderr)
             codes.append(EXIT_FAILED)
 
@@ -41,7 +41,7 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
         check_keys(sys.argv[1:], schema)
         with interrupts_are_heard():
             hydra.main(version_base="1.3", config_path=config_folder(), config_name=config_name)(task)()
-    except BadInput as error:
+    except SteadylrError as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def as_failure(error: BaseException) -> TrainingFailed:
     """
     if isinstance(error, TrainingFailed):
         return error
-    if not _is_ours(error):
+    if not is_ours(error):
         message = f"{type(error).__name__}: {error}"
     elif getattr(error, "show_traceback", False) and error.__cause__ is not None:
         message = str(error)
@@ -40,7 +40,7 @@ def as_failure(error: BaseException) -> TrainingFailed:
     return TrainingFailed(message, "".join(traceback.format_exception(error)))
 
 
-def _is_ours(error: BaseException) -> bool:
+def is_ours(error: BaseException) -> bool:
     """Whether an error bears our mark, or comes from where errors get it together with their new classes."""
     if isinstance(error, SteadylrError) or type(error).__module__.startswith("steadylr."):
         return True

@@ -1,0 +1,62 @@
+"""Commands that answer in one process: what becomes of their errors, and which exit code they give."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from steadylr.cli.aggregate import AggregateConfig
+from steadylr.cli.command import run_command
+from steadylr.config.errors import BadInput
+from steadylr.run.fingerprint import DataError
+from steadylr.store.curve_store import StoreError
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["aggregate.py"])
+
+
+def exit_code(outcome: int | BaseException) -> int | str | None:
+    """With which code a command ends whose work ends like this."""
+
+    def work(cfg: object) -> int:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    with pytest.raises(SystemExit) as ended:
+        run_command("aggregate", AggregateConfig, work)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_the_exit_code_is_that_of_the_work(code: int) -> None:
+    """Whatever it is."""
+    assert exit_code(code) == code
+
+
+@pytest.mark.parametrize(
+    "error", [BadInput("no such key"), DataError("no such data"), StoreError("no store")]
+)
+def test_an_error_of_ours_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its message says all, so nothing else is printed."""
+    assert exit_code(error) == 1
+    assert capsys.readouterr().err == f"{error}\n"
+
+
+def test_any_other_error_shows_where_it_was_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a bug: Hydra prints its traceback."""
+    assert exit_code(ValueError("argument 2 is longer")) == 1
+    err = capsys.readouterr().err
+    assert "ValueError: argument 2 is longer" in err
+    assert "in work" in err
+
+
+def test_an_interrupt_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the exit code that shells know for it."""
+    assert exit_code(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.startswith("interrupted; what has finished is kept")
