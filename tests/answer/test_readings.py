@@ -147,13 +147,6 @@ def test_a_fifo_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> No
     assert found.problems == (f"{tmp_path / '1' / name}: is no regular file but a FIFO",)
 
 
-def test_a_fifo_in_the_place_of_the_overrides_says_nothing(tmp_path: Path) -> None:
-    """They are asked where the status can't say them."""
-    (tmp_path / ".hydra").mkdir()
-    os.mkfifo(tmp_path / ".hydra" / "overrides.yaml")
-    assert overrides_of(tmp_path) is None
-
-
 def test_what_is_no_folder_of_a_job_is_named_and_not_followed(tmp_path: Path) -> None:
     """A link to a finished job, one to itself, a FIFO and a file: one problem each, and the rest counts."""
     make_sweep(tmp_path / "sweep", seeds=1)
@@ -167,6 +160,30 @@ def test_what_is_no_folder_of_a_job_is_named_and_not_followed(tmp_path: Path) ->
     kinds = [problem.partition(": ")[2].partition(",")[0] for problem in found.problems]
     assert kinds == ["is a link", "is a link", "is no folder", "is no folder"]
     assert next_job_number(tmp_path / "sweep") == 5
+
+
+def test_a_sweep_of_nothing_but_links_is_refused_by_their_names(tmp_path: Path) -> None:
+    """They aren't read as jobs, and the error says so."""
+    (tmp_path / "0").symlink_to("nowhere")
+    with pytest.raises(BadInput, match=r"no job folders .*\n.*/0: is a link, so it is not read"):
+        from_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "folder", "bomb"])
+def test_odd_overrides_are_none(tmp_path: Path, kind: str) -> None:
+    """Where the status is gone, what Hydra kept is read if it is a file of texts; nothing is waited for or unfolded."""
+    kept = tmp_path / ".hydra" / "overrides.yaml"
+    kept.parent.mkdir()
+    kept.write_text("- seed=1\n- a=[1,2]\n")
+    assert overrides_of(tmp_path) == ("seed=1", "a=[1,2]")
+    kept.unlink()
+    if kind == "FIFO":
+        os.mkfifo(kept)
+    elif kind == "folder":
+        kept.mkdir()
+    else:
+        kept.write_text("\n".join(["- &a0 x", *(f"- &a{i + 1} [*a{i}, *a{i}]" for i in range(60))]))
+    assert overrides_of(tmp_path) is None
 
 
 def test_a_curve_cut_short_is_named_and_the_rest_counts(tmp_path: Path) -> None:

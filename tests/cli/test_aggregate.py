@@ -236,3 +236,14 @@ def test_importing_the_program_takes_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["answer.txt", "summary.json"])
+def test_a_folder_in_the_place_of_a_file_is_named(aggregates: Aggregates, sweep: Path, name: str) -> None:
+    """In one sentence; it stays."""
+    (sweep / name).mkdir()
+    code, _, err = aggregates.run("sweep=x")
+    assert code == 1
+    assert err.startswith(f"outputs/sweeps/x/{name}: is a folder")
+    assert len(err.splitlines()) == 1
+    assert (sweep / name).is_dir()

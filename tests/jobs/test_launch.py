@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from omegaconf import ValidationError
 
-from made_jobs import composed, config_of, leave_status
+from made_jobs import composed, config_of, leave_status, make_job
 from steadylr.config.errors import BadInput
 from steadylr.jobs import launch, work
 from steadylr.jobs.job import Job
@@ -20,6 +20,7 @@ from steadylr.jobs.work import check_jobs, differing, plan_work, training_tasks
 from steadylr.run.extras import MissingPackage
 from steadylr.run.fingerprint import DataError
 from steadylr.store.files import temp_name
+from steadylr.store.records import JobStatus
 from steadylr.training.identity import Training
 
 
@@ -153,6 +154,17 @@ def test_what_a_kill_left_half_written_is_removed_when_the_job_is_done_again(tmp
     assert old.exists()
     places(tmp_path, [Asked("a", ())])
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_what_a_kill_left_half_written_is_removed_from_a_job_that_is_done(tmp_path: Path) -> None:
+    """Its kill may have come too soon before the command that did the job again."""
+    make_job(tmp_path / "0")
+    left = tmp_path / "0" / temp_name("record.json")
+    left.touch()
+    os.utime(left, (0, 0))
+    done = JobStatus.read(tmp_path / "0")
+    assert places(tmp_path, [Asked(done.job_key, tuple(done.overrides))]) == [Place(0, True)]
+    assert not left.exists()
 
 
 def test_runs_are_named_by_what_sets_them_apart() -> None:

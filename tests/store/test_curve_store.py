@@ -451,6 +451,27 @@ def test_clear_removes_runs_by_age(tmp_path: Path) -> None:
         store.clear(older_than=timedelta(days=-1))
 
 
+def test_odd_entries_are_no_obstacle(tmp_path: Path) -> None:
+    """Links, FIFOs and folders among the entries are passed over; what links lead to is neither listed nor removed."""
+    store, trainer = CurveStore(tmp_path / "store"), Trainer()
+    trainer.obtain(store, 1)
+    (stored,) = store.entries()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.npz").touch()
+    v1 = tmp_path / "store" / "v1"
+    for link, target in ((v1 / "aa", "mine"), (tmp_path / "store" / "families", "mine"), (v1 / "cc", "gone")):
+        link.symlink_to(tmp_path / target)
+    for loop in (v1 / "bb", stored.path.with_name("loop.npz"), tmp_path / "store" / "locks" / "loop"):
+        loop.symlink_to(loop.name)
+    os.mkfifo(stored.path.with_name("fifo.npz"))
+    stored.path.with_name("folder.npz").mkdir()
+    assert store.entries() == [stored]
+    assert store.size() >= stored.bytes
+    assert store.clean() == 0
+    assert store.clear() == 1
+    assert (tmp_path / "mine" / "thesis.npz").exists()
+
+
 @pytest.mark.slow
 def test_two_thousand_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of 2,000 runs finds each, lists all and clears all."""

@@ -237,6 +237,15 @@ def test_every_changed_number_is_noticed(tmp_path: Path) -> None:
             RunRecord.read(tmp_path)
 
 
+def test_a_changed_version_does_not_do_away_with_the_checksum(tmp_path: Path) -> None:
+    """A file that has one is held to it, also where it says that it is of the version that had none."""
+    path = example().write(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"schema_version": 2', '"schema_version": 1'), encoding="utf-8")
+    with pytest.raises(DamagedFile, match=r"record\.json: was changed after it was written"):
+        RunRecord.read(tmp_path)
+
+
 def test_the_layout_of_a_file_is_no_change(tmp_path: Path) -> None:
     """Another order of keys, or other white space, has the same checksum."""
     path = example().write(tmp_path)

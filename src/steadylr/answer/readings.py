@@ -163,14 +163,16 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
             f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
         )
     jobs = job_folders(folder)
+    odd = tuple(odd_places(folder))
     if not jobs:
-        raise BadInput(
+        sentence = (
             f"sweep={folder}: no job folders (0, 1, 2 ...) in it, so it is no sweep; for the folder of a "
             f"single run use 'runs=[{folder}]'"
         )
+        raise BadInput("\n".join([sentence, *odd]))
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    found = _latest(joined([*_not_made_good(jobs, gathered), Members(problems=tuple(odd_places(folder)))]))
+    found = _latest(joined([*_not_made_good(jobs, gathered), Members(problems=odd)]))
     try:
         return replace(found, stopping=read_stopping(folder))
     except (DamagedFile, NewerSchema) as error:
@@ -293,7 +295,9 @@ def overrides_of(folder: Path) -> tuple[str, ...] | None:
         kept = yaml.safe_load(read_bytes(folder / ".hydra" / "overrides.yaml"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    return tuple(str(override) for override in kept) if isinstance(kept, list) else None
+    if not isinstance(kept, list) or not all(isinstance(override, str) for override in kept):
+        return None
+    return tuple(kept)
 
 
 def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:

@@ -78,7 +78,7 @@ def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place
         place = by_key.get(job.key) or by_overrides.pop(job.overrides, None)
         if place is None:
             place = Place(next(free), False)
-        if reserve and not place.finished:
+        if reserve:
             remove_temp_files(sweep / str(place.number))
         if reserve and job.key not in by_key:
             status = JobStatus(

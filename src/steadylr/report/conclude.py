@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from steadylr._version import __version__
 from steadylr.answer.answer import SweepAnswer, answer_sweep
 from steadylr.answer.readings import each_seed_once, from_sweep
-from steadylr.config.errors import BadInput
+from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.report import files
 from steadylr.report.figures import draw_kind
@@ -46,7 +46,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
             onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
         )
-    except BadInput as error:
+    except SteadylrError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
 

@@ -101,7 +101,8 @@ def unchanged(folder: Path, digest: str) -> bool:
 def remove_stale(folder: Path, written: Sequence[str]) -> None:
     """Remove what an earlier aggregate left in the folder and this one doesn't write."""
     for name in {SUMMARY_FILE, *_files_of(_earlier(folder))} - set(written):
-        (folder / name).unlink(missing_ok=True)
+        if not (folder / name).is_dir():
+            (folder / name).unlink(missing_ok=True)
 
 
 def _earlier(folder: Path) -> Summary | None:

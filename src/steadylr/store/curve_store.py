@@ -361,14 +361,17 @@ class TrialStore(Store[Trial]):
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (Path(entry.path) for entry in _listed(folder) if entry.is_file())
+    # Not entry.is_file(), which raises where links lead in a circle.
+    return (path for entry in _listed(folder) if (path := Path(entry.path)).is_file())
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    return (Path(entry.path) for entry in _listed(folder) if entry.is_dir())
+    return (Path(entry.path) for entry in _listed(folder) if entry.is_dir(follow_symlinks=False))
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    if folder.is_symlink():
+        return []  # where it leads to is somebody else's, and clear removes files
     try:
         with os.scandir(folder) as entries:
             return list(entries)

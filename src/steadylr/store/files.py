@@ -129,8 +129,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedFile: there is something else by this name, such as a folder, a FIFO or a device: reading one of
-            those may never end.
+        DamagedFile: there is something else by this name, such as a folder, a FIFO, a device or links in a circle:
+            reading one of those may never end.
         OSError: the file can't be read.
     """
     # Without O_NONBLOCK opening a FIFO waits for somebody who writes to it.
@@ -140,6 +140,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device that isn't there
             raise DamagedFile(path, "is no regular file") from None
+        if error.errno == errno.ELOOP:
+            raise DamagedFile(path, "is no regular file but a link that leads back to itself") from None
         raise
     try:
         mode = os.fstat(handle).st_mode
@@ -170,6 +172,7 @@ def write_atomic(
         temp_folder: where the temporary file lies, on the same file system; by default beside the file.
 
     Raises:
+        DamagedFile: there is a folder by the file's name.
         OSError: the folder can't be made or written, or the disk is full.
     """
     path = Path(path)
@@ -185,6 +188,8 @@ def write_atomic(
             file.flush()
             # Without it a power cut after the rename can leave an empty file under the final name.
             os.fsync(file.fileno())
+        if path.is_dir() and not path.is_symlink():
+            raise DamagedFile(path, "is a folder, and a file is to be written there; move it away")
         os.replace(temp, path)
     except BaseException:
         with suppress(OSError):
