@@ -21,15 +21,7 @@ from steadylr.config.schema import Config
 from steadylr.config.values import check_config
 from steadylr.core.landmarks import find_landmarks
 from steadylr.present.figures import CurveInfo, curve_info, draw_curve, save_figure
-from steadylr.present.figures._drawing import (
-    SMALL_SIZE,
-    SOFT_INK,
-    TITLE_SIZE,
-    axes_at,
-    fitted,
-    new_figure,
-    text_at,
-)
+from steadylr.present.figures._drawing import SMALL_SIZE, TITLE_SIZE, font, new_figure, wrapped
 from steadylr.present.numbers import format_lr
 from steadylr.store.curve_file import RunCurves
 from steadylr.training.devices import train
@@ -101,16 +93,12 @@ def info_of(curves: RunCurves, answer: Answer) -> CurveInfo:
 
 def drawn(panels: list[tuple[Shape, CurveInfo, str]]) -> Figure:
     """Two by two, each with its name, its overrides and what is said of it."""
-    width, panel_width, panel, text = 11.0, 4.6, 2.2, 0.9
-    height = 2 * (panel + text + 0.65)
-    figure = new_figure(width, height)
-    for place, (shape, info, words) in enumerate(panels):
-        left, top = 0.75 + (place % 2) * 5.4, (place // 2) * height / 2 + 0.15
-        text_at(figure, left, top, shape.name, size=TITLE_SIZE, weight="bold")
-        overrides = fitted(" ".join(shape.overrides), panel_width, size=SMALL_SIZE, lines=1)
-        below = [*overrides, *fitted(words, panel_width, size=SMALL_SIZE, lines=3)]
-        text_at(figure, left, top + 0.24, "\n".join(below), size=SMALL_SIZE, colour=SOFT_INK)
-        draw_curve(axes_at(figure, left, height - top - text - panel, panel_width, panel), info)
+    figure = new_figure(11.0, 7.6)
+    for part, (shape, info, words) in zip(figure.subfigures(2, 2).flat, panels, strict=True):
+        part.suptitle(shape.name, x=0.02, ha="left", **font(TITLE_SIZE, weight="bold"))
+        ax = draw_curve(part.add_subplot(), info)
+        said = [" ".join(shape.overrides), *wrapped(words, 5.0, size=SMALL_SIZE, lines=3)]
+        ax.set_title("\n".join(said), loc="left", linespacing=1.2, **font(SMALL_SIZE))
     return figure
 
 

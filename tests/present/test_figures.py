@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ from steadylr.present.figures import (
     save_figure,
     summary_figure,
 )
-from steadylr.present.figures._drawing import fitted, loss_limits, loss_ticks, lr_ticks, text_width
+from steadylr.present.figures._drawing import frame, linear_axis, loss_limits, lr_axis, lr_label, wrapped
 from steadylr.words.attribution import attribution_summary
 from steadylr.words.reading import ToldSuggestion
 
@@ -192,13 +193,19 @@ def written_texts(figure: Figure) -> list[tuple[str, tuple[float, float, float, 
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    beyond = set()  # tick labels beyond the ends of their axis, which matplotlib keeps and doesn't draw
+    for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        ticks = (tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high)
+        beyond |= {label for tick in ticks for label in (tick.label1, tick.label2)}
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text not in beyond]
     shown = [text for text in texts if text.get_visible() and text.get_text().strip()]
     return [(text.get_text(), text.get_window_extent(canvas.get_renderer()).extents) for text in shown]
 
 
-def assert_texts_apart(figure: Figure) -> None:
-    """All texts lie inside of a figure and none touches another."""
+def assert_texts_apart(figure: Figure | None) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """All texts lie inside of a figure and none touches another; give them with their boxes."""
+    assert figure is not None
     texts = written_texts(figure)
     width, height = figure.get_size_inches() * figure.dpi
     for text, (left, bottom, right, top) in texts:
@@ -209,6 +216,7 @@ def assert_texts_apart(figure: Figure) -> None:
     for (one, a), (other, b) in combinations(texts, 2):
         apart = a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
         assert apart, f"{one!r} overlaps {other!r}"
+    return texts
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -324,7 +332,7 @@ def test_points_whose_update_was_left_out_are_crossed(on_validation: bool) -> No
     )
     assert info.left_out_lr.tolist() == curve.lr[[0, 51]].tolist()
     assert info.left_out_loss.tolist() == curve.loss[[0, 51]].tolist()
-    assert "update left out" in [text for text, _ in written_texts(curve_figure(info))]
+    assert "update left out (overflow in fp16)" in [text for text, _ in written_texts(curve_figure(info))]
 
 
 def test_an_unknown_headline_rule_is_refused() -> None:
@@ -388,15 +396,87 @@ def test_the_summary_lists_who_has_no_answer() -> None:
 
 
 def test_the_summary_shows_the_runs_lrs_before_each_setting() -> None:
-    """With several settings the first row holds each run's own LR; with one or none there is one row."""
-    assert [row.label for row in SUMMARIES["3 runs, 2 settings"].rows] == [
-        "all settings",
+    """With several settings the first dots are each run's own LR; with one or none there is one kind of dot."""
+    assert [group.label for group in SUMMARIES["3 runs, 2 settings"].series] == [
+        "LR of the run",
         "smooth_f 0.1",
         "smooth_f 0.2",
     ]
-    assert [row.label for row in summary(3, groups=1).rows] == ["smooth_f 0.1"]
-    assert [row.label for row in summary(3).rows] == [""]
-    assert summary(2).rows[0].suggestions == tuple(run.suggestion for run in summary(2).runs)
+    assert [group.label for group in summary(3, groups=1).series] == ["smooth_f 0.1"]
+    assert len(summary(3).series) == 1
+    assert summary(2).series[0].suggestions == tuple(run.suggestion for run in summary(2).runs)
+
+
+def spread_dots(info: SummaryInfo) -> list[list[tuple[float, float]]]:
+    """Where the dots of each kind stand at the right of the figure of a sweep: LR and row."""
+    return [
+        [(float(x), float(y)) for x, y in collection.get_offsets()]  # type: ignore[misc, union-attr]
+        for collection in summary_figure(info).axes[1].collections
+    ]
+
+
+def test_few_runs_have_a_row_and_a_colour_each() -> None:
+    """A dot stands in its run's row, whatever the setting; the row is named; a run without an LR says so."""
+    info = summary(6, groups=2, failed=1)
+    figure = summary_figure(info)
+    for group, dots in zip(info.series, spread_dots(info), strict=True):
+        assert dots == [(lr, row) for row, lr in enumerate(group.suggestions) if lr is not None]
+    written = [text for text, _ in written_texts(figure)]
+    assert {*(run.label for run in info.runs), "no answer", "LR of the run", "smooth_f 0.1"} <= set(written)
+    lines = next(c for c in figure.axes[0].collections if type(c) is LineCollection)
+    assert len({tuple(colour) for colour in lines.get_colors()}) == 6  # type: ignore[union-attr]
+
+
+def test_many_runs_are_sorted_by_their_lr() -> None:
+    """From top to bottom the LR rises; the LRs of a setting stand in the rows of their runs."""
+    info = summary(40, groups=2, failed=3)
+    own, first, second = spread_dots(info)
+    answered = sorted(run.suggestion for run in info.runs if run.suggestion is not None)
+    assert own == first == [(lr, row) for row, lr in enumerate(answered)]
+    assert np.array(second) == pytest.approx(np.array([(lr * 1.1, row) for row, lr in enumerate(answered)]))
+    written = [text for text, _ in written_texts(summary_figure(info))]
+    assert {"40 runs", "smooth_f 0.1", "smooth_f 0.2", "Runs, sorted by their LR"} <= set(written)
+
+
+def test_the_lr_of_a_sweep_stands_above_its_line() -> None:
+    """The label of the consensus covers its LR, wherever on the axis that is."""
+    for info in (summary(3), summary(2), summary(12), summary(1)):
+        figure = summary_figure(info)
+        assert info.lr is not None
+        boxes = dict(written_texts(figure))
+        at = figure.axes[1].transData.transform((info.lr, 0))[0]
+        left, _, right, _ = next(box for text, box in boxes.items() if text.startswith("geometric mean "))
+        assert left - 1 <= at <= right + 1
+
+
+def test_each_rule_has_the_same_shape_on_the_curve_and_in_its_row() -> None:
+    """The marker on the curve is the one beside the rule's name, and no two rules share one."""
+    info = CURVES["descent"]
+    curve, rows = curve_figure(info).axes
+
+    def shapes(ax: Axes) -> dict[float, object]:
+        single = (line for line in ax.get_lines() if len(line.get_xdata()) == 1)  # type: ignore[arg-type]
+        return {float(line.get_xdata()[0]): line.get_marker() for line in single}  # type: ignore[index]
+
+    assert shapes(curve) == shapes(rows)
+    assert len(set(shapes(rows).values())) == len(info.marks) == 7
+
+
+@pytest.mark.parametrize(
+    ("lr", "label"),
+    [
+        (4.7, "4.7"),
+        (1.0, "1"),
+        (29.7, "29.7"),
+        (0.0616, "6.16e-2"),
+        (0.9996, "1"),
+        (999.7, "1.00e3"),
+        (1234.0, "1.23e3"),
+    ],
+)
+def test_an_lr_of_one_and_more_has_no_exponent(lr: float, label: str) -> None:
+    """Below 1 it reads as on the terminal."""
+    assert lr_label(lr) == label
 
 
 def test_thousands_of_runs_are_thinned_and_it_is_said() -> None:
@@ -428,42 +508,51 @@ def test_the_plan_info_is_the_plans_own_schedule() -> None:
     assert (info.peak_lr, info.low, info.high, info.total_steps) == (1e-2, 5e-3, 2e-2, 100)
 
 
+def axes_of(width: float) -> Axes:
+    """Axes of a width in inches, on a figure of somebody else."""
+    figure = Figure(figsize=(width / 0.6, 3))
+    FigureCanvasAgg(figure)
+    return figure.add_axes((0.2, 0.2, 0.6, 0.7))
+
+
 @pytest.mark.parametrize("low", [1e-12, 3e-5, 1.7e-2])
 @pytest.mark.parametrize("ratio", [1.05, 1.5, 4.0, 50.0, 1e4, 1e30])
-@pytest.mark.parametrize("room", [2.0, 7.0])
+@pytest.mark.parametrize("room", [3.0, 7.0])
 def test_lr_ticks_lie_in_range_and_leave_gaps(low: float, ratio: float, room: float) -> None:
-    """Ticks of an LR axis lie on it, have labels, and the labels don't touch."""
-    positions, labels = lr_ticks(low, low * ratio, room=room)
-    assert len(positions) == len(labels)
-    assert all(low * 0.999 <= p <= low * ratio * 1.001 for p in positions)
-    if ratio >= 4:
-        assert positions
-    places = np.log(np.array(positions) / low) / np.log(ratio) * room
-    for i in range(len(places) - 1):
-        assert places[i + 1] - places[i] > (text_width(labels[i], 9.0) + text_width(labels[i + 1], 9.0)) / 2
+    """An LR axis, however long, has labels, they tell the LRs apart, and none touches another."""
+    ax = axes_of(room)
+    frame(ax)
+    lr_axis(ax, low, low * ratio)
+    ax.set_yticks([])
+    texts = [text for text, _ in assert_texts_apart(ax.get_figure())]
+    assert len(set(texts)) == len(texts) >= (2 if ratio >= 4 else 1)
 
 
 @pytest.mark.parametrize(
     ("low", "high"), [(0.4, 3.3), (2.30258, 2.30262), (-1001.0, -998.0), (1e8, 2.4e9), (0, 1e-8)]
 )
 def test_loss_ticks_have_different_labels(low: float, high: float) -> None:
-    """No two ticks of a loss axis read the same, however narrow the range."""
-    positions, labels = loss_ticks(low, high)
-    assert len(positions) >= 3
-    assert len(set(labels)) == len(labels)
-    for position, label in zip(positions, labels, strict=True):
-        assert float(label) == pytest.approx(position, abs=(high - low) / 100)
+    """No two ticks of a loss axis read the same, however narrow the range; a common power stands at its end."""
+    ax = axes_of(4.0)
+    frame(ax)
+    linear_axis(ax.yaxis, low, high)
+    ax.set_xticks([])
+    texts = [text.replace("\N{MINUS SIGN}", "-") for text, _ in assert_texts_apart(ax.get_figure())]
+    power = next((float(texts.pop(i)) for i, text in enumerate(texts) if "e" in text), 1.0)
+    assert len(set(texts)) == len(texts) >= 3
+    positions = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    for position, label in zip(positions, texts, strict=True):
+        assert float(label) * power == pytest.approx(position, abs=(high - low) / 100)
 
 
 def test_text_is_broken_by_its_width() -> None:
-    """Lines fit the width; what is too much ends in an ellipsis; a word wider than the line is cut."""
-    lines = fitted("some words that need more than a line " * 4, 2.0, size=10.0, lines=2)
+    """What is too much for the lines ends in an ellipsis; a word longer than the line is cut."""
+    lines = wrapped("some words that need more than a line " * 4, 2.0, lines=2)
     assert len(lines) == 2
     assert lines[-1].endswith("…")
-    assert all(text_width(line, 10.0) <= 2.0 for line in lines)
-    assert fitted("  short  ", 2.0, size=10.0, lines=2) == ["short"]
-    assert fitted("", 2.0, size=10.0, lines=2) == []
-    assert all(text_width(line, 10.0) <= 1.0 for line in fitted("x" * 100, 1.0, size=10.0, lines=9))
+    assert wrapped("  short  ", 2.0, lines=2) == ["short"]
+    assert wrapped("", 2.0, lines=2) == []
+    assert "".join(wrapped("x" * 100, 1.0, lines=9)) == "x" * 100
 
 
 def split_of(seeds: int = 8, *, unused: tuple[str, ...] = ("noise",)) -> Attribution:

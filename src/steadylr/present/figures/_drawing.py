@@ -1,7 +1,8 @@
-"""What the figures share: colours, measured text, ticks, and files written whole and without a date.
+"""What the figures share: colours, axes, text above a line, legends, and files written whole and without a date.
 
 Every property is set on the object itself and nothing goes through pyplot or its global style, so that
 figures come out the same whatever the user's matplotlib settings are, without a display, and from threads.
+Places are matplotlib's constrained layout's; what it can't place (title, subtitle) has a height known by its lines.
 """
 
 from __future__ import annotations
@@ -14,27 +15,33 @@ import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextToPath
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.offsetbox import AnnotationBbox, TextArea, VPacker
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from steadylr.core.curve import FloatArray, frozen_array
-from steadylr.present.numbers import format_power
+from steadylr.present.numbers import format_lr, format_power
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.text import Text
 
 FONT = "DejaVu Sans"  # comes with matplotlib, so the figure is the same on every machine
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 12.0, 10.0, 9.0
@@ -45,14 +52,42 @@ DPI = 180
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE, BLACK = "#E69F00", "#56B4E9", "#CC79A7", "#000000"
 RUN_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, "#8C8C8C")  # vermillion is the answer's own
-INK, SOFT_INK, FAINT, SKIPPED = "#222222", "#5A5A5A", "#9DB2C2", "#EDEDED"
+MARKERS = ("s", "^", "D", "v", "<", ">", "p", "h")  # beside the round one of the answer
+INK, SOFT_INK, FAINT, WARNING = "#222222", "#5A5A5A", "#9DB2C2", "#A63C00"
 
 _SAVE_LOCK = threading.Lock()
+
+
+class Sample(NamedTuple):
+    """One entry of a legend: what is drawn, and its name."""
+
+    drawn: Line2D | Patch
+    name: str
 
 
 def no_points() -> FloatArray:
     """An empty array."""
     return frozen_array([])
+
+
+def lr_label(lr: float) -> str:
+    """An LR with three digits, as on the terminal below 1 and from 1000 on; plain between: "6.16e-2", "4.7"."""
+    return f"{lr:.3g}" if 0.9995 <= lr < 999.5 else format_lr(lr)
+
+
+def range_label(low: float, high: float) -> str:
+    """Two LRs as a range: "1.79e-2 to 1.3"."""
+    return f"{lr_label(low)} to {lr_label(high)}"
+
+
+def wrapped(content: str, width: float, *, size: float = TEXT_SIZE, lines: int = 3) -> list[str]:
+    """Break text into at most so many lines for a width (inches); what is too much ends in an ellipsis.
+
+    A letter is taken as 0.56 of the font size wide, which ordinary sentences in this font stay below.
+    """
+    characters = max(1, int(width * 72 / (0.56 * size)))
+    content = " ".join(content.split())
+    return textwrap.wrap(content, characters, max_lines=lines, placeholder="…", break_on_hyphens=False)
 
 
 class InlineFigure(Figure):
@@ -62,40 +97,51 @@ class InlineFigure(Figure):
         return figure_bytes(self)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure, inches, that no pyplot state knows of."""
-    figure = InlineFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout=None)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a place given in inches from the figure's lower left corner."""
-    across, up = figure.get_size_inches()
-    return figure.add_axes((left / across, bottom / up, width / across, height / up))
-
-
-def text_at(
-    figure: Figure,
-    left: float,
-    top: float,
-    content: str,
+def new_figure(
+    width: float,
+    height: float,
     *,
-    size: float = TEXT_SIZE,
-    colour: str = INK,
-    weight: str = "normal",
-) -> Text:
-    """Text whose upper left corner lies at a place given in inches from the figure's upper left corner."""
-    across, up = figure.get_size_inches()
-    return figure.text(
-        left / across,
-        1 - top / up,
-        content,
-        ha="left",
-        va="top",
-        linespacing=LINE_HEIGHT * 0.85,
-        **font(size, colour, weight),
+    title: str = "",
+    subtitle: str = "",
+    colour: str = SOFT_INK,
+    note: str = "",
+) -> Figure:
+    """A white figure that no pyplot state knows of, with its heading; constrained layout places what is added.
+
+    Args:
+        width: inches.
+        height: inches below the heading, which comes on top of it.
+        title: at most two bold lines.
+        subtitle: at most three lines.
+        colour: of the subtitle.
+        note: at most three small lines below the subtitle, as a warning.
+    """
+    parts = (
+        (wrapped(title, width - 0.3, size=TITLE_SIZE * 1.2, lines=2), font(TITLE_SIZE, INK, "bold")),
+        (wrapped(subtitle, width - 0.3), font(TEXT_SIZE, colour)),
+        (wrapped(note, width - 0.3, size=SMALL_SIZE), font(SMALL_SIZE, WARNING)),
     )
+    heading = 0.12 + sum(len(lines) * properties["size"] for lines, properties in parts) * LINE_HEIGHT / 72
+    up = heading + height
+    layout = ConstrainedLayoutEngine(
+        w_pad=0.1, h_pad=0.06, wspace=0.02, hspace=0.0, rect=(0, 0, 1, height / up)
+    )
+    figure = InlineFigure(figsize=(width, up), dpi=DPI, facecolor="white", layout=layout)
+    FigureCanvasAgg(figure)
+    top = 0.12
+    for lines, properties in parts:
+        if lines:
+            figure.text(
+                0.15 / width,
+                1 - top / up,
+                "\n".join(lines),
+                va="top",
+                linespacing=0.85 * LINE_HEIGHT,
+                in_layout=False,
+                **properties,
+            )
+        top += len(lines) * properties["size"] * LINE_HEIGHT / 72
+    return figure
 
 
 def font(size: float = TEXT_SIZE, colour: str = INK, weight: str = "normal") -> dict[str, Any]:
@@ -109,38 +155,6 @@ def font(size: float = TEXT_SIZE, colour: str = INK, weight: str = "normal") -> 
         "parse_math": False,
         "usetex": False,
     }
-
-
-@lru_cache(maxsize=4096)
-def text_width(content: str, size: float, weight: str = "normal") -> float:
-    """Width of one line of text, inches."""
-    properties = FontProperties(family=FONT, size=size, weight=weight)
-    width = TextToPath().get_text_width_height_descent(content, properties, ismath=False)[0]
-    return float(width) / 72
-
-
-def fitted(content: str, width: float, *, size: float, lines: int, weight: str = "normal") -> list[str]:
-    """Break text into at most so many lines of a width (inches); what doesn't fit ends in an ellipsis."""
-    content = " ".join(content.split())
-    if not content:
-        return []
-    broken = _broken(content, width, size, weight)
-    if len(broken) <= lines:
-        return broken
-    last = broken[lines - 1]
-    while last and text_width(last + "…", size, weight) > width:
-        last = last[:-1]
-    return [*broken[: lines - 1], last.rstrip(" ,;:") + "…"]
-
-
-def _broken(content: str, width: float, size: float, weight: str) -> list[str]:
-    """Greedy line breaks by measured width; a word wider than a line is cut."""
-    characters = max(1, int(len(content) * width / max(text_width(content, size, weight), 1e-9)))
-    for limit in range(characters + 8, 0, -1):
-        found = textwrap.wrap(content, limit, break_on_hyphens=False)
-        if all(text_width(line, size, weight) <= width for line in found):
-            return found
-    return list(content)
 
 
 def frame(ax: Axes) -> None:
@@ -174,111 +188,129 @@ def name_axes(ax: Axes, *, x: str | None = None, y: str | None = None) -> None:
         ax.set_ylabel(y, labelpad=5.0, **font())
 
 
-def lr_axis(ax: Axes, low: float, high: float, *, axis: str = "x") -> None:
-    """Make an axis a log axis for LRs, with as many labelled ticks as fit."""
-    positions, labels = lr_ticks(low, high, room=axis_length(ax, axis), upright=axis == "y")
-    set_scale, set_limits = (ax.set_xscale, ax.set_xlim) if axis == "x" else (ax.set_yscale, ax.set_ylim)
-    set_scale("log")
-    set_limits(low, high)
-    set_ticks(ax, axis, positions, labels)
-    which = ax.xaxis if axis == "x" else ax.yaxis
-    which.set_minor_locator(FixedLocator(_minor_ticks(low, high)))
-    which.set_minor_formatter(FixedFormatter([]))
+def rows_axis(ax: Axes, labels: Sequence[str]) -> None:
+    """Make y an axis of named rows, the first on top, without ticks, grid or spine."""
+    ax.set_ylim(len(labels) - 0.45, -0.55)
+    ax.set_yticks(range(len(labels)), list(labels), parse_math=False)
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.tick_params(axis="y", length=0, pad=6)
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
 
 
-def axis_length(ax: Axes, axis: str = "x") -> float:
-    """Length of an axis, inches."""
-    box = ax.get_position()
-    root = ax.figure.get_figure(root=True)
-    across, up = (8.0, 6.0) if root is None else root.get_size_inches()
-    return float(box.width * across if axis == "x" else box.height * up)
+def at_right(ax: Axes, row: float, content: str, **properties: Any) -> None:
+    """Write at the right of a row, outside of the axes."""
+    ax.annotate(
+        content,
+        xy=(1, row),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        annotation_clip=False,
+        **properties,
+    )
 
 
-def loss_axis(ax: Axes, low: float, high: float) -> list[str]:
-    """Make y a linear axis for losses; give the tick labels."""
-    positions, labels = loss_ticks(low, high)
-    ax.set_ylim(low, high)
-    set_ticks(ax, "y", positions, labels)
-    return labels
-
-
-def set_ticks(ax: Axes, axis: str, positions: Sequence[float], labels: Sequence[str]) -> None:
-    """Give an axis these ticks and no others."""
-    which = ax.xaxis if axis == "x" else ax.yaxis
-    which.set_major_locator(FixedLocator(positions))
-    which.set_major_formatter(FixedFormatter(labels))
-    which.set_minor_locator(NullLocator())
-
-
-_FACTORS: tuple[tuple[float, ...], ...] = (
-    (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
-    (1, 1.5, 2, 3, 4, 5, 7),
-    (1, 2, 3, 5, 7),
-    (1, 2, 5),
-    (1, 3),
+_LABELLED: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.85, (1, 2, 3, 5, 7)),
+    (1.7, (1, 2, 5)),
+    (3.0, (1, 3)),
+    (math.inf, (1,)),
 )
+"""Up to how many decades which multiples of powers of ten are labelled: what fits into three inches."""
 
 
-def lr_ticks(low: float, high: float, *, room: float, upright: bool = False) -> tuple[list[float], list[str]]:
-    """Round LRs in a range, as many as fit, with their labels ("10⁻²", "3×10⁻²").
+def lr_axis(ax: Axes, low: float, high: float) -> None:
+    """Make x a log axis for LRs, labelled "10⁻²", "3×10⁻²"."""
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    factors = next(factors for most, factors in _LABELLED if math.log10(high / low) <= most)
+    ax.xaxis.set_major_locator(MaxNLocator(3) if high < 2 * low else LogLocator(subs=factors))
+    ax.xaxis.set_major_formatter(FuncFormatter(_tick_label))
+    ax.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
-    Ranges of several decades get whole powers of ten only.
+
+def _tick_label(lr: float, _: object = None) -> str:
+    factor, exponent = f"{lr:.6e}".split("e")
+    return format_power(int(exponent), float(factor))
+
+
+def linear_axis(axis: Axis, low: float, high: float) -> None:
+    """Make an axis a linear one with about six labelled ticks; a power of ten common to all stands at its end."""
+    axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})  # type: ignore[attr-defined]
+    formatter = ScalarFormatter(useOffset=False, useMathText=False, useLocale=False)
+    formatter.set_powerlimits((-3, 5))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(formatter)
+    axis.set_minor_locator(NullLocator())
+    axis.get_offset_text().set(family=FONT, size=SMALL_SIZE, color=INK)
+
+
+def label_above(ax: Axes, x: float, main: str, rest: str = "", *, colour: str = VERMILLION) -> None:
+    """Write above the axes at an x, however near to an edge it lies.
+
+    The share of the text that stands left of x is the share of the axis that lies there, so that the text
+    never leaves an axis longer than itself, and never lies beside its x.
 
     Args:
-        low: lower end of the axis.
-        high: upper end of the axis.
-        room: length of the axis, inches.
-        upright: the axis is vertical, so that heights count and not widths.
+        ax: its x axis has its scale and limits.
+        x: on that axis.
+        main: in bold.
+        rest: smaller, below main.
+        colour: of main.
     """
-    choices = [_round_lrs(low, high, factors, step=1) for factors in _FACTORS if high / low < 300]
-    choices += [_round_lrs(low, high, (1,), step=step) for step in range(1, 20)]
-    for found in choices:
-        labels = [format_power(exponent, factor) for factor, exponent in found]
-        places = [factor * 10.0**exponent for factor, exponent in found]
-        inches = [math.log(place / low) / math.log(high / low) * room for place in places]
-        sizes = [0.2 if upright else text_width(label, SMALL_SIZE) for label in labels]
-        gaps = [inches[i + 1] - inches[i] - (sizes[i] + sizes[i + 1]) / 2 for i in range(len(inches) - 1)]
-        if len(found) > 1 and min(gaps) > 0.12:
-            return places, labels
-    found = _round_lrs(low, high, range(1, 10), step=1)[:1]
-    return [f * 10.0**e for f, e in found], [format_power(e, f) for f, e in found]
+    left, at, right = (
+        ax.transScale.transform((value, 1.0))[0] for value in (ax.get_xlim()[0], x, ax.get_xlim()[1])
+    )
+    share = min(max(float((at - left) / (right - left)), 0.0), 1.0)
+    parts: list[Artist] = [TextArea(main, textprops=font(TEXT_SIZE + 0.5, colour, "bold"))]
+    if rest:
+        parts.append(TextArea(rest, textprops=font(SMALL_SIZE, SOFT_INK)))
+    align: Any = "left" if share < 1 / 3 else "right" if share > 2 / 3 else "center"
+    box = AnnotationBbox(
+        VPacker(children=parts, align=align, pad=0, sep=3),
+        xy=(x, 1.0),
+        xycoords=("data", "axes fraction"),
+        xybox=(0, 4),
+        boxcoords="offset points",
+        box_alignment=(share, 0.0),
+        frameon=False,
+        pad=0,
+        annotation_clip=False,
+    )
+    ax.add_artist(box)
 
 
-def _round_lrs(low: float, high: float, factors: Sequence[float], *, step: int) -> list[tuple[float, int]]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    return [
-        (factor, exponent)
-        for exponent in range(first, last + 1)
-        if exponent % step == 0
-        for factor in factors
-        if low * (1 - 1e-9) <= factor * 10.0**exponent <= high * (1 + 1e-9)
-    ]
+def legend_below(figure: Figure, samples: Sequence[Sample]) -> None:
+    """A legend along the figure's lower edge, in as few rows as its width allows."""
+    if not samples:
+        return
+    sizes = [0.58 + 0.6 * SMALL_SIZE / 72 * len(sample.name) for sample in samples]
+    room = float(figure.get_size_inches()[0]) - 0.4
+    rows = next(n for n in range(1, len(samples) + 1) if _columns(sizes, n) <= room or n == len(samples))
+    legend = figure.legend(
+        handles=[sample.drawn for sample in samples],
+        labels=[sample.name for sample in samples],
+        loc="outside lower center",
+        ncols=math.ceil(len(samples) / rows),
+        frameon=False,
+        borderaxespad=0.3,
+        handlelength=1.8,
+        handletextpad=0.5,
+        columnspacing=1.5,
+        labelspacing=0.45,
+        prop={"family": FONT, "size": SMALL_SIZE},
+    )
+    for text in legend.get_texts():
+        text.set_color(INK)
+        text.set_parse_math(False)
 
 
-def _minor_ticks(low: float, high: float) -> list[float]:
-    if math.log10(high / low) > 10:
-        return []
-    return [f * 10.0**e for f, e in _round_lrs(low, high, range(2, 10), step=1)]
-
-
-def loss_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """Round losses in a range with labels that tell them apart, without an offset written elsewhere."""
-    positions = [float(p) for p in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
-    positions = [p for p in positions if low <= p <= high]
-    step = positions[1] - positions[0] if len(positions) > 1 else high - low
-    biggest = max(abs(low), abs(high))
-    if biggest >= 1e5 or biggest < 1e-3:
-        digits = max(1, math.ceil(math.log10(biggest / step)) + 1)
-        return positions, [f"{p:.{digits}g}" for p in positions]
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    if any(abs(p * 10**decimals - round(p * 10**decimals)) > 1e-6 for p in positions):
-        decimals += 1
-    return positions, [f"{p:.{decimals}f}" for p in positions]
-
-
-def widest(labels: Sequence[str], size: float) -> float:
-    """Width of the widest of some labels, inches; 0 without any."""
-    return max((text_width(label, size) for label in labels), default=0.0)
+def _columns(sizes: Sequence[float], rows: int) -> float:
+    """Width of a legend's columns, filled one after the other; inches."""
+    return sum(max(sizes[i : i + rows]) for i in range(0, len(sizes), rows))
 
 
 def loss_limits(raw: FloatArray, smooth: FloatArray) -> tuple[float, float]:
@@ -305,6 +337,14 @@ def loss_limits(raw: FloatArray, smooth: FloatArray) -> tuple[float, float]:
     # A constant loss still needs an axis with a height.
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
+
+
+def lr_limits(lrs: Sequence[float | None]) -> tuple[float, float]:
+    """The lowest and the highest of some LRs with a little room at both ends; 1e-7 to 10 where there are none."""
+    there = [lr for lr in lrs if lr is not None]
+    low, high = min(there, default=1e-7), max(there, default=10.0)
+    room = max((high / low) ** 0.015, 1.05)
+    return low / room, high * room
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -354,89 +394,3 @@ def figure_bytes(figure: Figure, form: str = "png") -> bytes:
     with _SAVE_LOCK, mpl.rc_context(globally):
         figure.savefig(buffer, format=form, dpi=DPI, facecolor="white", metadata=_METADATA[form])
     return buffer.getvalue()
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """Title and subtitle, broken into lines that fit."""
-
-    title: list[str]
-    subtitle: list[str]
-    colour: str = SOFT_INK
-
-    @property
-    def height(self) -> float:
-        """Inches."""
-        return (len(self.title) * TITLE_SIZE + len(self.subtitle) * TEXT_SIZE) * LINE_HEIGHT / 72
-
-    def write(self, figure: Figure, *, left: float, top: float = 0.15) -> None:
-        """Put it into the upper left corner; inches."""
-        title = "\n".join(self.title)
-        text_at(figure, left, top, title, size=TITLE_SIZE, weight="bold")
-        below = top + len(self.title) * TITLE_SIZE * LINE_HEIGHT / 72
-        text_at(figure, left, below, "\n".join(self.subtitle), size=TEXT_SIZE, colour=self.colour)
-
-
-def heading_of(title: str, subtitle: str, width: float, *, colour: str = SOFT_INK, lines: int = 3) -> Heading:
-    """Break a title and a subtitle into lines of a width (inches)."""
-    return Heading(
-        fitted(title, width, size=TITLE_SIZE, lines=2, weight="bold"),
-        fitted(subtitle, width, size=TEXT_SIZE, lines=lines),
-        colour,
-    )
-
-
-LEGEND_ROW = 0.2  # inches
-_SAMPLE = 0.58  # inches of a legend's sample with the gaps around it
-
-
-def legend_columns(names: Sequence[str], width: float) -> int:
-    """How many columns a legend below a figure of that width (inches) has; all names side by side if they fit."""
-    sizes = [text_width(name, SMALL_SIZE) + _SAMPLE for name in names]
-    if sum(sizes) <= width - 0.4:
-        return max(1, len(names))
-    return max(1, int((width - 0.4) / max(sizes)))
-
-
-def legend_height(names: Sequence[str], width: float) -> float:
-    """Height of the legend below a figure of that width, inches."""
-    return 0.1 + LEGEND_ROW * math.ceil(len(names) / legend_columns(names, width)) if names else 0.0
-
-
-def legend_below(
-    figure: Figure,
-    handles: Sequence[Line2D | Patch],
-    names: Sequence[str],
-    *,
-    centre: float = 0.5,
-    above: float = 0.0,
-) -> None:
-    """A legend along the figure's lower edge, where it covers nothing.
-
-    Args:
-        figure: where.
-        handles: the samples.
-        names: their names.
-        centre: its middle as a share of the width.
-        above: how far above the edge, inches.
-    """
-    if not names:
-        return
-    across, up = figure.get_size_inches()
-    legend = figure.legend(
-        handles=list(handles),
-        labels=list(names),
-        loc="lower center",
-        bbox_to_anchor=(centre, above / float(up)),
-        borderaxespad=0.5,
-        ncols=legend_columns(names, float(across)),
-        frameon=False,
-        handlelength=1.8,
-        handletextpad=0.5,
-        columnspacing=1.5,
-        labelspacing=0.45,
-        prop={"family": FONT, "size": SMALL_SIZE},
-    )
-    for text in legend.get_texts():
-        text.set_color(INK)
-        text.set_parse_math(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,36 +11,35 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.transforms import blended_transform_factory
 
 from steadylr.core.curve import FloatArray, frozen_array
 from steadylr.present.figures._drawing import (
     BLUE,
     FAINT,
     INK,
-    SKIPPED,
+    MARKERS,
     SMALL_SIZE,
     SOFT_INK,
-    TEXT_SIZE,
     VERMILLION,
-    Heading,
-    axes_at,
-    axis_length,
+    WARNING,
+    Sample,
+    at_right,
     font,
     frame,
-    heading_of,
+    label_above,
     legend_below,
-    loss_axis,
+    linear_axis,
     loss_limits,
-    loss_ticks,
     lr_axis,
+    lr_label,
+    lr_limits,
     name_axes,
     new_figure,
     no_points,
-    text_width,
-    widest,
+    range_label,
+    rows_axis,
+    wrapped,
 )
-from steadylr.present.numbers import format_lr, format_lr_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,6 +181,14 @@ def curve_info(
     )
 
 
+_NOT_READ: dict[str, Any] = {"facecolor": "#EDEDED", "edgecolor": "#D5D5D5", "linewidth": 0.5}
+_BEHIND: dict[str, Any] = {"color": "#CFCFCF", "linewidth": 0.8}
+_SMOOTH: dict[str, Any] = {"color": BLUE, "linewidth": 2.0, "solid_capstyle": "round"}
+_LEFT_OUT: dict[str, Any] = {"linestyle": "none", "marker": "x", "markeredgewidth": 1.1, "color": INK}
+_ANSWER: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.6}
+_RANGE: dict[str, Any] = {"facecolor": VERMILLION, "alpha": 0.12, "linewidth": 0}
+
+
 def draw_curve(ax: Axes, info: CurveInfo) -> Axes:
     """Loss against LR on a log axis, with the headline LR, its bracket and the other rules' places.
 
@@ -189,300 +196,157 @@ def draw_curve(ax: Axes, info: CurveInfo) -> Axes:
     The loss axis shows the descent: points of a divergence far above it are left out of sight.
     """
     frame(ax)
-    lr_axis(ax, *_lr_limits(info))
-    loss_axis(ax, *_limits(info))
-    _grey_the_skipped(ax, info)
+    lr_axis(ax, *_limits(info))
+    linear_axis(ax.yaxis, *loss_limits(info.loss, info.smooth_loss))
+    for low, high in _not_read(info):
+        ax.axvspan(low, high, zorder=0, **_NOT_READ)
     _mark_answer(ax, info.answer)
-    if info.background_lr.size:
-        ax.plot(info.background_lr, info.background_loss, color="#CFCFCF", linewidth=0.8, zorder=1.5)
-    _scatter(ax, info)
+    ax.plot(info.background_lr, info.background_loss, zorder=1.5, **_BEHIND)
+    # Many points need smaller and fainter ones for the line to stay readable among them.
+    size, strength = (2.0, 0.55) if info.lr.size > 300 else (3.0, 0.85)
+    ax.plot(info.lr, info.loss, zorder=2, **_points(size, strength))
     ax.plot(info.left_out_lr, info.left_out_loss, **_LEFT_OUT, markersize=4.5, zorder=2.2)
-    if info.smooth_lr.size:
-        ax.plot(info.smooth_lr, info.smooth_loss, color=BLUE, linewidth=2.0, solid_capstyle="round", zorder=3)
-    _mark_rules(ax, info)
+    ax.plot(info.smooth_lr, info.smooth_loss, zorder=3, **_SMOOTH)
+    for i, mark in enumerate(info.marks):
+        height = _height(info, mark.lr)
+        if mark.lr is not None and height is not None:
+            ax.plot([mark.lr], [height], zorder=5 if mark.rule == info.headline else 4, **_look(info, i))
     name_axes(ax, x="Learning rate", y=info.loss_name)
     return ax
 
 
 def draw_rules(ax: Axes, info: CurveInfo) -> Axes:
-    """One row per rule below the curve: its LR with the value, and from low to high if it brackets."""
+    """One row per rule below the curve: its LR with the value at the right, and from low to high if it brackets.
+
+    A rule has the marker that stands for it on the curve, so that one sees which point is whose.
+    """
     frame(ax)
-    low, high = _lr_limits(info)
-    lr_axis(ax, low, high)
-    rows = len(info.marks)
-    ax.set_ylim(rows - 0.4, -0.6)
-    ax.set_yticks(range(rows), [mark.rule for mark in info.marks])
-    ax.tick_params(axis="y", length=0, pad=6)
-    ax.grid(visible=False, axis="y")
-    ax.spines["left"].set_visible(False)
+    lr_axis(ax, *_limits(info))
+    rows_axis(ax, ["".join(wrapped(mark.rule, 1.6, size=SMALL_SIZE, lines=1)) for mark in info.marks])
     _mark_answer(ax, info.answer)
-    width = axis_length(ax)
-    line = None if info.answer is None else info.answer.lr
-    for row, mark in enumerate(info.marks):
-        _draw_row(
-            ax, row, mark, headline=mark.rule == info.headline, limits=(low, high), width=width, line=line
-        )
-    for label, mark in zip(ax.get_yticklabels(), info.marks, strict=True):
-        is_headline = mark.rule == info.headline
-        label.set_color(VERMILLION if is_headline and mark.lr is not None else INK)
-        label.set_fontweight("bold" if is_headline else "normal")
+    for row, (mark, label) in enumerate(zip(info.marks, ax.get_yticklabels(), strict=True)):
+        headline = mark.rule == info.headline
+        weight = "bold" if headline else "normal"
+        colour = VERMILLION if headline and mark.lr is not None else INK
+        label.set(color=colour, fontweight=weight)
+        if mark.lr is None:
+            at_right(ax, row, "no answer", **font(SMALL_SIZE, SOFT_INK))
+            continue
+        at_right(ax, row, lr_label(mark.lr), **font(SMALL_SIZE, colour, weight))
+        ends = [mark.low or mark.lr, mark.high or mark.lr]
+        ax.plot(ends, [row, row], color=colour, linewidth=3.0, alpha=0.35, solid_capstyle="butt", zorder=3)
+        ax.plot([mark.lr], [row], zorder=4, **_look(info, row))
     name_axes(ax, x="Learning rate")
     return ax
 
 
 def curve_figure(info: CurveInfo) -> Figure:
     """The whole figure of one run: title, curve, rules, legend; 8 inches wide, as high as its parts need."""
-    width, right, panel, row = 8.0, 0.25, 3.1, 0.2
-    heading = _heading(info, width - 0.5)
-    top = 0.17 + heading.height + (0.3 if info.answer is not None else 0.12)
-    strip = row * len(info.marks) + 0.08 if info.marks else 0.0
-    bottom, gap = 0.88, 0.1 if info.marks else 0.0
-    figure = new_figure(width, top + panel + gap + strip + bottom)
-    across, up = width, top + panel + gap + strip + bottom
-
-    left = _left_margin(info)
-    heading.write(figure, left=0.25)
-    main = axes_at(figure, left, up - top - panel, across - left - right, panel)
-    draw_curve(main, info)
-    _write_answer(main, info.answer, width=across - left - right)
-    if info.marks:
-        below = axes_at(figure, left, bottom, across - left - right, strip)
+    answer, rows = info.answer, len(info.marks)
+    reason = info.reason or info.subtitle
+    figure = new_figure(
+        8.0,
+        4.3 + 0.2 * rows,
+        title=info.title,
+        subtitle=info.subtitle if answer else f"No answer: {reason}" if reason else "No answer",
+        colour=SOFT_INK if answer else WARNING,
+    )
+    if not rows:
+        draw_curve(figure.add_subplot(), info)
+    else:
+        main, below = figure.subplots(2, 1, height_ratios=(3.2, 0.1 + 0.2 * rows))
+        draw_curve(main, info)
         draw_rules(below, info)
         main.tick_params(axis="x", which="both", labelbottom=False)
         main.set_xlabel("")
-    _legend(figure, info, centre=(left + across - right) / 2 / across)
+        if answer is not None and answer.lr is not None:
+            name = "".join(wrapped(answer.rule, 2.0, lines=1))
+            bracket = (
+                ""
+                if answer.low is None or answer.high is None
+                else f" {range_label(answer.low, answer.high)}"
+            )
+            label_above(main, answer.lr, f"LR {lr_label(answer.lr)}", name + bracket)
+    legend_below(figure, _legend(info))
     return figure
 
 
-def _heading(info: CurveInfo, width: float) -> Heading:
-    if info.answer is not None:
-        return heading_of(info.title, info.subtitle, width)
-    reason = info.reason or info.subtitle
-    return heading_of(info.title, f"No answer: {reason}" if reason else "No answer", width, colour="#A63C00")
-
-
-def _left_margin(info: CurveInfo) -> float:
-    ticks = widest(loss_ticks(*_limits(info))[1], SMALL_SIZE) + 0.5
-    names = max((text_width(m.rule, SMALL_SIZE, "bold") for m in info.marks), default=0.0) + 0.25
-    return max(ticks, names, 0.7)
-
-
 def _limits(info: CurveInfo) -> tuple[float, float]:
-    return loss_limits(info.loss, info.smooth_loss)
+    """The LRs of the points and the marks."""
+    ends = [float(lr) for lrs in (info.lr, info.background_lr) for lr in (*lrs[:1], *lrs[-1:])]
+    return lr_limits([*ends, *(lr for m in info.marks for lr in (m.lr, m.low, m.high))])
 
 
-def _lr_limits(info: CurveInfo) -> tuple[float, float]:
-    """The LRs of the points and the marks, with a little room at both ends."""
-    all_lrs = [
-        float(lr)
-        for lr in (info.lr[:1], info.lr[-1:], info.background_lr[:1], info.background_lr[-1:])
-        if lr.size
-        for lr in lr
-    ]
-    all_lrs += [lr for m in info.marks for lr in (m.lr, m.low, m.high) if lr is not None]
-    low, high = min(all_lrs, default=1e-7), max(all_lrs, default=10.0)
-    room = max((high / low) ** 0.015, 1.05)
-    return low / room, high * room
+def _not_read(info: CurveInfo) -> Iterator[tuple[float, float]]:
+    """From which to which LR points are left out of the reading, to half way between two points."""
+    n = info.lr.size
+    if n == 0:
+        return
+    low, high = _limits(info)
+    borders = np.concatenate([info.lr[:1], np.sqrt(info.lr[:-1] * info.lr[1:]), info.lr[-1:]])
+    if info.skip_start > 0:
+        yield low, float(borders[min(info.skip_start, n)])
+    if info.skip_end > 0:
+        yield float(borders[max(n - info.skip_end, 0)]), high
 
 
-def _grey_the_skipped(ax: Axes, info: CurveInfo) -> None:
-    edges = _between(info.lr)
-    low, high = ax.get_xlim()
-    if info.skip_start > 0 and info.lr.size:
-        ax.axvspan(low, edges[min(info.skip_start, info.lr.size)], color=SKIPPED, linewidth=0, zorder=0)
-    if info.skip_end > 0 and info.lr.size:
-        ax.axvspan(edges[max(info.lr.size - info.skip_end, 0)], high, color=SKIPPED, linewidth=0, zorder=0)
-
-
-def _between(lr: FloatArray) -> FloatArray:
-    """Borders between points, shape (n + 1,): element i lies before point i."""
-    if lr.size == 0:
-        return lr
-    return np.concatenate([lr[:1], np.sqrt(lr[:-1] * lr[1:]), lr[-1:]])
-
-
-_LEFT_OUT: dict[str, Any] = {"linestyle": "none", "marker": "x", "markeredgewidth": 1.1, "color": INK}
-
-
-def _scatter(ax: Axes, info: CurveInfo) -> None:
-    # Many points need smaller and fainter ones for the line to stay readable among them.
-    many = info.lr.size > 300
-    ax.plot(
-        info.lr,
-        info.loss,
-        linestyle="none",
-        marker="o",
-        markersize=2.0 if many else 3.0,
-        markeredgewidth=0,
-        color=FAINT,
-        alpha=0.55 if many else 0.85,
-        zorder=2,
-    )
+def _height(info: CurveInfo, lr: float | None) -> float | None:
+    """The smoothed loss at an LR; None beside the line."""
+    finite = np.isfinite(info.smooth_loss)
+    if lr is None or not finite.any():
+        return None
+    x, at = np.log10(info.smooth_lr[finite]), math.log10(lr)
+    return float(np.interp(at, x, info.smooth_loss[finite])) if x[0] - 1e-6 <= at <= x[-1] + 1e-6 else None
 
 
 def _mark_answer(ax: Axes, answer: Mark | None) -> None:
     if answer is None or answer.lr is None:
         return
     if answer.low is not None and answer.high is not None:
-        ax.axvspan(answer.low, answer.high, color=VERMILLION, alpha=0.10, linewidth=0, zorder=0.5)
-    ax.axvline(answer.lr, color=VERMILLION, linewidth=1.6, zorder=2.5)
+        ax.axvspan(answer.low, answer.high, zorder=0.5, **_RANGE)
+    ax.axvline(answer.lr, zorder=2.5, **_ANSWER)
 
 
-def _mark_rules(ax: Axes, info: CurveInfo) -> None:
-    """Each rule's place on the smoothed line; the headline's is filled."""
-    finite = np.isfinite(info.smooth_loss)
-    if not finite.any():
-        return
-    x, y = np.log10(info.smooth_lr[finite]), info.smooth_loss[finite]
-    for mark in info.marks:
-        if mark.lr is None or not x[0] - 1e-6 <= math.log10(mark.lr) <= x[-1] + 1e-6:
-            continue
-        headline = mark.rule == info.headline
-        ax.plot(
-            [mark.lr],
-            [np.interp(math.log10(mark.lr), x, y)],
-            marker="o",
-            markersize=7 if headline else 5.5,
-            markerfacecolor=VERMILLION if headline else "white",
-            markeredgecolor="white" if headline else INK,
-            markeredgewidth=1.0,
-            linestyle="none",
-            zorder=5 if headline else 4,
-        )
+def _points(size: float, strength: float = 1.0) -> dict[str, Any]:
+    return {
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": size,
+        "markeredgewidth": 0,
+        "color": FAINT,
+        "alpha": strength,
+    }
 
 
-def _write_answer(ax: Axes, answer: Mark | None, *, width: float) -> None:
-    """The headline LR and its range above the axes, over its line as far as the edges allow."""
-    if answer is None or answer.lr is None:
-        return
-    lr = f"LR {format_lr(answer.lr)}"
-    between = answer.rule
-    if answer.low is not None and answer.high is not None:
-        between = f"{answer.rule} {format_lr_range(answer.low, answer.high)}"
-    bold = text_width(lr, TEXT_SIZE + 0.5, "bold")
-    plain, gap = text_width(between, SMALL_SIZE), 0.13
-    low, high = ax.get_xlim()
-    at = math.log(answer.lr / low) / math.log(high / low) * width
-    start = min(max(at - bold / 2, 0.0), width - bold)
-    fits_right = start + bold + gap + plain <= width
-    for content, offset, properties in (
-        (lr, start, font(TEXT_SIZE + 0.5, VERMILLION, "bold")),
-        (between, start + bold + gap if fits_right else start - gap - plain, font(SMALL_SIZE, SOFT_INK)),
-    ):
-        ax.annotate(
-            content,
-            xy=(offset / width, 1.0),
-            xycoords="axes fraction",
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="left",
-            va="baseline",
-            annotation_clip=False,
-            **properties,
-        )
+def _look(info: CurveInfo, place: int) -> dict[str, Any]:
+    """The marker of a rule: round and filled for the headline, a white shape of its own for any other."""
+    headline = info.marks[place].rule == info.headline
+    others = [mark.rule for mark in info.marks if mark.rule != info.headline]
+    return {
+        "linestyle": "none",
+        "marker": "o" if headline else MARKERS[others.index(info.marks[place].rule) % len(MARKERS)],
+        "markersize": 7 if headline else 6,
+        "markerfacecolor": VERMILLION if headline else "white",
+        "markeredgecolor": "white" if headline else INK,
+        "markeredgewidth": 1.0,
+    }
 
 
-def _draw_row(
-    ax: Axes,
-    row: int,
-    mark: Mark,
-    *,
-    headline: bool,
-    limits: tuple[float, float],
-    width: float,
-    line: float | None,
-) -> None:
-    if mark.lr is None:
-        at = blended_transform_factory(ax.transAxes, ax.transData)
-        ax.text(
-            0.008,
-            row,
-            "no answer",
-            transform=at,
-            va="center_baseline",
-            ha="left",
-            **font(SMALL_SIZE, SOFT_INK),
-        )
-        return
-    colour = VERMILLION if headline else INK
-    low, high = mark.low or mark.lr, mark.high or mark.lr
-    if high > low:
-        ax.plot(
-            [low, high], [row, row], color=colour, linewidth=3.0, alpha=0.35, solid_capstyle="butt", zorder=3
-        )
-    ax.plot(
-        [mark.lr],
-        [row],
-        marker="o",
-        linestyle="none",
-        markersize=7 if headline else 5.5,
-        markerfacecolor=VERMILLION if headline else "white",
-        markeredgecolor="white" if headline else INK,
-        markeredgewidth=1.0,
-        zorder=4,
-    )
-    value = format_lr(mark.lr)
-    weight = "bold" if headline else "normal"
-    fits_right = _fits_right(high, text_width(value, SMALL_SIZE, weight) + 0.15, limits, width, line)
-    ax.annotate(
-        value,
-        xy=(high if fits_right else low, row),
-        xytext=(8 if fits_right else -8, 0),
-        textcoords="offset points",
-        ha="left" if fits_right else "right",
-        va="center_baseline",
-        zorder=3.5,
-        **font(SMALL_SIZE, colour, weight),
-    )
-
-
-def _fits_right(
-    lr: float, needed: float, limits: tuple[float, float], width: float, line: float | None
-) -> bool:
-    """Whether a value stands right of its mark: there is room, and the headline's line doesn't cross it."""
-
-    def place(at: float) -> float:
-        return math.log(at / limits[0]) / math.log(limits[1] / limits[0]) * width
-
-    end = place(lr) + needed
-    if end > width:
-        return False
-    crossed = line is not None and place(lr) + 0.02 < place(line) < end + 0.03
-    return not crossed or place(lr) < needed
-
-
-def _legend(figure: Figure, info: CurveInfo, *, centre: float) -> None:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="none", marker="o", markersize=4, markeredgewidth=0, color=FAINT)
+def _legend(info: CurveInfo) -> list[Sample]:
+    validated, answer = info.background_lr.size > 0, info.answer
+    samples = [
+        Sample(Line2D([], [], **_points(4)), info.loss_name.lower() if validated else "loss of one step")
     ]
-    names = [info.loss_name.lower() if info.background_lr.size else "one step"]
     if info.smooth_lr.size:
-        handles.append(Line2D([], [], color=BLUE, linewidth=2.0))
-        names.append("smoothed")
-    if info.background_lr.size:
-        handles.append(Line2D([], [], color="#CFCFCF", linewidth=1.2))
-        names.append(info.background_name.lower())
+        samples.append(Sample(Line2D([], [], **_SMOOTH), "smoothed"))
+    if validated:
+        samples.append(Sample(Line2D([], [], **_BEHIND), info.background_name.lower()))
     if info.left_out_lr.size:
-        handles.append(Line2D([], [], **_LEFT_OUT, markersize=5))
-        names.append("update left out")
-    answer = info.answer
-    if answer is not None and answer.low is not None and answer.high is not None:
-        handles.append(Patch(facecolor=VERMILLION, alpha=0.18, linewidth=0))
-        names.append("low to high")
-    if any(m.lr is not None and m.rule != info.headline for m in info.marks):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="none",
-                marker="o",
-                markersize=5,
-                markerfacecolor="white",
-                markeredgecolor=INK,
-            )
+        samples.append(
+            Sample(Line2D([], [], **_LEFT_OUT, markersize=5), "update left out (overflow in fp16)")
         )
-        names.append("other rules")
+    if answer is not None and answer.low is not None and answer.high is not None:
+        samples.append(Sample(Patch(**_RANGE), f"{answer.rule}, low to high"))
     if info.skip_start or info.skip_end:
-        handles.append(Patch(facecolor=SKIPPED, edgecolor="#D5D5D5", linewidth=0.5))
-        names.append("skipped")
-    legend_below(figure, handles, names, centre=centre)
+        samples.append(Sample(Patch(**_NOT_READ), "not read by the rules"))
+    return samples

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -16,31 +16,30 @@ from matplotlib.patches import Patch
 from steadylr.core.curve import FloatArray, frozen_array
 from steadylr.present.figures._drawing import (
     BLUE,
-    LINE_HEIGHT,
+    INK,
+    MARKERS,
     RUN_COLOURS,
     SMALL_SIZE,
     SOFT_INK,
-    TEXT_SIZE,
     VERMILLION,
-    axes_at,
-    fitted,
+    Sample,
     font,
     frame,
-    heading_of,
+    label_above,
     legend_below,
-    legend_height,
-    loss_axis,
+    linear_axis,
     loss_limits,
-    loss_ticks,
     lr_axis,
+    lr_label,
+    lr_limits,
     name_axes,
     new_figure,
     no_points,
-    text_at,
-    text_width,
-    widest,
+    range_label,
+    rows_axis,
+    wrapped,
 )
-from steadylr.present.numbers import count, format_lr, format_lr_range
+from steadylr.present.numbers import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +49,8 @@ MOST_COLOURED = len(RUN_COLOURS)
 MOST_CURVES = 300  # more lines make the picture slower, not clearer
 MOST_POINTS = 400
 MOST_NAMED = 4
-WIDTH = 10.0
+_CONSENSUS: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.6}
+_INTERVAL: dict[str, Any] = {"facecolor": VERMILLION, "alpha": 0.13, "linewidth": 0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,12 +122,17 @@ class SummaryInfo:
                 )
 
     @property
-    def rows(self) -> tuple[SummaryGroup, ...]:
-        """What the dots show, from top to bottom: the runs' own LRs first, then each of several groups."""
+    def series(self) -> tuple[SummaryGroup, ...]:
+        """What the dots show: the runs' own LRs first, then each of several groups."""
         own = tuple(run.suggestion for run in self.runs)
         if len(self.groups) == 1:
             return (SummaryGroup(self.groups[0].label, own),)
-        return (SummaryGroup("all settings" if self.groups else "", own), *self.groups)
+        return (SummaryGroup("LR of the run", own), *self.groups)
+
+    @property
+    def few(self) -> bool:
+        """Whether each run has a colour and a row of its own."""
+        return len(self.runs) <= MOST_COLOURED
 
     @property
     def has_curves(self) -> bool:
@@ -137,7 +142,7 @@ class SummaryInfo:
     @property
     def has_suggestions(self) -> bool:
         """Whether any run has an LR under any setting."""
-        return any(lr is not None for row in self.rows for lr in row.suggestions)
+        return any(lr is not None for shown in self.series for lr in shown.suggestions)
 
 
 def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
@@ -146,67 +151,52 @@ def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
     One looks at it to see whether the runs tell the same story, and whether the chosen LR suits all of them.
     """
     frame(ax)
-    lr_axis(ax, *_curve_limits(info))
-    loss_axis(ax, *_loss_limits(info))
+    ends = [float(end) for run in info.runs for end in (*run.lr[:1], *run.lr[-1:])]
+    lr_axis(ax, *lr_limits([*ends, info.lr, *(run.suggestion for run in info.runs)]))
+    linear_axis(ax.yaxis, *_loss_limits(info))
     _mark_consensus(ax, info)
     drawn = _drawn(info)
-    lines = [_thinned(info.runs[i]) for i in drawn]
-    few = len(info.runs) <= MOST_COLOURED
-    strength = 0.9 if few else max(0.12, min(0.6, 12 / max(len(drawn), 1)))
-    ax.add_collection(
-        LineCollection(
-            lines, colors=_colours(info, drawn), linewidths=1.5 if few else 0.8, alpha=strength, zorder=2
-        ),
-        autolim=False,
+    lines = LineCollection(
+        [_thinned(info.runs[i]) for i in drawn],
+        colors=_colours(info, drawn),
+        linewidths=1.5 if info.few else 0.8,
+        alpha=0.9 if info.few else max(0.12, min(0.6, 12 / max(len(drawn), 1))),
+        zorder=2,
     )
-    dots = [(i, place) for i in drawn if (place := _on_curve(info.runs[i])) is not None]
+    ax.add_collection(lines, autolim=False)
+    dots = {i: place for i in drawn if (place := _on_curve(info.runs[i])) is not None}
     if dots:
-        x, y = zip(*(place for _, place in dots), strict=True)
-        _dots(ax, x, y, _colours(info, [i for i, _ in dots]), few=few)
+        _dots(ax, *zip(*dots.values(), strict=True), colours=_colours(info, list(dots)), few=info.few)
     name_axes(ax, x="Learning rate", y="Loss (smoothed)")
     return ax
 
 
 def draw_spread(ax: Axes, info: SummaryInfo) -> Axes:
-    """The suggestions as dots on a log axis of their own, one row per analysis setting, a colour per run.
+    """One row per run on a log LR axis: the run's LR as a dot, and what each analysis setting makes of it.
 
-    One looks at it to see how far the seeds move the LR, and whether the setting moves it too.
+    One looks at it to see how far the seeds move the LR, and whether the setting moves it too. Few runs stand in
+    their order with their names; many are sorted by their LR.
     """
     frame(ax)
-    rows = info.rows
-    ax.set_ylim(len(rows) - 0.45, -0.55)
-    ax.set_yticks(range(len(rows)), [_shortened(row.label) for row in rows])
-    ax.tick_params(axis="y", length=0, pad=6)
-    ax.spines["left"].set_visible(False)
-    ax.grid(visible=False, axis="y")
-    for row in range(1, len(rows)):
-        ax.axhline(row - 0.5, color="#D8D8D8", linewidth=0.8, zorder=1)
-    name_axes(ax, x="Suggested learning rate")
-    limits = _spread_limits(info)
-    if limits is None:
-        ax.set_xticks([])
-        ax.spines["bottom"].set_visible(False)
-        ax.set_xlabel("")
-        ax.text(
-            0.5,
-            0.5,
-            "no run gave an answer",
-            transform=ax.transAxes,
-            ha="center",
-            va="center",
-            **font(TEXT_SIZE),
-        )
+    if not info.has_suggestions:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no run gave an answer", transform=ax.transAxes, ha="center", va="center", **font())
         return ax
-    lr_axis(ax, *limits)
+    rows = list(range(len(info.runs)))
+    if not info.few:
+        rows = sorted(
+            (i for i in rows if info.runs[i].suggestion), key=lambda i: info.runs[i].suggestion or 0
+        )
+    rows_axis(ax, [_name(info.runs[i].label, lines=2) for i in rows])
+    lr_axis(ax, *_spread_limits(info))
     _mark_consensus(ax, info)
-    few = len(info.runs) <= MOST_COLOURED
-    if few and len(rows) > 1:
-        _join_runs(ax, info)
-    offsets = _offsets(len(info.runs))
-    for row, group in enumerate(rows):
-        there = [i for i, lr in enumerate(group.suggestions) if lr is not None]
-        lrs = [lr for lr in group.suggestions if lr is not None]
-        _dots(ax, lrs, [row + offsets[i] for i in there], _colours(info, there), few=few)
+    for place in range(len(info.series)):
+        _draw_series(ax, info, rows, place)
+    if info.few:
+        _show_missing(ax, info)
+    else:
+        ax.set_yticks([])
+    name_axes(ax, x="Suggested learning rate", y=None if info.few else "Runs, sorted by their LR")
     return ax
 
 
@@ -215,41 +205,28 @@ def summary_figure(info: SummaryInfo) -> Figure:
 
     Without a curve there are only the suggestions, without a suggestion only the curves.
     """
-    heading = heading_of(info.title, info.subtitle, WIDTH - 0.5)
-    notes = fitted(_notes(info), WIDTH - 0.5, size=SMALL_SIZE, lines=3)
-    handles, names = _legend(info)
-    below = len(notes) * SMALL_SIZE * LINE_HEIGHT / 72 + (0.08 if notes else 0)
-    top, bottom = 0.17 + heading.height + 0.34, 0.62 + legend_height(names, WIDTH) + below
-    panel = max(3.2 if info.has_curves else 1.2, 0.45 * len(info.rows))
-    figure = new_figure(WIDTH, top + panel + bottom)
-    heading.write(figure, left=0.25)
-    left, right = 0.25, WIDTH - 0.35
-    if info.has_curves:
-        start = max(0.75, widest(loss_ticks(*_loss_limits(info))[1], SMALL_SIZE) + 0.55)
-        share = 0.54 if info.has_suggestions else 1.0
-        width = share * (right - start)
-        draw_curves(axes_at(figure, start, bottom, width, panel), info)
-        left = start + width + 0.15
+    height = 4.4 if info.has_curves else 2.0
+    if info.has_suggestions and info.few:
+        height = max(height, 1.4 + 0.34 * len(info.runs))
+    figure = new_figure(10.0, height, title=info.title, subtitle=info.subtitle, note=_notes(info))
+    if info.has_curves and info.has_suggestions:
+        curves, spread = figure.subplots(1, 2, width_ratios=(0.56, 0.44))
+        draw_curves(curves, info)
+    elif info.has_curves:
+        spread = draw_curves(figure.add_subplot(), info)
+    else:
+        spread = figure.add_subplot()
     if info.has_suggestions or not info.has_curves:
-        left += 0.3 + widest([_shortened(row.label) for row in info.rows], SMALL_SIZE)
-        draw_spread(axes_at(figure, left, bottom, right - left, panel), info)
-    _write_consensus(figure, info, right=WIDTH - 0.3, top=top - 0.3, width=WIDTH - 0.6)
-    note_top = top + panel + bottom - below - 0.04
-    text_at(figure, 0.25, note_top, "\n".join(notes), size=SMALL_SIZE, colour="#A63C00")
-    legend_below(figure, handles, names, above=below)
+        draw_spread(spread, info)
+    if info.lr is not None:
+        interval = "" if info.interval is None else f"95% interval {range_label(*info.interval)}"
+        label_above(spread, info.lr, f"{info.choose} {lr_label(info.lr)}", interval)
+    legend_below(figure, _legend(info))
     return figure
 
 
-def _shortened(label: str) -> str:
-    return fitted(label, 1.6, size=SMALL_SIZE, lines=1)[0] if label else ""
-
-
-def _curve_limits(info: SummaryInfo) -> tuple[float, float]:
-    ends = [float(end) for run in info.runs if run.lr.size for end in (run.lr[0], run.lr[-1])]
-    ends += [lr for lr in (info.lr, *(run.suggestion for run in info.runs)) if lr is not None]
-    low, high = min(ends, default=1e-7), max(ends, default=10.0)
-    room = max((high / low) ** 0.015, 1.05)
-    return low / room, high * room
+def _name(label: str, *, lines: int) -> str:
+    return "\n".join(wrapped(label, 1.9, size=SMALL_SIZE, lines=lines))
 
 
 def _loss_limits(info: SummaryInfo) -> tuple[float, float]:
@@ -264,11 +241,9 @@ def _loss_limits(info: SummaryInfo) -> tuple[float, float]:
     return float(np.quantile(lows, 1 - share)), float(np.quantile(highs, share))
 
 
-def _spread_limits(info: SummaryInfo) -> tuple[float, float] | None:
-    lrs = [lr for row in info.rows for lr in row.suggestions if lr is not None]
+def _spread_limits(info: SummaryInfo) -> tuple[float, float]:
+    lrs = [lr for shown in info.series for lr in shown.suggestions if lr is not None]
     lrs += [lr for lr in (info.lr, *(info.interval or ())) if lr is not None]
-    if not lrs:
-        return None
     low, high = min(lrs), max(lrs)
     # At least a factor of 4 is shown: a spread of 1% should look like one.
     room = max((high / low) ** 0.08, math.sqrt(4 / (high / low)), 1.1)
@@ -278,8 +253,7 @@ def _spread_limits(info: SummaryInfo) -> tuple[float, float] | None:
 def _thinned(run: SummaryRun) -> FloatArray:
     """At most so many points of a curve, shape (m, 2)."""
     step = max(1, math.ceil(run.lr.size / MOST_POINTS))
-    keep = np.r_[0 : run.lr.size : step]
-    return np.column_stack([run.lr[keep], run.loss[keep]])
+    return np.column_stack([run.lr[::step], run.loss[::step]])
 
 
 def _drawn(info: SummaryInfo) -> list[int]:
@@ -292,9 +266,7 @@ def _drawn(info: SummaryInfo) -> list[int]:
 
 def _colours(info: SummaryInfo, runs: Sequence[int]) -> list[str]:
     """A colour per run as long as they can be told apart, then one for all."""
-    if len(info.runs) > MOST_COLOURED:
-        return [BLUE] * len(runs)
-    return [RUN_COLOURS[i] for i in runs]
+    return [RUN_COLOURS[i] if info.few else BLUE for i in runs]
 
 
 def _on_curve(run: SummaryRun) -> tuple[float, float] | None:
@@ -305,62 +277,53 @@ def _on_curve(run: SummaryRun) -> tuple[float, float] | None:
     return run.suggestion, float(np.interp(math.log10(run.suggestion), x, run.loss[finite]))
 
 
-def _dots(ax: Axes, x: Sequence[float], y: Sequence[float], colours: Sequence[str], *, few: bool) -> None:
-    ax.scatter(
-        x,
-        y,
-        s=48 if few else max(3.0, 160 / math.sqrt(max(len(x), 100))),
-        c=list(colours),
-        alpha=1.0 if few else max(0.25, 5.5 / math.sqrt(max(len(x), 100))),
-        edgecolors="white",
-        linewidths=0.9 if few else 0.3 if len(x) <= 300 else 0.0,
-        zorder=4,
-    )
+def _dots(
+    ax: Axes, x: Sequence[float], y: Sequence[float], *, colours: Sequence[str], few: bool, **looks: Any
+) -> None:
+    size = 48 if few else max(3.0, 160 / math.sqrt(max(len(x), 25)))
+    look = {"s": size, "c": colours, "edgecolors": "white", "linewidths": 0.9 if few else 0.3, "zorder": 4}
+    ax.scatter(x, y, **{**look, **looks})
 
 
-def _offsets(runs: int) -> FloatArray:
-    """Height of each run within its row: in order for few runs, scattered evenly for many."""
-    if runs == 1:
-        return np.zeros(1)
-    if runs <= MOST_COLOURED:
-        return np.linspace(-0.26, 0.26, runs)
-    golden = (math.sqrt(5) - 1) / 2
-    return np.asarray(((np.arange(runs) * golden) % 1 - 0.5) * 0.72, dtype=np.float64)
+def _draw_series(ax: Axes, info: SummaryInfo, rows: Sequence[int], place: int) -> None:
+    """The LRs of one setting, each in its run's row; place 0 is the runs' own."""
+    lrs = info.series[place].suggestions
+    there = [(row, i, lr) for row, i in enumerate(rows) if (lr := lrs[i]) is not None]
+    colours = _colours(info, [i for _, i, _ in there])
+    looks: dict[str, Any] = {}
+    if place and info.few:  # colours stand for runs, shapes for settings
+        looks = {"c": "white", "edgecolors": colours, "s": 34, "linewidths": 1.2, "zorder": 3}
+    elif place:
+        looks = {"c": _setting_colour(info, place), "zorder": 3}
+    x, y = [lr for *_, lr in there], [row for row, *_ in there]
+    _dots(ax, x, y, colours=colours, few=info.few, marker=_shape(place), **looks)
 
 
-def _join_runs(ax: Axes, info: SummaryInfo) -> None:
-    """A thin line from row to row for each run."""
-    offsets = _offsets(len(info.runs))
-    for i, colour in enumerate(_colours(info, range(len(info.runs)))):
-        places = [
-            (lr, row + offsets[i]) for row, g in enumerate(info.rows) if (lr := g.suggestions[i]) is not None
-        ]
-        if len(places) > 1:
-            x, y = zip(*places, strict=True)
-            ax.plot(x, y, color=colour, linewidth=0.9, alpha=0.45, zorder=3)
+def _shape(place: int) -> str:
+    return MARKERS[(place - 1) % len(MARKERS)] if place else "o"
+
+
+def _setting_colour(info: SummaryInfo, place: int) -> str:
+    """The colour of a setting in a legend: the runs have the colours while they are few."""
+    return INK if info.few else RUN_COLOURS[place % len(RUN_COLOURS)]
+
+
+def _show_missing(ax: Axes, info: SummaryInfo) -> None:
+    """Say in its row that a run has no answer, in the colour of its curve."""
+    for row, (run, colour) in enumerate(zip(info.runs, RUN_COLOURS, strict=False)):
+        if run.suggestion is None:
+            rows = ax.get_yaxis_transform()
+            ax.plot([0.02, 0.07], [row, row], color=colour, linewidth=1.5, transform=rows)
+            ax.text(
+                0.09, row, "no answer", transform=rows, va="center_baseline", **font(SMALL_SIZE, SOFT_INK)
+            )
 
 
 def _mark_consensus(ax: Axes, info: SummaryInfo) -> None:
     if info.interval is not None:
-        ax.axvspan(*info.interval, color=VERMILLION, alpha=0.13, linewidth=0, zorder=0.5)
+        ax.axvspan(*info.interval, zorder=0.5, **_INTERVAL)
     if info.lr is not None:
-        ax.axvline(info.lr, color=VERMILLION, linewidth=1.6, zorder=1.5)
-
-
-def _write_consensus(figure: Figure, info: SummaryInfo, *, right: float, top: float, width: float) -> None:
-    """The chosen LR and its interval above the dots, right-aligned."""
-    if info.lr is None:
-        return
-    lr = f"{info.choose} {format_lr(info.lr)}"
-    rest = "" if info.interval is None else f"   95% interval {format_lr_range(*info.interval)}"
-    bold, plain = text_width(lr, TEXT_SIZE + 0.5, "bold"), text_width(rest, SMALL_SIZE)
-    start = max(right - bold - plain, right - width)
-    up = float(figure.get_size_inches()[1])
-    for content, left, properties in (
-        (lr, start, font(TEXT_SIZE + 0.5, VERMILLION, "bold")),
-        (rest, start + bold, font(SMALL_SIZE, SOFT_INK)),
-    ):
-        figure.text(left / WIDTH, 1 - (top + 0.2) / up, content, ha="left", va="baseline", **properties)
+        ax.axvline(info.lr, zorder=1.5, **_CONSENSUS)
 
 
 def _notes(info: SummaryInfo) -> str:
@@ -380,21 +343,24 @@ def _notes(info: SummaryInfo) -> str:
     return " ".join(notes)
 
 
-def _legend(info: SummaryInfo) -> tuple[list[Line2D | Patch], list[str]]:
-    """Samples and names: each run while they have colours of their own, the consensus, its interval."""
-    handles: list[Line2D | Patch] = []
-    names = []
-    many = len(info.runs) > MOST_COLOURED
-    shown = info.runs[:1] if many else info.runs
-    for run, colour in zip(shown, _colours(info, range(len(shown))), strict=True):
-        line: Literal["-", "none"] = "-" if info.has_curves else "none"
-        sample = Line2D([], [], color=colour, linewidth=1.5, linestyle=line, marker="o", markersize=5.5)
-        handles.append(sample)
-        names.append(count(len(info.runs), "run") if many else _shortened(run.label))
+def _legend(info: SummaryInfo) -> list[Sample]:
+    """What tells the runs apart where no row names them, the settings, the consensus, its interval."""
+    runs: list[tuple[str, str]] = []
+    if not info.few:
+        runs = [(count(len(info.runs), "run"), BLUE)]
+    elif not info.has_suggestions:
+        runs = [(run.label, colour) for run, colour in zip(info.runs, RUN_COLOURS, strict=False)]
+    look: dict[str, Any] = {"linewidth": 1.5, "marker": "o", "markersize": 5.5}
+    samples = [Sample(Line2D([], [], color=colour, **look), _name(name, lines=1)) for name, colour in runs]
+    for place, group in enumerate(info.series):
+        if info.has_suggestions and len(info.series) > 1 and (place or info.few):
+            colour = _setting_colour(info, place)
+            face = "white" if place and info.few else colour
+            look = {"linestyle": "none", "marker": _shape(place), "markersize": 5.5}
+            dot = Line2D([], [], color=face, markeredgecolor="white" if face == colour else colour, **look)
+            samples.append(Sample(dot, _name(group.label, lines=1)))
     if info.lr is not None:
-        handles.append(Line2D([], [], color=VERMILLION, linewidth=1.6))
-        names.append(info.choose)
+        samples.append(Sample(Line2D([], [], **_CONSENSUS), info.choose))
     if info.interval is not None:
-        handles.append(Patch(facecolor=VERMILLION, alpha=0.2, linewidth=0))
-        names.append("95% interval")
-    return handles, names
+        samples.append(Sample(Patch(**_INTERVAL), "95% interval"))
+    return samples

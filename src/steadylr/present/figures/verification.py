@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -14,24 +14,18 @@ from steadylr.present.figures._drawing import (
     BLUE,
     GREEN,
     SKY,
-    SMALL_SIZE,
     SOFT_INK,
-    TEXT_SIZE,
     VERMILLION,
-    axes_at,
-    font,
+    Sample,
     frame,
-    heading_of,
+    label_above,
     legend_below,
-    legend_height,
-    loss_axis,
-    loss_ticks,
+    linear_axis,
     lr_axis,
+    lr_label,
     name_axes,
     new_figure,
-    widest,
 )
-from steadylr.present.numbers import format_lr
 from steadylr.words.verification import verification_summary
 
 if TYPE_CHECKING:
@@ -40,7 +34,33 @@ if TYPE_CHECKING:
 
     from steadylr.core.verification import Verification
 
-WIDTH, PANEL = 8.0, 3.6
+_MEAN: dict[str, Any] = {
+    "color": BLUE,
+    "linewidth": 1.8,
+    "marker": "o",
+    "markersize": 6,
+    "markeredgecolor": "white",
+}
+_ONE: dict[str, Any] = {
+    "color": SKY,
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 4.5,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.5,
+}
+_GIVEN_UP: dict[str, Any] = {
+    "color": SOFT_INK,
+    "linestyle": "none",
+    "marker": "^",
+    "markersize": 6,
+    "markeredgewidth": 0,
+}
+_CHOSEN: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.8}
+_ENDS: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.1, "linestyle": (0, (2, 2))}
+_MOVE_TO: dict[str, Any] = {"color": BLUE, "linewidth": 1.8, "linestyle": (0, (6, 2))}
+_INITIAL: dict[str, Any] = {"color": SOFT_INK, "linewidth": 1.0, "linestyle": (0, (4, 3))}
+_GOOD: dict[str, Any] = {"facecolor": GREEN, "alpha": 0.12, "linewidth": 0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,65 +138,32 @@ def draw_verification(ax: Axes, info: VerificationInfo) -> Axes:
     frame(ax)
     lr_axis(ax, *_lr_limits(info))
     bottom, top = _loss_limits(info)
-    loss_axis(ax, bottom, top)
+    linear_axis(ax.yaxis, bottom, top)
     if info.bound is not None:
-        ax.axhspan(bottom, info.bound, color=GREEN, alpha=0.10, linewidth=0, zorder=0.5)
-    ax.axhline(info.initial_loss, color=SOFT_INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1.2)
+        ax.axhspan(bottom, info.bound, zorder=0.5, **_GOOD)
+    ax.axhline(info.initial_loss, zorder=1.2, **_INITIAL)
     for lr in {info.low, info.high} - {info.chosen}:
-        ax.axvline(lr, color=VERMILLION, linewidth=1.1, linestyle=(0, (2, 2)), zorder=1.5)
-    ax.axvline(info.chosen, color=VERMILLION, linewidth=1.8, zorder=1.6)
+        ax.axvline(lr, zorder=1.5, **_ENDS)
+    ax.axvline(info.chosen, zorder=1.6, **_CHOSEN)
+    if info.move_to is not None:
+        ax.axvline(info.move_to, zorder=1.6, **_MOVE_TO)
     for row in info.losses:
         kept = np.isfinite(row) & (row <= top)  # one above the axis is shown as given up: it counts as that
-        ax.scatter(info.lr[kept], row[kept], s=20, color=SKY, edgecolors="white", linewidths=0.5, zorder=3)
-        edge = np.full(int((~kept).sum()), top - 0.02 * (top - bottom))
-        ax.scatter(
-            info.lr[~kept], edge, s=34, marker="^", color=SOFT_INK, linewidths=0, zorder=3, clip_on=False
-        )
-    ax.plot(
-        info.lr,
-        info.mean,
-        color=BLUE,
-        linewidth=1.8,
-        marker="o",
-        markersize=6,
-        markeredgecolor="white",
-        zorder=4,
-    )
-    if info.move_to is not None:
-        ax.annotate(
-            f"move to {format_lr(info.move_to)}",
-            xy=(info.move_to, float(info.mean[int(np.argmin(np.abs(info.lr - info.move_to)))])),
-            xytext=(0, -14),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            zorder=5,
-            **font(TEXT_SIZE, BLUE, "bold"),
-        )
+        ax.plot(info.lr[kept], row[kept], zorder=5, **_ONE)
+        if not kept.all():
+            edge = np.full(int((~kept).sum()), top - 0.02 * (top - bottom))
+            ax.plot(info.lr[~kept], edge, zorder=3, clip_on=False, **_GIVEN_UP)
+    ax.plot(info.lr, info.mean, zorder=4, **_MEAN)
     name_axes(ax, x="Peak learning rate", y=f"Final {info.judged_by}")
     return ax
 
 
 def verification_figure(info: VerificationInfo) -> Figure:
     """The whole figure of a verification, 8 inches wide."""
-    heading = heading_of(info.title, info.subtitle, WIDTH - 0.5)
-    handles, names = _legend(info)
-    top, bottom = 0.2 + heading.height + 0.3, 0.62 + legend_height(names, WIDTH)
-    figure = new_figure(WIDTH, top + PANEL + bottom)
-    heading.write(figure, left=0.25)
-    left = max(0.8, widest(loss_ticks(*_loss_limits(info))[1], SMALL_SIZE) + 0.55)
-    ax = draw_verification(axes_at(figure, left, bottom, WIDTH - left - 0.3, PANEL), info)
-    ax.annotate(
-        f"plan's LR {format_lr(info.chosen)}",
-        xy=(info.chosen, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 5),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        **font(TEXT_SIZE, VERMILLION, "bold"),
-    )
-    legend_below(figure, handles, names)
+    figure = new_figure(8.0, 4.8, title=info.title, subtitle=info.subtitle)
+    ax = draw_verification(figure.add_subplot(), info)
+    label_above(ax, info.chosen, f"plan's LR {lr_label(info.chosen)}")
+    legend_below(figure, _legend(info))
     return figure
 
 
@@ -197,23 +184,19 @@ def _loss_limits(info: VerificationInfo) -> tuple[float, float]:
     return least - 0.14 * span, max(top, most) + 0.08 * max(span, top - least)
 
 
-def _legend(info: VerificationInfo) -> tuple[list[Line2D | Patch], list[str]]:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=BLUE, linewidth=1.8, marker="o", markersize=6),
-        Line2D([], [], color=SKY, linestyle="none", marker="o", markersize=4.5),
-        Line2D([], [], color=VERMILLION, linewidth=1.8),
-    ]
-    names = ["mean over seeds", "one training", "plan's LR"]
-    if info.low < info.chosen or info.chosen < info.high:
-        handles.append(Line2D([], [], color=VERMILLION, linewidth=1.1, linestyle=(0, (2, 2))))
-        names.append("lowest and highest suggestion")
-    if info.bound is not None:
-        handles.append(Patch(facecolor=GREEN, alpha=0.2, linewidth=0))
-        names.append("good")
-    if info.initial_loss <= _loss_limits(info)[1]:
-        handles.append(Line2D([], [], color=SOFT_INK, linewidth=1.0, linestyle=(0, (4, 3))))
-        names.append("before training")
-    if not np.isfinite(info.losses).all():
-        handles.append(Line2D([], [], color=SOFT_INK, linestyle="none", marker="^", markersize=6))
-        names.append("given up")
-    return handles, names
+def _legend(info: VerificationInfo) -> list[Sample]:
+    shown = (
+        (True, Line2D([], [], **_MEAN), "mean over seeds"),
+        (True, Line2D([], [], **_ONE), "one training"),
+        (True, Line2D([], [], **_CHOSEN), "plan's LR"),
+        (
+            info.low < info.chosen or info.chosen < info.high,
+            Line2D([], [], **_ENDS),
+            "lowest and highest suggestion",
+        ),
+        (info.move_to is not None, Line2D([], [], **_MOVE_TO), f"move to {lr_label(info.move_to or 0.0)}"),
+        (info.bound is not None, Patch(**_GOOD), "losses of good LRs"),
+        (info.initial_loss <= _loss_limits(info)[1], Line2D([], [], **_INITIAL), "before training"),
+        (not np.isfinite(info.losses).all(), Line2D([], [], **_GIVEN_UP), "given up"),
+    )
+    return [Sample(drawn, name) for there, drawn, name in shown if there]
