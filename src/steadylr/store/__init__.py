@@ -1,1 +1,1 @@
-"""Files: records, curves and the store of runs. Imports numpy, filelock and core only."""
+"""Files: records, curves and the store of runs. Uses numpy, filelock and pydantic; of the project core and words."""
