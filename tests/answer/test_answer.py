@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from made_jobs import curve_of, leave_status, make_job, make_sweep
-from steadylr.answer.answer import SweepAnswer, answer_sweep
+from steadylr.answer.answer import KindAnswer, SweepAnswer, answer_sweep
 from steadylr.answer.readings import Members, from_sweep, from_values, joined
 from steadylr.config.errors import BadInput
 from steadylr.config.schema import OneCycle
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.verdict import Level
+from steadylr.report.sweep_text import sweep_text
 
 
 def answer(found: Members, *, mix: bool = False, onecycle: OneCycle | None = None) -> SweepAnswer:
@@ -149,3 +150,87 @@ def test_a_hundred_runs_and_one_are_answered(tmp_path: Path) -> None:
     make_sweep(tmp_path / "one", seeds=1)
     (kind,) = answer(from_sweep(tmp_path / "one")).kinds
     assert kind.verdict.level is Level.TOO_FEW
+
+
+STEEPEST, BRACKET = ("finder.rule=steepest",), ("finder.rule=bracket",)
+
+
+def plan_peak(kind: KindAnswer) -> float:
+    assert kind.plan is not None
+    return kind.plan.max_lr
+
+
+@pytest.mark.parametrize("rules", [(BRACKET, STEEPEST), (STEEPEST, BRACKET)])
+def test_swept_rules_are_compared_and_the_first_named_plans(
+    tmp_path: Path, rules: tuple[tuple[str, ...], ...]
+) -> None:
+    """The peak is that of the first rule alone, to the bit, and n counts runs; the other stands beside it."""
+    make_sweep(tmp_path / "both", overrides=rules)
+    make_sweep(tmp_path / "first", overrides=rules[:1])
+    make_sweep(tmp_path / "other", overrides=rules[1:])
+    (both,) = answer(from_sweep(tmp_path / "both")).kinds
+    (first,) = answer(from_sweep(tmp_path / "first")).kinds
+    (other,) = answer(from_sweep(tmp_path / "other")).kinds
+    assert both.consensus.headline == first.consensus.headline
+    assert both.consensus.run_lrs == first.consensus.run_lrs
+    assert plan_peak(both) == plan_peak(first) != plan_peak(other)
+    assert both.verdict == first.verdict
+    assert [group.label["rule"] for group in both.consensus.groups] == [r[0].split("=")[1] for r in rules]
+    assert [group.consensus for group in both.consensus.groups] == [
+        first.consensus.headline,
+        other.consensus.headline,
+    ]
+    assert f"all else here is by {rules[0][0].split('=')[1]}, the first one named" in " ".join(
+        sweep_text(answer(from_sweep(tmp_path / "both")), tmp_path).split()
+    )
+    (shift,) = both.consensus.shifts
+    assert (shift.before, shift.n) == (both.consensus.groups[0].label, 3)
+
+
+@pytest.mark.parametrize("lost", ["damaged", "failed", "made good"])
+def test_the_first_rule_named_stays_first_whatever_became_of_its_job(tmp_path: Path, lost: str) -> None:
+    """The order is that of the jobs, also of those without an answer; the run counts by its other reading."""
+    make_sweep(tmp_path, overrides=(STEEPEST, BRACKET))
+    (whole,) = answer(from_sweep(tmp_path)).kinds
+    if lost == "damaged":
+        (tmp_path / "0" / "record.json").write_text("{")
+    else:
+        (tmp_path / "0" / "record.json").unlink()
+        leave_status(
+            tmp_path / "0", "failed", overrides=["finder.rule=steepest", "seed=0"], error="no memory"
+        )
+    if lost == "made good":
+        make_job(tmp_path / "6", "finder.rule=steepest", seed=0)
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    assert kind.consensus.headline == whole.consensus.headline
+    assert kind.consensus.groups == whole.consensus.groups
+
+
+def test_a_sweep_that_goes_on_keeps_its_first_rule(tmp_path: Path) -> None:
+    """Further seeds, named with the rules the other way round: what the sweep was begun with counts."""
+    make_job(tmp_path / "0", *STEEPEST, seed=0)
+    make_job(tmp_path / "1", *BRACKET, seed=0)
+    make_job(tmp_path / "2", *BRACKET, seed=1)
+    make_job(tmp_path / "3", *STEEPEST, seed=1)
+    make_job(tmp_path / "4", *BRACKET, seed=2)
+    make_sweep(tmp_path / "steepest", overrides=(STEEPEST,))
+    (kind,) = answer(from_sweep(tmp_path)).kinds
+    (steepest,) = answer(from_sweep(tmp_path / "steepest")).kinds
+    assert kind.consensus.headline == steepest.consensus.headline
+    assert kind.consensus.headline.n == 3
+
+
+def test_the_rule_and_the_smoothing_are_swept_together(tmp_path: Path) -> None:
+    """smooth_f stays pooled: two readings by the headline's rule."""
+    smooth = ("finder.smooth_f=0.05", "finder.smooth_f=0.15")
+    make_sweep(
+        tmp_path / "both", overrides=tuple((*rule, one) for rule in (STEEPEST, BRACKET) for one in smooth)
+    )
+    make_sweep(tmp_path / "steepest", overrides=tuple((*STEEPEST, one) for one in smooth))
+    (both,) = answer(from_sweep(tmp_path / "both")).kinds
+    (steepest,) = answer(from_sweep(tmp_path / "steepest")).kinds
+    assert both.consensus.headline == steepest.consensus.headline
+    assert [group.consensus for group in both.consensus.groups[:2]] == [
+        group.consensus for group in steepest.consensus.groups
+    ]
+    assert both.consensus.duplicates == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,23 +116,66 @@ def _labels(kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def consensus_of_members(
-    members: Sequence[Member], *, choose: Choice, rule: StoppingRule | None = None
+    members: Sequence[Member],
+    *,
+    choose: Choice,
+    rule: StoppingRule | None = None,
+    rules: Sequence[str] = (),
 ) -> SweepConsensus:
     """The consensus of readings of one kind of run.
+
+    Where they are by several rules, each run is taken by each of them and the first one named makes the headline.
 
     Args:
         members: the readings.
         choose: which number of the consensus counts.
         rule: what decided how many runs there are, if anything did.
+        rules: the rules of the sweep, the first named first; those of the readings follow in their order.
 
     Raises:
         BadInput: an LR that is zero, negative or no number.
     """
+    named = _rules_named(members, rules)
+    taken = _by_each_rule(members, named)
+    swept = len(named) > 1
+    counting = [member for member in taken if member.rule == named[0]] if swept else taken
     try:
-        observations = [_observation(member) for member in members]
+        observations = [_observation(member) for member in taken]
     except ValueError as error:
         raise BadInput(str(error)) from None
-    return consensus_of(observations, choose=choose, rule=rule, log10_step=_log10_step(members))
+    return consensus_of(
+        observations,
+        choose=choose,
+        rule=rule,
+        log10_step=_log10_step(counting),
+        headline_rule=named[0] if swept else None,
+    )
+
+
+def _rules_named(members: Sequence[Member], rules: Sequence[str]) -> list[str]:
+    """The rules that readings of curves were asked for, in the order of the sweep's."""
+    asked = [member.rule for member in members if "rule" in member.setting]
+    return [rule for rule in dict.fromkeys([*rules, *asked]) if rule in asked]
+
+
+def _by_each_rule(members: Sequence[Member], rules: Sequence[str]) -> list[Member]:
+    """The readings, those by the first of the rules first, and with them each curve by the rules that no job asked for.
+
+    A sweep that goes on with further seeds, or in which a job is damaged, has runs that were read by one rule only;
+    their records have the other rules' suggestions too.
+    """
+    if len(rules) < 2:
+        return list(members)
+    readings = {(member.run, repr(member.setting)) for member in members}
+    each: list[Member] = []
+    for member in members:
+        each.append(member)
+        for rule in rules if "rule" in member.setting else ():
+            setting = {**member.setting, "rule": rule}
+            if rule in member.suggestions and (member.run, repr(setting)) not in readings:
+                readings.add((member.run, repr(setting)))
+                each.append(replace(member, rule=rule, setting=setting))
+    return sorted(each, key=lambda member: "rule" in member.setting and member.rule != rules[0])
 
 
 def _log10_step(members: Sequence[Member]) -> float:
@@ -155,7 +198,8 @@ def _answer_kind(
     onecycle: OneCycle,
 ) -> KindAnswer:
     rule = all_found.stopping
-    found = consensus_of_members(members, choose=choose, rule=rule)
+    members = _by_each_rule(members, _rules_named(members, all_found.rules))
+    found = consensus_of_members(members, choose=choose, rule=rule, rules=all_found.rules)
     runs = _run_names(members)
     odd = _odd(members, runs)
     head = found.headline

@@ -118,13 +118,15 @@ class FailedJob:
 class Members:
     """All that takes part, all that failed, the files that could not be read, and what decided how many runs there are.
 
-    stopping is None where the number of runs was settled beforehand.
+    stopping is None where the number of runs was settled beforehand. rules are those that the jobs were asked for,
+    in the order of the jobs, damaged, failed and repeated ones counted: the first one makes the headline.
     """
 
     members: tuple[Member, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     problems: tuple[str, ...] = ()
     stopping: StoppingRule | None = None
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
     before = f"{folder.name}/" if named else ""
     gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
     found = _latest(joined([*_not_made_good(jobs, gathered), Members(problems=odd)]))
+    found = replace(found, rules=tuple(dict.fromkeys(rule for job in jobs if (rule := rule_of(job)))))
     try:
         return replace(found, stopping=read_stopping(folder))
     except (DamagedFile, NewerSchema) as error:
@@ -285,6 +288,24 @@ def key_of(folder: Path) -> str:
     return ""
 
 
+def rule_of(folder: Path) -> str | None:
+    """The rule that the job in a folder was asked for, whatever became of it; None where nothing there says it."""
+    config: Mapping[str, Any] | None = None
+    with suppress(OSError, DamagedFile, NewerSchema):
+        config = JobStatus.read(folder).config
+    if config is None:
+        with suppress(OSError, DamagedFile, NewerSchema):
+            config = RunRecord.read(folder).config
+    finder = {} if config is None else config.get("finder")
+    rule = finder.get("rule") if isinstance(finder, Mapping) else None
+    if rule is None:  # it failed before there was a config
+        named = [
+            text.partition("=")[2] for text in overrides_of(folder) or () if text.startswith("finder.rule=")
+        ]
+        rule = named[-1].strip("'\"") if named else None
+    return rule if isinstance(rule, str) else None
+
+
 def overrides_of(folder: Path) -> tuple[str, ...] | None:
     """The overrides of the job in a folder, from its status or else what Hydra kept; None where neither says."""
     import yaml
@@ -336,6 +357,7 @@ def joined(parts: Sequence[Members]) -> Members:
         tuple(job for part in parts for job in part.failed),
         tuple(problem for part in parts for problem in part.problems),
         next((part.stopping for part in parts if part.stopping is not None), None),
+        tuple(dict.fromkeys(rule for part in parts for rule in part.rules)),
     )
 
 

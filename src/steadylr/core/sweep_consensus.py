@@ -82,13 +82,14 @@ class SweepConsensus:
     """The consensus over the runs of a sweep, and beside it each analysis on its own.
 
     Attributes:
-        headline: over runs; each run's LR is its geometric mean over the swept analysis settings.
-        groups: one per combination of swept settings, in the order of the settings; one group with an empty
-            label when nothing is swept.
+        headline: over runs; each run's LR is its geometric mean over the swept analysis settings, the rule aside:
+            where rules are swept, by the headline's rule alone.
+        groups: one per combination of swept settings, in the order of the settings, those of the headline's rule
+            first; one group with an empty label when nothing is swept.
         shifts: from the first group to each other one.
         duplicates: observations left out because the same curve under the same settings was there already.
         run_lrs: the LR of each run as the headline takes it, None without one; in the order of their names.
-        partial_runs: runs with an LR under some of the swept settings only. They count with those.
+        partial_runs: runs with an LR under some of the settings that make the headline only. They count with those.
     """
 
     headline: Consensus
@@ -105,6 +106,7 @@ def consensus_of(
     choose: Choice = "geometric_mean",
     rule: StoppingRule | None = None,
     log10_step: float = 0.0,
+    headline_rule: str | None = None,
 ) -> SweepConsensus:
     """The consensus of a sweep whose jobs may differ in analysis settings too.
 
@@ -114,10 +116,14 @@ def consensus_of(
     settings only counts with those and is named in partial_runs; one without any counts as failed, once, with
     its most frequent outcome (of equally frequent ones the first in the alphabet).
 
+    Rules are other questions to a curve, not other readings of one answer: with a headline_rule the headline, the
+    runs' LRs and partial_runs rest on the observations by that rule (and on those that no rule made) alone.
+
     Args:
         observations: one per run and analysis, in any order; one run under equal settings counts once.
         choose: as in consensus, for the headline and for the groups.
         rule, log10_step: as in consensus; all intervals are corrected, those of groups and shifts too.
+        headline_rule: the value of the setting "rule" that counts; None where all observations count.
 
     Raises:
         ValueError: an unknown choice; one run with two different answers under the same settings.
@@ -125,17 +131,18 @@ def consensus_of(
     given = list(observations)
     swept = _swept_settings(given)
     unique = _unique(given, swept)
-    by_run, by_key = _members(unique)
+    by_key = _by_key(unique, headline_rule)
+    by_run = _by_run(unique)
     log10_lrs = _matrix(unique, list(by_run), list(by_key))
-    run_lrs = {run: _run_lr(members) for run, members in by_run.items()}
-    answered = ~np.isnan(log10_lrs)
+    counting = _by_run({place: one for place, one in unique.items() if _counts(one, headline_rule)})
+    run_lrs = {run: _run_lr(members) for run, members in counting.items()}
     labels = [dict(zip(swept, key, strict=True)) for key in by_key]
     differences = (log10_lrs[:, 1:] - log10_lrs[:, :1]).T
     return SweepConsensus(
         headline=consensus(
             [lr for lr in run_lrs.values() if lr is not None],
             choose=choose,
-            failures=Counter(_main_outcome(by_run[run]) for run, lr in run_lrs.items() if lr is None),
+            failures=Counter(_main_outcome(counting[run]) for run, lr in run_lrs.items() if lr is None),
             rule=rule,
             log10_step=log10_step,
         ),
@@ -149,8 +156,8 @@ def consensus_of(
         ),
         duplicates=len(given) - len(unique),
         run_lrs=run_lrs,
-        partial_runs=tuple(
-            run for run, row in zip(by_run, answered, strict=True) if row.any() and not row.all()
+        partial_runs=_partial_runs(
+            counting, groups=sum(_counts(members[0], headline_rule) for members in by_key.values())
         ),
     )
 
@@ -205,17 +212,35 @@ def _preferred(one: Observation, other: Observation) -> Observation:
     return min(one, other, key=lambda obs: math.inf if obs.lr is None else obs.lr)
 
 
-def _members(
-    unique: Mapping[_Place, Observation],
-) -> tuple[dict[str, list[Observation]], dict[_Key, list[Observation]]]:
-    """The observations of each run, by name, and of each group, in the order of the settings."""
+def _counts(observation: Observation, headline_rule: str | None) -> bool:
+    """Whether an observation counts for the headline: one by its rule, or one that no rule made."""
+    return headline_rule is None or observation.settings.get("rule") in (None, headline_rule)
+
+
+def _by_run(unique: Mapping[_Place, Observation]) -> dict[str, list[Observation]]:
+    """The observations of each run, the runs by name, each one's in the order of the settings."""
     by_run: dict[str, list[Observation]] = {}
-    by_key: dict[_Key, list[Observation]] = {}
     for run, key in sorted(unique, key=lambda place: (place[0], [_order(value) for value in place[1]])):
         by_run.setdefault(run, []).append(unique[run, key])
+    return by_run
+
+
+def _by_key(unique: Mapping[_Place, Observation], headline_rule: str | None) -> dict[_Key, list[Observation]]:
+    """The observations of each group, in the order of the settings, but those that count for the headline first."""
+    by_key: dict[_Key, list[Observation]] = {}
+    for run, key in sorted(unique, key=lambda place: place[0]):
         by_key.setdefault(key, []).append(unique[run, key])
-    in_order = sorted(by_key, key=lambda key: [_order(value) for value in key])
-    return by_run, {key: by_key[key] for key in in_order}
+    in_order = sorted(
+        by_key,
+        key=lambda key: (not _counts(by_key[key][0], headline_rule), [_order(value) for value in key]),
+    )
+    return {key: by_key[key] for key in in_order}
+
+
+def _partial_runs(by_run: Mapping[str, Sequence[Observation]], groups: int) -> tuple[str, ...]:
+    """The runs with an LR under some of so many groups only."""
+    answered = {run: sum(one.lr is not None for one in members) for run, members in by_run.items()}
+    return tuple(run for run, count in answered.items() if 0 < count < groups)
 
 
 def _matrix(unique: Mapping[_Place, Observation], runs: Sequence[str], keys: Sequence[_Key]) -> FloatArray:

@@ -190,7 +190,8 @@ class _Search:
         tried = {condition.seeds(seed) for seed in condition.tried}
         failed = tuple(job for job in members.failed if job.seeds in tried)
         own = condition.own(members)
-        head = consensus_of_members(own, choose="geometric_mean", rule=self._rule).headline
+        found = consensus_of_members(own, choose="geometric_mean", rule=self._rule, rules=members.rules)
+        head = found.headline
         lost = lost_runs(Members(members.members, failed), condition.key)
         return decide(self._rule, head, lost_runs=lost)
 

@@ -69,7 +69,8 @@ def inputs_digest(found: Members, settings: dict[str, Any], version: str) -> str
     """Equal when an aggregate would come out the same: what takes part, the settings, the program's version."""
     digest = hashlib.sha256()
     stopping = None if found.stopping is None else asdict(found.stopping)
-    digest.update(json_text([version, settings, stopping], indent=None, sort_keys=True).encode())
+    made_by = [version, settings, stopping, list(found.rules)]
+    digest.update(json_text(made_by, indent=None, sort_keys=True).encode())
     for member in found.members:
         digest.update(json_text(_facts(member), indent=None, sort_keys=True).encode())
     others = [[asdict(job) for job in found.failed], list(found.problems)]

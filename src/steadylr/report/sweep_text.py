@@ -211,6 +211,9 @@ def _group_parts(consensus: SweepConsensus) -> Iterator[Part]:
     yield from heading("By analysis setting")
     rows = [_group_row(setting_label(group.label), group.consensus) for group in consensus.groups]
     yield table(("setting", "n", "median", "geometric mean", "low", "high", "ratio", ""), rows)
+    first = consensus.groups[0].label.get("rule")
+    if first is not None and any(group.label.get("rule") != first for group in consensus.groups):
+        yield sentence(f"Rules are compared, not averaged: all else here is by {first}, the first one named.")
     yield from _shift_parts(consensus.shifts)
 
 
