@@ -24,7 +24,7 @@ from steadylr.present.figures import CurveInfo, curve_info, draw_curve, save_fig
 from steadylr.present.figures._drawing import SMALL_SIZE, TITLE_SIZE, font, new_figure, wrapped
 from steadylr.present.numbers import format_lr
 from steadylr.store.curve_file import RunCurves
-from steadylr.training.devices import train
+from steadylr.training.devices import Share, train
 from steadylr.training.identity import describe_training
 
 OUT = Path(__file__).parents[1] / "docs" / "images" / "curve-shapes.png"
@@ -56,7 +56,7 @@ def main() -> None:
     panels = []
     for shape in SHAPES:
         config = config_of(shape)
-        curves, _ = train(config, describe_training(config, threads=1))
+        curves = train(config, describe_training(config), share=Share(threads=1))
         answer = answer_of(curves.read, config)
         panels.append((shape, info_of(curves, answer), said(answer)))
         print(f"{shape.name}: {' '.join(shape.overrides)}\n  {said(answer)}")

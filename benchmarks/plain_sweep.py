@@ -17,9 +17,10 @@ import torch
 from matplotlib.figure import Figure
 from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
-from steadylr.run.data import load_data, make_batches
-from steadylr.run.models import build_model
+from steadylr.run.datasets import fashion_mnist_mini
+from steadylr.run.models import SmallResNet, mlp
 from steadylr.run.randomness import Streams, drawing_init
+from steadylr.run.training_data import train_batches, training_data
 
 SEEDS = (1, 2, 3)
 SMOOTH_F = (0.05, 0.15)
@@ -30,16 +31,16 @@ def main() -> None:
     mpl.use("Agg")
     warnings.filterwarnings("ignore", module="torch")  # about schedulers, as torch-lr-finder uses them
     model_name = sys.argv[1]
-    data = load_data("fashion_mnist_mini")
+    data = training_data(fashion_mnist_mini(), path="fashion_mnist_mini")
     iterations, suggestions = [], []
     for seed in SEEDS:
         for smooth_f in SMOOTH_F:
             streams = Streams.same(seed)
             with drawing_init(streams):
-                model = build_model(model_name, num_classes=10, in_channels=1, image_size=28).model
+                model = SmallResNet(10, 1) if model_name == "small_resnet" else mlp(10, 1, 28)
             torch.manual_seed(seed)
             optimizer = torch.optim.SGD(model.parameters(), lr=1e-7, momentum=0.9, weight_decay=5e-4)
-            batches = make_batches(data, batch_size=64, streams=streams)
+            batches = train_batches(data, batch_size=64, streams=streams)
             finder = LRFinder(model, optimizer, torch.nn.CrossEntropyLoss())
             finder.range_test(TrainDataLoaderIter(batches), end_lr=10, num_iter=1000, smooth_f=smooth_f)
             figure = Figure()

@@ -124,22 +124,29 @@ def timed(command: Sequence[str], *, folder: str | Path) -> tuple[float, str]:
 # ---- one iteration
 
 
+def embedded_batches(batch_size: int) -> Any:
+    """Batches of the embedded images, as a training makes them."""
+    from steadylr.run.datasets import fashion_mnist_mini
+    from steadylr.run.randomness import Streams
+    from steadylr.run.training_data import train_batches, training_data
+
+    data = training_data(fashion_mnist_mini(), path="fashion_mnist_mini")
+    return train_batches(data, batch_size=batch_size, streams=Streams.same(0))
+
+
 def iteration() -> Iterator[Measured]:
     """The range test's iteration, as find_lr.py runs it, against that of a bare PyTorch loop on the same batches."""
     import torch
 
-    from steadylr.run.data import load_data, make_batches
-    from steadylr.run.models import build_model
-    from steadylr.run.randomness import Streams
+    from steadylr.run.models import SmallResNet
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data = load_data("fashion_mnist_mini")
-    batches = make_batches(data, batch_size=64, streams=Streams.same(0))
+    batches = embedded_batches(64)
     loss_fn = torch.nn.CrossEntropyLoss()
 
     def fresh() -> tuple[nn.Module, Optimizer]:
-        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+        model = SmallResNet(10, 1)
         return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
     turns = iteration_times(fresh, batches, loss_fn, steps=20, rounds=100)
@@ -165,19 +172,16 @@ def own_code() -> Iterator[Measured]:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from steadylr.run.data import load_data, make_batches
-    from steadylr.run.own_code import build
-    from steadylr.run.own_data import own_data, own_train_batches
+    from steadylr.run.models import SmallResNet
     from steadylr.run.randomness import Streams
+    from steadylr.run.training_data import train_batches, training_data
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data = load_data("fashion_mnist_mini")
     loss_fn = torch.nn.CrossEntropyLoss()
 
     def fresh() -> tuple[nn.Module, Optimizer]:
-        kwargs = {"name": "small_resnet", "num_classes": 10, "in_channels": 1, "image_size": 28}
-        model = build("steadylr.run.models.build_model", kwargs, key="model._target_", prefix="model").model
+        model = SmallResNet(10, 1)
         return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
     def step(model: nn.Module, batch: Any) -> Tensor:
@@ -185,20 +189,13 @@ def own_code() -> Iterator[Measured]:
         loss: Tensor = loss_fn(model(inputs), targets)
         return loss
 
-    batches = make_batches(data, batch_size=64, streams=Streams.same(0))
+    batches = embedded_batches(64)
     turns = iteration_times(fresh, batches, loss_fn, steps=20, rounds=100, step=step)
     yield Measured("one iteration with step= / bare PyTorch loop", turns.ratio, 1.05, turns.note("ms", 1e3))
 
-    inputs, targets = next(iter(make_batches(data, batch_size=4096, streams=Streams.same(0))))
+    inputs, targets = next(iter(embedded_batches(4096)))
     pairs = TensorDataset(inputs, targets)
-    own = own_train_batches(
-        own_data(pairs, path="pairs"),
-        batch_size=64,
-        streams=Streams.same(0),
-        workers=0,
-        pin_memory=False,
-        drop_last=True,
-    )
+    own = train_batches(training_data(pairs, path="pairs"), batch_size=64, streams=Streams.same(0))
     plain = DataLoader(pairs, batch_size=64, shuffle=True, drop_last=True)
     turns = iteration_times(fresh, own, loss_fn, steps=20, rounds=100, plain=plain)
     note = turns.note("ms", 1e3)
@@ -270,18 +267,16 @@ def drop_in() -> Iterator[Measured]:
     import torch
 
     from steadylr.compat import LRFinder, TrainDataLoaderIter
-    from steadylr.run.data import load_data, make_batches
-    from steadylr.run.models import build_model
-    from steadylr.run.randomness import Streams
+    from steadylr.run.models import SmallResNet
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    batches = make_batches(load_data("fashion_mnist_mini"), batch_size=64, streams=Streams.same(0))
+    batches = embedded_batches(64)
     criterion = torch.nn.CrossEntropyLoss()
     steps = 50
 
     def fresh() -> tuple[nn.Module, Optimizer]:
-        model = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+        model = SmallResNet(10, 1)
         return model, torch.optim.SGD(model.parameters(), lr=1e-7, momentum=0.9, weight_decay=5e-4)
 
     def bare() -> float:
@@ -320,15 +315,13 @@ def lightning() -> Iterator[Measured]:
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.lightning import LRFinderCallback, range_test
-    from steadylr.run.data import load_data, make_batches
     from steadylr.run.lightning_module import quiet_lightning
-    from steadylr.run.models import build_model
-    from steadylr.run.randomness import Streams
+    from steadylr.run.models import SmallResNet
 
     class Classifier(LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net = build_model("small_resnet", num_classes=10, in_channels=1, image_size=28).model
+            self.net = SmallResNet(10, 1)
 
         def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
             return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
@@ -340,7 +333,7 @@ def lightning() -> Iterator[Measured]:
     ramp, watching = Ramp(1e-7, 1e-3, steps), StopRule(diverge_th=1e9)  # it watches, and never stops
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    batches = make_batches(load_data("fashion_mnist_mini"), batch_size=64, streams=Streams.same(0))
+    batches = embedded_batches(64)
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
 
     def bare() -> float:

@@ -62,7 +62,7 @@ def descent(points: int = 200) -> Curve:
 def config_with(**finder: object) -> Config:
     config = Config()
     config.finder = replace(config.finder, **finder)  # type: ignore[arg-type]
-    config.optimizer = Optimizer(name="sgd", kwargs={"momentum": 0.9})
+    config.optimizer = Optimizer("torch.optim.SGD", arguments={"momentum": 0.9})
     return config
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from quality_parts.tasks import Batches, Task, build, loss_fn
+from quality_parts.tasks import Batches, Task, build, loss_fn, optimizer_over
 
 Lrs = dict[str, "float | None"]
 """An LR, or None, by the name of the row in the table."""
@@ -116,7 +116,7 @@ def _fastai(task: Task, seed: int, num_iter: int) -> Lrs:
             DataLoaders(loader, loader, device="cpu"),
             model,
             loss_func=loss_fn,
-            opt_func=lambda _groups, lr, **_: OptimWrapper(opt=_optimizer_over(task, model, lr)),
+            opt_func=lambda _groups, lr, **_: OptimWrapper(opt=optimizer_over(task, model, lr)),
             path=folder,
         )
         with learner.no_bar(), learner.no_logging():
@@ -139,7 +139,7 @@ def _lightning(task: Task, seed: int, num_iter: int) -> Lrs:
             return loss_fn(self.model(batch[0]), batch[1])
 
         def configure_optimizers(self) -> Any:
-            return _optimizer_over(task, self.model, self.lr)
+            return optimizer_over(task, self.model, self.lr)
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
@@ -195,15 +195,6 @@ class _Loader:
     def __iter__(self) -> Iterator[Any]:
         for _ in range(len(self)):
             yield next(self._endless)
-
-
-def _optimizer_over(task: Task, model: Any, lr: float) -> Any:
-    """The task's optimizer over a given model."""
-    from steadylr.run.optimizers import build_optimizer
-
-    settings = dict(task.settings)
-    weight_decay = float(settings.pop("weight_decay", 0.0))
-    return build_optimizer(task.optimizer, model, lr=lr, weight_decay=weight_decay, kwargs=settings)[0]
 
 
 def _number(lr: Any) -> float | None:

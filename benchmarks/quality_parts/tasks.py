@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from steadylr.run.data import STATISTICS, ArrayImages, ImageSource, load_data
-from steadylr.run.models import SmallResNet, SmallViT, build_mlp
-from steadylr.run.optimizers import build_optimizer
+from steadylr.run.datasets import FASHION_MEAN, FASHION_STD, fashion_mnist_mini
+from steadylr.run.images import ArrayImages, Images
+from steadylr.run.models import SmallResNet, SmallViT, mlp
 from steadylr.run.randomness import Streams, drawing_init
 
 Group = Literal["tuning", "aside"]
@@ -37,7 +37,7 @@ class Task:
         group: "tuning" (rules may be changed after looking at it) or "aside" (for the report only).
         data: a name in DATA.
         model: a name in MODELS.
-        optimizer: a name that build_optimizer knows, with its settings; the LR comes from outside.
+        optimizer: a name in OPTIMIZERS, with its settings; the LR comes from outside.
         batch_size: samples per step.
         steps: steps of the OneCycle trainings.
         augment: the largest shift of an image in pixels; 0: no augmentation. With it images are flipped too.
@@ -134,15 +134,15 @@ class Samples:
 
 def _fashion14() -> Samples:
     """Fashion-MNIST, the embedded 5,000 and 1,000, each 2 x 2 pixels averaged."""
-    data = load_data("fashion_mnist_mini")
-    (mean,), (std,) = STATISTICS["fashion_mnist_mini"]
+    (mean,), (std,) = FASHION_MEAN, FASHION_STD
 
-    def small(source: ImageSource) -> Tensor:
+    def small(images: Images) -> tuple[Tensor, Tensor]:
+        source = images.source
         assert isinstance(source, ArrayImages)
-        return (F.avg_pool2d(source.pixels.float() / 255, 2) - mean) / std
+        return (F.avg_pool2d(source.pixels.float() / 255, 2) - mean) / std, source.targets
 
-    x, x_val = small(data.train), small(data.validation)
-    return Samples("image", x, data.train.targets, x_val, data.validation.targets, data.num_classes)
+    train, validation = fashion_mnist_mini()
+    return Samples("image", *small(train), *small(validation), len(train.classes))
 
 
 def _split(size: int, num_val: int) -> tuple[np.ndarray, np.ndarray]:
@@ -327,7 +327,7 @@ class _Transformer(nn.Module):
 MODELS: dict[str, Callable[[Samples], nn.Module]] = {
     "cnn": lambda s: _cnn(s, norm=False),
     "cnn_bn": lambda s: _cnn(s, norm=True),
-    "mlp": lambda s: build_mlp(s.num_outputs, s.x.shape[1], s.x.shape[-1], hidden=(64, 64)),
+    "mlp": lambda s: mlp(s.num_outputs, s.x.shape[1], s.x.shape[-1], hidden=(64, 64)),
     "resnet": lambda s: SmallResNet(s.num_outputs, s.x.shape[1], widths=(8, 16), stem_width=8),
     "vit": lambda s: SmallViT(s.num_outputs, s.x.shape[1], s.x.shape[-1], patch=7, dim=32, depth=2, heads=2),
     "vit4": lambda s: SmallViT(s.num_outputs, s.x.shape[1], s.x.shape[-1], patch=4, dim=32, depth=2, heads=2),
@@ -348,10 +348,19 @@ def build(task: Task, seed: int, *, lr: float) -> tuple[nn.Module, Optimizer]:
     """The model with the weights of this seed, and its optimizer at an LR."""
     with drawing_init(Streams.same(seed)):
         model = MODELS[task.model](load(task.data))
-    settings = dict(task.settings)
-    weight_decay = float(settings.pop("weight_decay", 0.0))
-    optimizer, _ = build_optimizer(task.optimizer, model, lr=lr, weight_decay=weight_decay, kwargs=settings)
-    return model, optimizer
+    return model, optimizer_over(task, model, lr)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def optimizer_over(task: Task, model: nn.Module, lr: float) -> Optimizer:
+    """The task's optimizer over a given model, without weight decay unless its settings say one."""
+    return OPTIMIZERS[task.optimizer](model.parameters(), lr=lr, **{"weight_decay": 0.0, **task.settings})
 
 
 class Batches:

@@ -30,10 +30,10 @@ from steadylr.report.figures import summary_of
 from steadylr.report.sweep_text import kind_text
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
 from steadylr.run.options import LossFn, Options
-from steadylr.run.own_data import is_dataset, own_data, own_train_batches
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
 from steadylr.run.range_test import RangeTest, range_test
 from steadylr.run.steps import Step, described, function_name
+from steadylr.run.training_data import is_dataset, train_batches, training_data
 from steadylr.words.consensus import Verdict
 from steadylr.words.names import PYTHON
 from steadylr.words.python import Suggestion, diagnose, suggest, suggest_all
@@ -223,8 +223,8 @@ def _batches(data: Any, streams: Streams, batch_size: int | None) -> Iterable[An
         return batches
     if batch_size is None:
         raise ValueError("make_run gave a data set: give find_lr a batch_size, or let make_run give a loader")
-    return own_train_batches(
-        own_data(data, path="make_run"),
+    return train_batches(
+        training_data(data, path="make_run"),
         batch_size=batch_size,
         streams=streams,
         workers=0,

@@ -63,12 +63,12 @@ def test_different_models_are_not_averaged_unless_asked(tmp_path: Path) -> None:
     """Each kind has its answer, labelled by what sets it apart."""
     for seed in (0, 1):
         make_job(tmp_path / str(seed), seed=seed)
-        make_job(tmp_path / str(seed + 2), "model.kwargs.hidden=[8]", seed=seed, curve=curve_of(seed + 5))
+        make_job(tmp_path / str(seed + 2), "model.hidden=[8]", seed=seed, curve=curve_of(seed + 5))
     found = from_sweep(tmp_path)
     kinds = answer(found).kinds
     assert [kind.label for kind in kinds] == [
-        {"model.kwargs.hidden": [256, 128]},
-        {"model.kwargs.hidden": [8]},
+        {"model.hidden": [256, 128]},
+        {"model.hidden": [8]},
     ]
     assert [kind.consensus.headline.n for kind in kinds] == [2, 2]
     (mixed,) = answer(found, mix=True).kinds

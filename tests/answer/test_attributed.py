@@ -121,7 +121,7 @@ def test_a_design_that_cannot_be_split_says_what_is_missing(tmp_path: Path) -> N
 def test_mixed_kinds_are_not_split(tmp_path: Path) -> None:
     """Their LRs may differ for what they train."""
     make_crossing(tmp_path, cells=[(0, 1), (1, 0)])
-    make_crossing(tmp_path, "model.kwargs.hidden=[8]", cells=[(0, 0), (1, 1)])
+    make_crossing(tmp_path, "model.hidden=[8]", cells=[(0, 0), (1, 1)])
     found = kind_of(from_sweep(tmp_path), mix=True).attribution
     assert isinstance(found, NotSplit)
     assert found.code is Unsplit.DIFFERENT_TRAININGS
@@ -177,7 +177,7 @@ def test_the_experiment_is_a_sweep_that_answers(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(job, "draw_run", lambda *_: None)
-    few = ("seeds.init=range(0,3)", "seeds.order=range(0,3)", "model.kwargs.hidden=[8]")
+    few = ("seeds.init=range(0,3)", "seeds.order=range(0,3)", "model.hidden=[8]")
     done = find_lr("-m", "+experiment=attribution", *TINY, *few, "device.workers=1", "sweep_name=x")
     assert done.code == 0, done.err
     assert done.out.startswith("18 jobs, 9 trainings, 1 worker\n")

@@ -54,7 +54,7 @@ def test_the_plan_follows_the_onecycle_config() -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "expected"),
     [
-        ("sgd", {"momentum": 0.9}, True),
+        ("SGD", {"momentum": 0.9}, True),
         ("sgd", {"momentum": 0}, False),
         ("sgd", {}, False),
         ("rmsprop", {"momentum": 0.5}, True),
@@ -66,9 +66,9 @@ def test_the_plan_follows_the_onecycle_config() -> None:
 )
 def test_momentum_is_cycled_where_there_is_one(name: str, kwargs: dict[str, float], expected: bool) -> None:
     """OneCycle would switch on a momentum that an optimizer was made without: then the plan says not to."""
-    optimizer = schema.Optimizer(name=name, kwargs=kwargs)
-    assert has_momentum(optimizer) == expected
-    plan = plan_of(schema.OneCycle(), 0.1, low=None, high=None, momentum=has_momentum(optimizer))
+    momentum = has_momentum(f"torch.optim.{name}", kwargs)
+    assert momentum == expected
+    plan = plan_of(schema.OneCycle(), 0.1, low=None, high=None, momentum=momentum)
     assert ("cycle_momentum=False" in plan.torch_line()) != expected
 
 

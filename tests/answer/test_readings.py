@@ -304,7 +304,7 @@ def test_kinds_leave_out_what_changes_no_training(tmp_path: Path) -> None:
     """Seeds, reading, data workers and threads; a model's width makes another kind."""
     make_job(tmp_path / "0", seed=1)
     make_job(tmp_path / "1", "finder.smooth_f=0.3", "data.workers=2", seed=2)
-    make_job(tmp_path / "2", "model.kwargs.hidden=[8]", seed=3)
+    make_job(tmp_path / "2", "model.hidden=[8]", seed=3)
     kinds = [member.kind_key for member in from_sweep(tmp_path).members]
     assert kinds[0] == kinds[1] != kinds[2]
 

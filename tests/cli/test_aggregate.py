@@ -247,3 +247,41 @@ def test_a_folder_in_the_place_of_a_file_is_named(aggregates: Aggregates, sweep:
     assert err.startswith(f"outputs/sweeps/x/{name}: is a folder")
     assert len(err.splitlines()) == 1
     assert (sweep / name).is_dir()
+
+
+def test_nothing_that_a_record_names_is_imported(aggregates: Aggregates) -> None:
+    """A record may come from anybody: the targets in its config are words, in every command that reads records."""
+    (aggregates.folder / "own_danger.py").write_text("open('harmed', 'w').close()\nclass Net: pass\n")
+
+    def name_them(content: dict[str, Any]) -> None:
+        for group in ("model", "data", "optimizer", "loss"):
+            content["config"][group]["_target_"] = "own_danger.Net"
+        content["config"]["model"]["arguments"] = {"inner": {"_target_": "own_danger.Net"}}
+
+    for seed in (1, 2):
+        make_job(aggregates.folder / "s" / str(seed), seed=seed, change=name_them)
+    code, out, _ = aggregates.run("sweep=s", "finder.rule=steepest")
+    assert (code, "2 runs with an LR" in out) == (0, True)
+    assert "own_danger" not in sys.modules
+    assert not (aggregates.folder / "harmed").exists()
+
+
+def test_records_of_earlier_versions_still_aggregate(aggregates: Aggregates) -> None:
+    """Those with names and kwargs in place of targets; the plan knows whether there is a momentum."""
+
+    def as_it_was(content: dict[str, Any]) -> None:
+        config = content["config"]
+        config["model"] = {"name": "mlp", "weights": None, "freeze": False, "kwargs": {"hidden": [256, 128]}}
+        config["model"] |= {"min_image_size": 4, "_target_": None, "library": None, "optimizer_index": 0}
+        config["data"] = {"name": "fashion_mnist_mini", "root": None, "download": False, "image_size": 28}
+        config["data"] |= {"batch_size": 64, "kwargs": {}, "_target_": None}
+        config["augmentation"] = {"transforms": {}}
+        config["optimizer"] = {"name": "sgd", "weight_decay": 5e-4, "kwargs": {"momentum": 0.0}, "groups": []}
+        config["loss"] = {"name": "cross_entropy", "label_smoothing": 0.0, "kwargs": {}, "as_step": False}
+
+    for seed in (1, 2):
+        make_job(aggregates.folder / "s" / str(seed), seed=seed, change=as_it_was)
+    code, out, _ = aggregates.run("sweep=s")
+    assert code == 0
+    assert "2 runs with an LR" in out
+    assert "cycle_momentum=False" in out

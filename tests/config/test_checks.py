@@ -18,10 +18,10 @@ from steadylr.config import schema
 from steadylr.config import values as checks
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
-from steadylr.config.keys import all_keys, hints
+from steadylr.config.keys import all_keys, hints, ranges
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.overrides import check_keys, check_overrides, unknown_override
-from steadylr.config.ranges import RANGES, Range
+from steadylr.config.ranges import Range
 from steadylr.config.values import check_config, doubts
 from steadylr.run.ranks import Rank
 from steadylr.training.identity import training_config
@@ -49,13 +49,11 @@ BAD_OVERRIDES = [
     ("smooth_f=0.2", r"did you mean finder\.smooth_f\?$"),
     ("workers=2", r"did you mean data\.workers or device\.workers\?$"),
     ("optimiser=adamw", r"did you mean optimizer\?$"),
-    ("optimiser.name=adamw", r"did you mean optimizer\.name\?$"),
+    ("optimiser.weight_decay=1", r"did you mean optimizer\.weight_decay\?$"),
     ("+expriment=quick", r"did you mean experiment\?$"),
     ("zzz=1", r"^zzz is not a key of the config; allowed: seed, seeds, model, "),
     ("finder.zzz=1", r"finder has start_lr, end_lr, "),
     ("seed.x=1", r"seed is a value, with no keys of its own$"),
-    ("model.depth=5", r"arguments of the model itself go below model\.kwargs: \+\+model\.kwargs\.depth=VALUE$"),
-    ("optimizer.momentum=0.5", r"\+\+optimizer\.kwargs\.momentum=VALUE$"),
     ("optimizer.groups.0.lr_mul=2", r"did you mean optimizer\.groups\.0\.lr_mult\?$"),
     ("model=resnet19", r"^model=resnet19 is not an option of model; did you mean resnet18 or resnet50\? \(any clas"),
     ("model=mlp,resnet19", r"^model=resnet19 is not an option of model"),
@@ -83,10 +81,10 @@ BAD_OVERRIDES = [
     ("finder.diverge_th=never", r"^finder\.diverge_th must be a number or null; got never$"),
     ("device.accelerator=tpu", r"^device\.accelerator must be one of auto, cpu, cuda, mps; got tpu$"),
     ("model.freeze=perhaps", r"^model\.freeze must be true or false; got perhaps$"),
-    ("data.image_size=null", r"^data\.image_size must be a whole number; got null$"),
-    ("data.mean=[a]", r"^data\.mean must be a list of numbers; got \['a'\]$"),
-    ("data.mean=0.5", r"^data\.mean must be a list of numbers; got 0\.5$"),
-    ("model.kwargs=3", r"^model\.kwargs must be a mapping; got 3$"),
+    ("data.image_size=large", r"^data\.image_size must be a whole number or null; got large$"),
+    ("data.mean=[a]", r"^data\.mean must be a list of numbers or null; got \['a'\]$"),
+    ("data.mean=0.5", r"^data\.mean must be a list of numbers or null; got 0\.5$"),
+    ("augmentation.transforms=3", r"^augmentation\.transforms must be a mapping; got 3$"),
     ("optimizer.groups=[{patern:fc}]",
      r"^optimizer\.groups must be a list of mappings with pattern, lr_mult, weight_decay; got \[\{'patern': 'fc'\}\]$"),
     ("store={enabld:false}", r"^store must be a mapping with enabled, dir; got \{'enabld': False\}$"),
@@ -107,8 +105,8 @@ GOOD_OVERRIDES = [
     "seed=range(0,5)",
     "model=small_resnet,mlp",
     "model=glob(*)",
-    "++model.kwargs.a.b=5",
-    "+optimizer.kwargs.dampening=0.1",
+    "++model.a.b=5",
+    "+optimizer.dampening=0.1",
     'optimizer.groups=[{pattern:"fc.*",lr_mult:10}]',
     "optimizer.groups.0.lr_mult=3",
     "~augmentation.transforms.ColorJitter",
@@ -125,7 +123,8 @@ GOOD_OVERRIDES = [
     "data.mean=[0.5],[0,1]",
     "model.freeze=True",
     "model.weights=/some/file.pt",
-    "optimizer.kwargs={momentum:0.5}",
+    "model.depth=5",
+    "optimizer.momentum=0.5",
     "seeds.init=${seed}",
     "sweep_name=${now:%Y}",
     "'sweep_name=night'".strip("'"),
@@ -198,20 +197,39 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["data.mean=[]", "data.std=[]"], r"data\.mean and data\.std must have one number per channel"),
     (["data.mean=[inf]"], r"data\.mean must be finite; got \[inf\]"),
     (["data.std=[0]"], r"data\.std must be above 0; got \[0\.0\]"),
-    (["data.name=fashion_mnist_min"], r"data\.name=fashion_mnist_min is not known; did you mean fashion_mnist_mini\?"),
-    (["data=cifar10", "data.root=null"], r"data\.root is needed for data\.name=cifar10: give data\.root="),
-    (["data=imagefolder"],
-     r"^data\.root is needed for data\.name=imagefolder: give data\.root=/path/to/images$"),
+    (["data.name=cifar10"], r"^data\.name=cifar10 is another than data\._target_=.*fashion_mnist_mini: take data=ci"),
+    (["model.name=mlp"], r"^model\.name=mlp is another than model\._target_=.*SmallResNet: take model=mlp$"),
+    (["data=cifar10", "data.root=null"], r"data\.root is needed for data\._target_=.*\.cifar10: give data\.root="),
+    (["data=imagefolder"], r"^data\.root is needed for data\._target_=.*\.imagefolder: give data\.root=/path/to/i"),
     (["+experiment=imagenet_local_dev"],
-     r"^data\.root is needed for data\.name=imagefolder: give data\.root=/path/to/images$"),
-    (["model=torchvision"], r"^model\.name is missing: give model\.name=regnet_y_400mf$"),
+     r"^data\.root is needed for data\._target_=.*\.imagefolder: give data\.root=/path/to/images$"),
+    (["data.root=somewhere"], r"^data\.root has no meaning with data\._target_=.*fashion_mnist_mini, which takes no"),
+    (["model.widht=[3]"], r"^model\.widht is not known; did you mean widths or .* of steadylr\.run\.models\.Small"),
+    (["model.frese=true"], r"^model\.frese is not known; did you mean freeze"),
+    (["optimizer.momentm=0"], r"^optimizer\.momentm is not known; did you mean momentum\? .* of torch\.optim\.SGD"),
+    (["optimizer._target_=torch.optim.Adagrad", "~optimizer.momentum"],
+     r"optimizer\.nesterov is not known; .*~optimizer\.nesterov takes it"),
+    (["optimizer._target_=torch.optim.SDG"], r"^optimizer\._target_=torch\.optim\.SDG: .* has no SDG; did you mean"),
+    (["optimizer._target_=torch.optim.LBFGS"], r"optimizer\._target_=torch\.optim\.LBFGS can't be ramped: it "),
+    (["augmentation.transforms.Crop={}"], r"^augmentation\.transforms\.Crop\._target_=torchvision.* has no Crop; di"),
+    (["augmentation=light", "augmentation.transforms.RandomCrop.paddin=1"],
+     r"^augmentation\.transforms\.RandomCrop\.paddin is not known; did you mean padding or"),
+    (["+model.kwargs.dropout=0.1"], r"^model\.kwargs\.dropout is now model\.dropout: arguments stand beside model"),
+    (["optimizer.kwargs={momentum:0,eps:1}"],
+     r"^optimizer\.kwargs\.momentum is now optimizer\.momentum; optimizer\.kwargs\.eps is now optimizer\.eps: arg"),
+    (["+model.library=timm"], r"^model\.library is gone: take model=timm or model=huggingface"),
+    (["optimizer.name=adagrad"],
+     r"^optimizer\.name is now optimizer\._target_; did you mean optimizer\._target_=torch\.optim\.Adagrad\?$"),
+    (["optimizer.name=muon"], r"^optimizer\.name is now optimizer\._target_; take optimizer=muon$"),
+    (["loss.name=mse"], r"^loss\.name is now loss\._target_; take loss=mse$"),
+    (["model=torchvision"], r"^model\.name is needed for .*torchvision_classifier: give model\.name=regnet_y_400mf$"),
     (["optimizer.weight_decay=-0.1"], r"optimizer\.weight_decay must be at least 0; got -0\.1"),
     (["optimizer.weight_decay=nan"], r"optimizer\.weight_decay must be at least 0; got nan"),
     (["optimizer.groups=[{pattern:fc,lr_mult:0}]"], r"optimizer\.groups\.0\.lr_mult must be above 0; got 0\.0"),
     (["optimizer.groups=[{pattern:fc,weight_decay:-1}]"], r"optimizer\.groups\.0\.weight_decay must be at least 0"),
     (["optimizer.groups=[{pattern:''}]"], r"optimizer\.groups\.0\.pattern must match"),
     (["loss.label_smoothing=1"], r"loss\.label_smoothing must be in \[0, 1\); got 1\.0"),
-    (["loss=mse", "loss.label_smoothing=0.1"], r"loss\.label_smoothing must be 0 with loss\.name=mse; got 0\.1"),
+    (["loss=mse", "loss.label_smoothing=0.1"], r"loss\.label_smoothing has no meaning with .*OneHotMSE, .*; got 0\.1"),
     (["finder.start_lr=0"], r"finder\.start_lr must be above 0; got 0\.0"),
     (["finder.start_lr=-1"], r"finder\.start_lr must be above 0; got -1\.0"),
     (["finder.start_lr=nan"], r"finder\.start_lr must be above 0; got nan"),
@@ -241,7 +259,7 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["device=cuda", "device.strategy=fsdp", "device.devices=2", "device.precision=16-mixed"],
      r"^device\.precision=16-mixed does not work with device\.strategy=fsdp: use device\.precision=bf16-mixed or "),
     (["model=lightning", "model._target_=torch.nn.Identity", "device=cpu", "device.strategy=ddp", "device.devices=2"],
-     r"device\.devices=2 does not train a LightningModule \(model\.library=lightning\): set device\.devices=1"),
+     r"device\.devices=2 does not train a LightningModule \(model=lightning\): set device\.devices=1"),
     (["device=mps", "device.strategy=ddp", "device.devices=2"], r"does not work on a Mac, which has one GPU"),
     (["seed=-1"], r"^seed must be from 0 to 2\*\*63 - 1; got -1$"),
     (["seeds.init=-1"], r"^seeds\.init must be from 0 to 2\*\*63 - 1; got -1$"),
@@ -292,12 +310,12 @@ def test_all_bad_values_are_reported_together() -> None:
 
 
 def leaves(kind: type = schema.Config, prefix: str = "") -> dict[str, Any]:
-    """Every key of the schema that holds a value, with its type; those of the user's own code apart."""
+    """Every key of the schema that holds a value, with its type."""
     found: dict[str, Any] = {}
     for name, hint in hints(kind).items():
         if isinstance(hint, type) and is_dataclass(hint):
             found |= leaves(hint, f"{prefix}{name}.")
-        elif not {name, prefix + name} & schema.OWN_KEYS:
+        else:
             found[prefix + name] = hint
     return found
 
@@ -305,7 +323,7 @@ def leaves(kind: type = schema.Config, prefix: str = "") -> dict[str, Any]:
 def test_every_number_has_a_range() -> None:
     """No numeric key goes unchecked, and no range belongs to a key that isn't there."""
     numbers = {key for key, hint in leaves().items() if {int, float} & {hint, *get_args(hint)}}
-    assert numbers - {"data.mean", "data.std"} == set(RANGES)
+    assert numbers - {"data.mean", "data.std"} == set(ranges(schema.Config))
 
 
 @pytest.mark.parametrize(
@@ -397,13 +415,17 @@ def test_frozen_random_weights_are_doubted() -> None:
 
 CHANGES = {
     **dict.fromkeys(("seed", "seeds.init", "seeds.order", "seeds.augment", "seeds.noise"), "5"),
-    "model.name": "mlp",
+    "model._target_": "torch.nn.Identity",
+    "model.name": "SmallResNet",
     "model.min_image_size": "30",
     "model.weights": "DEFAULT",
     "model.freeze": "true",
-    "model.kwargs": "{a:1}",
-    "data.name": "cifar10",
+    "model.is_lightning": "true",
+    "model.optimizer_index": "1",
+    "data._target_": "steadylr.run.datasets.cifar10",
+    "data.name": "FashionMNIST",
     "data.root": "elsewhere",
+    "data.fingerprint": "a",
     "data.download": "true",
     "data.image_size": "30",
     "data.mean": "[0.5]",
@@ -413,11 +435,11 @@ CHANGES = {
     "data.pin_memory": "true",
     "data.drop_last": "false",
     "augmentation.transforms": "{RandomInvert:{}}",
-    "optimizer.name": "adamw",
+    "optimizer._target_": "torch.optim.Adagrad",
     "optimizer.weight_decay": "0.3",
-    "optimizer.kwargs": "{momentum:0.1}",
     "optimizer.groups": "[{pattern:x}]",
-    "loss.name": "mse",
+    "loss._target_": "torch.nn.MultiMarginLoss",
+    "loss.as_step": "true",
     "loss.label_smoothing": "0.2",
     "finder.start_lr": "1e-6",
     "finder.end_lr": "5",
@@ -460,9 +482,24 @@ NOT_TRAINED = {
     *ANALYSIS_KEYS,
     *(key for key in CHANGES if key.partition(".")[0] in ("seed", "seeds", "onecycle", "consensus", "store")),
     *("data.root", "data.download", "data.workers", "data.pin_memory"),
+    "data.fingerprint",  # which stands in the key with the data's own
     *("device.accelerator", "device.threads", "device.workers"),
     *("finder.val_samples", "sweep_name", "dry_run"),
 }
+
+
+WITH = {
+    "model.optimizer_index": [
+        "model._target_=torch.nn.Identity",
+        "model.is_lightning=true",
+        "device.devices=1",
+    ],
+    "model.is_lightning": ["device.devices=1"],
+    "data._target_": ["data.name=null"],
+    "optimizer._target_": ["~optimizer.momentum", "~optimizer.nesterov"],
+    "loss.as_step": ["model._target_=torch.nn.Identity"],
+}
+"""What else a config says where a key changes, so that it may."""
 
 
 def test_every_key_is_either_trained_or_not() -> None:
@@ -474,7 +511,14 @@ def test_every_key_is_either_trained_or_not() -> None:
 @pytest.mark.parametrize("key", CHANGES)
 def test_the_training_config_changes_with_what_shapes_the_curve(key: str) -> None:
     """Analysis, seeds, folders and speed leave the training config as it is; all else changes it."""
-    base = ["data.root=somewhere", "device=cpu", "device.strategy=fsdp", "device.devices=2"]
+    base = [
+        "data=fashion_mnist",
+        "data.root=somewhere",
+        "device=cpu",
+        "device.strategy=fsdp",
+        "device.devices=2",
+    ]
+    base += WITH.get(key, [])
     free = "+" if CHANGES[key].startswith("{") else ""
     before = training_config(checked(*base))
     after = training_config(checked(*base, f"{free}{key}={CHANGES[key]}"))

@@ -284,10 +284,10 @@ def test_each_kind_gets_the_seeds_that_it_needs(tmp_path: Path, capsys: pytest.C
         first_model = len(calls) <= 3
         return close(seed) if first_model else wide(seed)
 
-    launcher = sweep(tmp_path, by_turns, "model.kwargs.hidden=[8],[16]", max_runs=6)
+    launcher = sweep(tmp_path, by_turns, "model.hidden=[8],[16]", max_runs=6)
     assert launcher.batches == [[0, 1, 2, 0, 1, 2], [3, 4], [5]]
-    assert all("model.kwargs.hidden=[16]" in job for job in launcher.jobs[6:])
-    assert "model.kwargs.hidden=[16]: Not stable after 3 runs" in capsys.readouterr().out
+    assert all("model.hidden=[16]" in job for job in launcher.jobs[6:])
+    assert "model.hidden=[16]: Not stable after 3 runs" in capsys.readouterr().out
     assert [decision.state for decision in decisions(tmp_path)] == [State.STABLE, State.MAX_RUNS]
 
 
@@ -304,7 +304,7 @@ def test_each_kind_gets_the_seeds_that_it_needs(tmp_path: Path, capsys: pytest.C
             {},
             "every run would be the same",
         ),
-        (("model.kwargs.hidden=[8],[16]", "consensus.mix=true"), {}, "leave consensus.mix out"),
+        (("model.hidden=[8],[16]", "consensus.mix=true"), {}, "leave consensus.mix out"),
         (("finder.smooth_f=2",), {}, "finder.smooth_f must be"),
         (("finder.smooth_f=interval(0, 1)",), {}, "give the values one by one"),
         ((), {"factor": 1.0}, "hydra.sweeper.factor must be finite and above 1"),

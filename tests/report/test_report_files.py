@@ -90,7 +90,7 @@ def test_files_of_an_earlier_answer_do_not_stay(tmp_path: Path) -> None:
     make_sweep(tmp_path, seeds=2)
     concluded(from_sweep(tmp_path), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    make_job(tmp_path / "2", "model.kwargs.hidden=[8]", seed=5)
+    make_job(tmp_path / "2", "model.hidden=[8]", seed=5)
     concluded(from_sweep(tmp_path), tmp_path)
     numbered = {
         f"{name}-{k}.{end}"

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from steadylr.run.data import ArrayImages, Data
+from built import images_of
+from steadylr.run.images import Images
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +22,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def small_data() -> Data:
+def small_data() -> Images:
     """50 grey images of 8 x 8 pixels in 3 classes, a pixel of each image telling which one it is."""
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 256, (50, 1, 8, 8), dtype=np.uint8))
     pixels[:, 0, 0, 0] = torch.arange(50)
     targets = torch.arange(50) % 3
-    images = ArrayImages(pixels, targets)
-    return Data(images, images, ("a", "b", "c"), 1, 8, (0.5,), (0.25,), "small")
+    return images_of(pixels, targets)
 
 
 @pytest.fixture

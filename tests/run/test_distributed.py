@@ -13,15 +13,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import nn
 
+from built import batches_of, data_of, model_of, optimizer_of
 from steadylr import range_test
 from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
-from steadylr.run.augmentation import build_augmentation
-from steadylr.run.data import load_data, make_batches
 from steadylr.run.device import on_device, place, resolve_device
-from steadylr.run.losses import build_loss
-from steadylr.run.models import build_model
-from steadylr.run.optimizers import build_optimizer
 from steadylr.run.process_group import STRATEGIES, OneDeviceRanks, of_any_rank
 from steadylr.run.randomness import Streams, drawing_init, seed_noise
 from steadylr.run.ranks import ALONE, Rank
@@ -45,17 +41,11 @@ def curve(
     streams = Streams.same(5)
     device = resolve_device("cpu", precision=precision, threads=1, strategy=strategy, devices=rank.count)
     with on_device(device, rank, store=store) as fabric:
-        data = load_data("fashion_mnist_mini")
-        batches = make_batches(
-            data,
-            batch_size=32,
-            streams=streams,
-            augmentation=build_augmentation({"RandomHorizontalFlip": {}}, image_size=28),
-            rank=rank,
-        )
+        data = data_of("fashion_mnist_mini", augmented={"RandomHorizontalFlip": {}}, image_size=28)
+        batches = batches_of(data.train, batch_size=32, streams=streams, rank=rank, drop_last=True)
         with drawing_init(streams):
-            net = build_model("mlp", num_classes=10, in_channels=1, image_size=28, kwargs={}).model
-        made, ratios = build_optimizer(optimizer, net, lr=1e-3, groups=[("*bias*", 2.0, None)])
+            net = model_of("mlp")
+        made, ratios = optimizer_of(optimizer, net, lr=1e-3, groups=[("*bias*", 2.0, None)])
         model, placed = place(fabric, device, net, made)
         before = [_local(parameter) for parameter in model.parameters()]
         seed_noise(streams, rank)
@@ -63,7 +53,7 @@ def curve(
             model,
             placed,
             batches,
-            build_loss("cross_entropy", num_classes=10),
+            nn.CrossEntropyLoss(),
             Ramp(1e-4, 0.5, 16),
             lr_ratios=ratios,
             accumulation_steps=accumulation_steps,

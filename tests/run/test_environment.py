@@ -17,7 +17,7 @@ def test_what_the_parent_process_needs_imports_no_torch() -> None:
         "ranks.torchrun_rank()\n"
         "environment.probe_device('auto'); environment.package_versions(); environment.git_commit()\n"
         "fingerprint.data_fingerprint('fashion_mnist_mini')\n"
-        "augmentation.is_random({'Resize': {}}); augmentation.build_augmentation({}, image_size=28)\n"
+        "augmentation.Augmentation.of([])\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'numpy')))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

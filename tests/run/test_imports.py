@@ -13,11 +13,11 @@ sys.modules["torchmetrics"] = None  # lightning-fabric imports it where it is in
 import torch
 
 from steadylr.core.ramp import Ramp
-from steadylr.run.augmentation import build_augmentation
-from steadylr.run.data import ValidationBatches, load_data, make_batches
+from steadylr.run.datasets import fashion_mnist_mini
+from steadylr.run.training_data import train_batches, training_data, validation_batches
 from steadylr.run.device import on_device, place, resolve_device
-from steadylr.run.losses import build_loss, mean_loss
-from steadylr.run.models import build_model
+from steadylr.run.losses import mean_loss
+from steadylr.run.models import SmallResNet, SmallViT, mlp
 from steadylr.run.optimizers import build_optimizer
 from steadylr.run.randomness import Streams
 from steadylr import range_test
@@ -25,14 +25,14 @@ from steadylr import range_test
 name, image_size = sys.argv[1], int(sys.argv[2])
 device = resolve_device("cpu", threads=1)
 with on_device(device) as fabric:
-    data = load_data("fashion_mnist_mini", image_size=image_size)
-    augmentation = build_augmentation({}, image_size=data.image_size)
-    batches = make_batches(data, batch_size=8, streams=Streams.same(0), augmentation=augmentation)
-    held_out = ValidationBatches(data, size=8, batch_size=8)
-    built = build_model(name, num_classes=10, in_channels=1, image_size=data.image_size)
-    loss = build_loss("cross_entropy", num_classes=10)
-    optimizer, ratios = build_optimizer("sgd", built.model, lr=1e-3)
-    model, optimizer = place(fabric, device, built.model, optimizer)
+    data = training_data(fashion_mnist_mini(image_size=image_size), path="mini")
+    batches = train_batches(data, batch_size=8, streams=Streams.same(0))
+    held_out = validation_batches(data, size=8, batch_size=8)
+    sizes = (10, 1) if name == "small_resnet" else (10, 1, image_size)
+    built = {"small_resnet": SmallResNet, "small_vit": SmallViT, "mlp": mlp}[name](*sizes)
+    loss = torch.nn.CrossEntropyLoss()
+    optimizer, ratios = build_optimizer(torch.optim.SGD, built, lr=1e-3, called="sgd")
+    model, optimizer = place(fabric, device, built, optimizer)
     range_test(
         model, optimizer, batches, loss, Ramp(1e-5, 1e-3, 3), lr_ratios=ratios, backward=fabric.backward,
         validate=lambda trained: mean_loss(trained, held_out, loss), val_every=2, restore=False,

@@ -11,9 +11,9 @@ import torch
 
 from steadylr.run.names import STREAMS
 from steadylr.run.randomness import (
-    AugmentDraws,
     DrawSampler,
     GeneratorStates,
+    SampleDraws,
     Streams,
     drawing_init,
     kept_generators,
@@ -126,32 +126,34 @@ def test_impossible_batches_are_refused(change: Callable[[], object], message: s
         change()
 
 
-def test_an_augmentation_draw_depends_on_seed_draw_number_and_index_only() -> None:
-    """What was drawn before, and in which order samples come, changes nothing."""
-    draws = AugmentDraws(Streams(1, 2, 3, 4))
-    torch.manual_seed(5)
+def drawn(draws: SampleDraws, *items: tuple[int, int]) -> list[float]:
+    """What samples draw that draw one number each."""
 
-    def draw(index: int, number: int, made: AugmentDraws = draws) -> float:
-        made.begin(index, number)
+    def one(index: int) -> float:
         return torch.rand(()).item()
 
-    forwards = [draw(i, n) for i in range(5) for n in range(5)]
-    backwards = [draw(i, n) for i in reversed(range(5)) for n in reversed(range(5))]
-    assert forwards == backwards[::-1]
+    made: list[float] = draws.samples(items, one, lambda indices: [one(index) for index in indices])
+    return made
+
+
+def test_an_augmentation_draw_depends_on_seed_draw_number_and_index_only() -> None:
+    """What was drawn before, and in which order samples come, changes nothing."""
+    draws = SampleDraws(Streams(1, 2, 3, 4))
+    torch.manual_seed(5)
+    items = [(index, number) for index in range(5) for number in range(5)]
+    forwards = drawn(draws, *items)
+    assert forwards == drawn(draws, *reversed(items))[::-1]
     assert len(set(forwards)) == 25
-    assert draw(2, 3, AugmentDraws(Streams(8, 8, 3, 8))) == draw(2, 3)
-    assert draw(2, 3, AugmentDraws(Streams(1, 2, 4, 4))) != draw(2, 3)
+    assert drawn(SampleDraws(Streams(8, 8, 3, 8)), (2, 3)) == drawn(draws, (2, 3))
+    assert drawn(SampleDraws(Streams(1, 2, 4, 4)), (2, 3)) != drawn(draws, (2, 3))
 
 
 def test_augmentation_that_draws_nothing_is_noticed() -> None:
     """`used` is False until a sample really drew a number."""
-    draws = AugmentDraws(Streams.same(0))
-    draws.begin(0, 0)
-    draws.end(0, 0)
+    draws = SampleDraws(Streams.same(0))
+    draws.samples([(0, 0)], lambda index: index, lambda indices: indices)
     assert not draws.used
-    draws.begin(1, 0)
-    torch.rand(())
-    draws.end(1, 0)
+    drawn(draws, (1, 0))
     assert draws.used
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from steadylr.run.data import Data, make_batches
+from built import batches_of
+from steadylr.run.images import Images
 from steadylr.run.process_group import OneDeviceRanks, blocks, of_any_rank, rebound
 from steadylr.run.randomness import DrawSampler, Streams, seed_noise
 from steadylr.run.ranks import ALONE, Rank, torchrun_rank
@@ -59,11 +60,11 @@ def test_ranks_together_draw_what_one_process_draws(count: int, drop_last: bool)
     assert any(draw > 0 for batch in whole for _, draw in batch)
 
 
-def test_images_of_the_ranks_are_those_of_one_process(small_data: Data) -> None:
-    """make_batches hands the rank on."""
-    whole = next(iter(make_batches(small_data, batch_size=8, streams=STREAMS)))
+def test_images_of_the_ranks_are_those_of_one_process(small_data: Images) -> None:
+    """train_batches hands the rank on."""
+    whole = next(iter(batches_of(small_data, batch_size=8, streams=STREAMS)))
     parts = [
-        next(iter(make_batches(small_data, batch_size=8, streams=STREAMS, rank=rank))) for rank in ranks(2)
+        next(iter(batches_of(small_data, batch_size=8, streams=STREAMS, rank=rank))) for rank in ranks(2)
     ]
     for position in (0, 1):
         assert torch.equal(torch.cat([part[position] for part in parts]), whole[position])

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from built import batches_of, data_of, model_of, optimizer_of
 from steadylr import range_test
 from steadylr.core.ramp import Ramp
-from steadylr.run.augmentation import build_augmentation
-from steadylr.run.data import load_data, make_batches
 from steadylr.run.device import on_device, place, resolve_device
-from steadylr.run.losses import build_loss
-from steadylr.run.models import build_model
 from steadylr.run.names import STREAMS
-from steadylr.run.optimizers import build_optimizer
 from steadylr.run.randomness import Streams, drawing_init, seed_noise
 
 DRAWING: dict[str, dict[str, Any]] = {"RandomCrop": {"padding": 2}, "RandomHorizontalFlip": {}}
@@ -31,29 +28,20 @@ def train(
     streams: Streams, *, workers: int = 0, augmented: bool = True, dropout: float = 0.2, threads: int = 1
 ) -> Trained:
     """A short run as the application makes it."""
-    data = load_data("fashion_mnist_mini")
+    data = data_of("fashion_mnist_mini", augmented=DRAWING if augmented else {}, image_size=28)
     device = resolve_device("cpu", threads=threads)
-    augmentation = build_augmentation(DRAWING if augmented else {}, image_size=28)
     with on_device(device) as fabric:
         with drawing_init(streams) as init:
-            built = build_model(
-                "small_resnet",
-                num_classes=10,
-                in_channels=1,
-                image_size=28,
-                kwargs={"dropout": dropout, "widths": [8, 16]},
-            )
-        optimizer, ratios = build_optimizer("sgd", built.model, lr=0.1, kwargs={"momentum": 0.9})
-        model, wrapped = place(fabric, device, built.model, optimizer)
-        batches = make_batches(
-            data, batch_size=32, streams=streams, workers=workers, augmentation=augmentation
-        )
+            built = model_of("small_resnet", dropout=dropout, widths=[8, 16])
+        optimizer, ratios = optimizer_of("sgd", built, lr=0.1, momentum=0.9)
+        model, wrapped = place(fabric, device, built, optimizer)
+        batches = batches_of(data.train, batch_size=32, streams=streams, workers=workers, drop_last=True)
         seed_noise(streams)
         result = range_test(
             model,
             wrapped,
             batches,
-            build_loss("cross_entropy", num_classes=10),
+            nn.CrossEntropyLoss(),
             Ramp(1e-4, 1.0, 10),
             lr_ratios=ratios,
             backward=fabric.backward,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from steadylr.run.models import build_model
-from steadylr.run.names import UnknownModelError
+from built import model_and_notes as build_model
+from steadylr.run.fitting import ModelError
 
 pytestmark = pytest.mark.slow
 
@@ -25,24 +25,25 @@ def test_a_model_fits_the_images(name: str) -> None:
 
 def test_weights_come_from_a_file_and_all_but_the_last_layer_can_be_frozen(tmp_path: Path) -> None:
     """As for the other models: another number of classes leaves the last layer fresh."""
-    other = build_model("test_resnet", **{**SIZES, "num_classes": 3}).model
+    other = build_model("test_resnet", **{**SIZES, "num_classes": 3})[0]
     torch.save(other.state_dict(), tmp_path / "weights.pt")
-    built = build_model("test_resnet", **SIZES, weights=str(tmp_path / "weights.pt"), freeze=True)
-    assert torch.equal(next(built.model.parameters()), next(other.parameters()))
-    assert {name for name, value in built.model.named_parameters() if value.requires_grad} == {
+    built, notes = build_model("test_resnet", **SIZES, weights=str(tmp_path / "weights.pt"), freeze=True)
+    assert torch.equal(next(built.parameters()), next(other.parameters()))
+    assert {name for name, value in built.named_parameters() if value.requires_grad} == {
         "fc.weight",
         "fc.bias",
     }
-    assert "is fresh" in built.notes[0]
+    assert "is fresh" in notes[0]
 
 
 def test_what_timm_does_not_know_is_named() -> None:
     """A name with the nearest ones, an argument with the model's own words, a file that is not there."""
-    with pytest.raises(
-        UnknownModelError, match=r"^model\.name='resnet_18' is no model of timm; did you .*resnet18"
-    ):
+    with pytest.raises(ModelError, match=r"^model\.name='resnet_18' is no model of timm; did you .*resnet18"):
         build_model("resnet_18", **SIZES)
     with pytest.raises(ValueError, match=r"^model\.name=test_resnet of timm can't be built with .*'depht'"):
-        build_model("test_resnet", **SIZES, kwargs={"depht": 3})
-    with pytest.raises(ValueError, match=r"is not a file, nor one of timm's for test_resnet \(DEFAULT\)$"):
+        build_model("test_resnet", **SIZES, depht=3)
+    with pytest.raises(
+        ValueError,
+        match=r"is not a file, nor one of those published for .* \(DEFAULT\)$",
+    ):
         build_model("test_resnet", **SIZES, weights="nowhere.pt")

@@ -14,8 +14,8 @@ from steadylr import range_test
 from steadylr.core.ramp import Ramp
 from steadylr.huggingface import step
 from steadylr.run.extras import MissingPackage, needed
-from steadylr.run.names import UnknownModelError
-from steadylr.run.transformers_model import build_transformers, image_step
+from steadylr.run.fitting import ModelError, notes_of
+from steadylr.run.transformers_model import image_step, transformers_model
 
 TINY = {
     "vocab_size": 256,
@@ -75,14 +75,14 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
     with pytest.raises(
         MissingPackage, match=r"^model\.name=X needs transformers: pip install 'steadylr\[hf\]'$"
     ):
-        needed("transformers", extra="hf", by="model.name=X")
+        needed("transformers", by="model.name=X")
 
 
 @pytest.mark.slow
 def test_a_tiny_bert_is_tested_on_text() -> None:
     """Dictionary batches, AdamW, dropout: the model comes back as it was, and the curve can be had again."""
     torch.manual_seed(0)
-    model, notes = build_transformers("BertForSequenceClassification", kwargs=TINY)
+    model = transformers_model("BertForSequenceClassification", **TINY)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     first, second = (
@@ -91,7 +91,7 @@ def test_a_tiny_bert_is_tested_on_text() -> None:
     assert first.curve.digest() == second.curve.digest()
     assert first.noise_used
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
-    assert notes == ()
+    assert notes_of(model) == ()
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_a_vision_model_takes_our_images() -> None:
     """Classes, channels and size fill its config; pairs become what it is called with."""
     small = {**{k: v for k, v in TINY.items() if k != "vocab_size"}, "patch_size": 7}
     sizes = {"num_classes": 10, "in_channels": 1, "image_size": 28}
-    model, _ = build_transformers("ViTForImageClassification", **sizes, kwargs=small)
+    model = transformers_model("ViTForImageClassification", **sizes, **small)
     loss = image_step(model)(model, (torch.zeros(3, 1, 28, 28), torch.tensor([1, 9, 0])))
     assert loss.shape == ()
     assert loss.requires_grad
@@ -108,29 +108,27 @@ def test_a_vision_model_takes_our_images() -> None:
 @pytest.mark.slow
 def test_weights_come_from_a_folder(tmp_path: Path) -> None:
     """As save_pretrained wrote them; with another number of classes the last layer is fresh."""
-    saved, _ = build_transformers("BertForSequenceClassification", kwargs=TINY)
+    saved = transformers_model("BertForSequenceClassification", **TINY)
     saved.save_pretrained(tmp_path)
-    model, notes = build_transformers("BertForSequenceClassification", num_classes=5, weights=str(tmp_path))
+    model = transformers_model("BertForSequenceClassification", num_classes=5, weights=str(tmp_path))
     assert model.classifier.out_features == 5
     name = "bert.embeddings.word_embeddings.weight"
     assert torch.equal(model.state_dict()[name], saved.state_dict()[name])
-    assert "fresh" in notes[0]
+    assert "fresh" in notes_of(model)[0]
 
 
 @pytest.mark.slow
 def test_what_transformers_does_not_know_is_named() -> None:
     """A class with the nearest ones, a value of the config, weights that are nowhere."""
     with pytest.raises(
-        UnknownModelError,
+        ModelError,
         match=r"^model\.name='BertForSequenceClasification' is no model .*did you mean BertForSequence",
     ):
-        build_transformers("BertForSequenceClasification")
-    with pytest.raises(
-        ValueError, match=r"^model\.kwargs\.hiden_size is not known; did you mean hidden_size"
-    ):
-        build_transformers("BertForSequenceClassification", kwargs={"hiden_size": 3})
+        transformers_model("BertForSequenceClasification")
+    with pytest.raises(ValueError, match=r"^model\.hiden_size is not known; did you mean hidden_size"):
+        transformers_model("BertForSequenceClassification", hiden_size=3)
     with pytest.raises(
         ValueError,
         match=r"^model\.name=BertForSequence.* can't be .*num_attention_heads': 3",
     ):
-        build_transformers("BertForSequenceClassification", kwargs={**TINY, "num_attention_heads": 3})
+        transformers_model("BertForSequenceClassification", **{**TINY, "num_attention_heads": 3})

@@ -11,12 +11,13 @@ import pytest
 from command_line import find_lr
 from made_jobs import config_of
 from steadylr.config.errors import BadInput
+from steadylr.config.sources import files_fingerprint
 from steadylr.run.environment import cpu_cores
 from steadylr.run.ranks import Rank
 from steadylr.training import devices, identity
 from steadylr.training import train as module
 from steadylr.training.devices import Share, threads_for, train
-from steadylr.training.identity import describe_training, weights_fingerprint
+from steadylr.training.identity import describe_training
 
 ONE = Share(threads=1)
 SHORT = ("model=mlp", "finder.num_iter=12", "finder.skip_start=1", "finder.skip_end=1", "device=cpu")
@@ -90,12 +91,12 @@ def test_weights_are_told_apart_by_size_and_time(tmp_path: Path) -> None:
     """A file that was written anew at the same path is another file; names of weights have no fingerprint."""
     file = tmp_path / "weights.pt"
     file.write_bytes(b"1234")
-    first = weights_fingerprint(str(file))
+    first = files_fingerprint(str(file))
     os.utime(file, (1e9, 1e9))
     assert first is not None
-    assert weights_fingerprint(str(file)) not in (None, first)
-    assert weights_fingerprint("DEFAULT") is None
-    assert weights_fingerprint(None) is None
+    assert files_fingerprint(str(file)) not in (None, first)
+    assert files_fingerprint("DEFAULT") is None
+    assert files_fingerprint(None) is None
 
 
 def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
@@ -120,7 +121,7 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
 
 @pytest.mark.parametrize(
     ("overrides", "stream"),
-    [(["model.kwargs.dropout=0.5"], "noise"), (["augmentation=light"], "augment")],
+    [(["model.dropout=0.5"], "noise"), (["augmentation=light"], "augment")],
     ids=["dropout", "augmentation"],
 )
 def test_what_draws_is_a_used_stream(overrides: list[str], stream: str) -> None:
@@ -168,16 +169,17 @@ def test_data_to_be_downloaded_is_fetched_before_it_is_identified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """data.download=true fetches first, so that the training is stored under the data that it was done with."""
-    from steadylr.run import data
+    from steadylr.run import datasets
     from steadylr.run.fingerprint import TORCHVISION_FILES
 
-    def fetch(name: str, *, root: str, download: bool) -> None:
+    def fetch(root: str, *, download: bool = False) -> tuple[list[int], list[int]]:
         assert download
-        for file in TORCHVISION_FILES[name]:
+        for file in TORCHVISION_FILES["cifar10"]:
             (Path(root) / file).parent.mkdir(parents=True, exist_ok=True)
             (Path(root) / file).write_bytes(b"x")
+        return [1], [1]
 
-    monkeypatch.setattr(data, "load_data", fetch)
+    monkeypatch.setattr(datasets, "cifar10", fetch)
     overrides = ["data=cifar10", f"data.root={tmp_path}"]
     before = describe_training(config_of(*overrides)).shape["data_fingerprint"]
     after = describe_training(config_of(*overrides, "data.download=true")).shape["data_fingerprint"]

@@ -111,7 +111,13 @@ def _by_kind(members: Sequence[Member]) -> dict[str, list[Member]]:
 def _labels(kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each kind the keys in which the kinds differ."""
     names = sorted({name for kind in kinds for name in kind})
-    differing = [name for name in names if len({repr(kind.get(name)) for kind in kinds}) > 1]
+    variants = {name: len({repr(kind.get(name)) for kind in kinds}) for name in names}
+    by_name = {f"{name[:-4]}_target_" for name in names if name.endswith(".name")}
+    differing = [
+        name
+        for name in names  # a target is told by its name where that tells as much
+        if variants[name] > 1 and (name not in by_name or variants[name] > variants[f"{name[:-8]}name"])
+    ]
     return [{name: kind[name] for name in differing if name in kind} for kind in kinds]
 
 

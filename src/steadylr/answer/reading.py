@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steadylr.core.certainty import log10_std
 from steadylr.core.diagnosis import diagnose
@@ -15,9 +15,9 @@ from steadylr.words.names import COMMAND_LINE
 from steadylr.words.reading import ToldFinding, ToldSuggestion, told_finding, told_suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from steadylr.config.schema import Config, Finder, OneCycle, Optimizer
+    from steadylr.config.schema import Config, Finder, OneCycle
     from steadylr.core.curve import Curve
 
 
@@ -48,16 +48,19 @@ def reading_of(finder: Finder) -> Reading:
     )
 
 
-def has_momentum(optimizer: Optimizer) -> bool:
-    """Whether an optimizer has a momentum (or a beta1) for OneCycle to cycle.
+def has_momentum(target: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether an optimizer has a momentum (or a beta1) for OneCycle to cycle; of torch's own it is known.
 
     torch's OneCycleLR would switch the momentum of an SGD or RMSprop on that was made without.
+
+    Args:
+        target: import path of the optimizer; the case of its class does not count.
+        arguments: what it is given.
     """
-    if optimizer._target_ is not None or optimizer.name.lower() in NO_MOMENTUM_CYCLE:
+    module, _, name = target.lower().rpartition(".")
+    if module != "torch.optim" or name in NO_MOMENTUM_CYCLE:
         return False
-    if optimizer.name.lower() in ("sgd", "rmsprop"):
-        return bool(optimizer.kwargs.get("momentum"))
-    return "adam" in optimizer.name.lower()
+    return bool(arguments.get("momentum")) if name in ("sgd", "rmsprop") else "adam" in name
 
 
 def plan_of(
@@ -114,7 +117,7 @@ def answer_of(
             headline.lr,
             low=headline.low,
             high=headline.high,
-            momentum=has_momentum(config.optimizer),
+            momentum=has_momentum(config.optimizer._target_, config.optimizer.arguments),
             lr_ratios=lr_ratios,
         )
     findings = diagnose(curve, reading, skipped_share=skipped_share)

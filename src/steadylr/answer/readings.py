@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from steadylr.answer.reading import has_momentum
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import OWN_KEYS, Optimizer
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
 from steadylr.core.rules import suggest_all
@@ -337,7 +336,7 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         curve=curves.read,
         record=record,
         lr_ratios=curves.lr_ratios,
-        momentum=has_momentum(Optimizer(**record.config["optimizer"])),
+        momentum=has_momentum(*_optimizer(record.config["optimizer"])),
         steps=None
         if curves.validation is None
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
@@ -431,7 +430,9 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if device.get("devices", 1) > 1:  # BatchNorm sees each device's share of a batch
         parts["device"]["devices"] = device["devices"]
     parts["own_code"] = config.get("own_code") or {}
-    left_out = HOW_NOT_WHAT - ({"data.root"} if config["data"]["name"] == "imagefolder" else set())
+    data = config["data"]
+    is_folder = "imagefolder" in (data.get("name"), str(data.get("_target_")).rpartition(".")[2])
+    left_out = HOW_NOT_WHAT - ({"data.root"} if is_folder else set())
     return {
         key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
     }
@@ -461,15 +462,30 @@ HOW_NOT_WHAT = frozenset(
 
 
 def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A group as its YAML has it: the arguments of the user's own code stand beside its _target_."""
+    """A group as its YAML has it: the arguments of its target stand beside _target_, in older records too."""
     if not part.get("_target_"):
         return dict(part)
-    return {name: value for name, value in part.items() if name != "kwargs"} | dict(part["kwargs"])
+    inner = ("arguments", "kwargs")
+    flat = {name: value for name, value in part.items() if name not in inner}
+    return {**flat, **{name: value for key in inner for name, value in (part.get(key) or {}).items()}}
+
+
+def _optimizer(part: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The target of a recorded optimizer, and its arguments; older records have a name in place of torch's classes."""
+    path = part.get("_target_")
+    if not path:
+        path = part["name"] if "_" in part["name"] else f"torch.optim.{part['name']}"
+    return path, part.get("arguments") or part.get("kwargs") or {}
+
+
+UNSET = frozenset(
+    {"_target_", "kwargs", "as_step", "library", "is_lightning", "optimizer_index", "fingerprint", "own_code"}
+)
+"""Keys that say nothing of a run where they have no value."""
 
 
 def _is_unset(key: str, value: Any) -> bool:
-    """Whether a key is one of the user's own code that has no meaning without it, and has its default."""
-    return not value and (key == "own_code" or key in OWN_KEYS or key.rpartition(".")[2] in OWN_KEYS)
+    return not value and key.rpartition(".")[2] in UNSET
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

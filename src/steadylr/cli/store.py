@@ -97,7 +97,8 @@ def _what(entry: EntryInfo) -> str:
     stored = _mapping(entry.meta, STORED_AS)
     training, seeds = (_mapping(stored, part) for part in ("training", "seeds"))
     named = ", ".join(f"{stream}={seed}" for stream, seed in seeds.items())
-    model, data = (_mapping(training, part).get("name", "?") for part in ("model", "data"))
+    parts = [_mapping(training, part) for part in ("model", "data")]
+    model, data = (part.get("name") or part.get("_target_", "?") for part in parts)
     return f"{model} on {data}, {_length(training)}, seeds {named}"
 
 

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
+from steadylr.config.ranges import Range
+
 FREE = object()
+
+ARGUMENTS = "arguments"
+"""The field of a node that holds the keys which the schema does not know."""
 
 
 @cache
 def hints(node: type) -> dict[str, Any]:
-    return get_type_hints(node)
+    """The keys of one node of a schema, with their types."""
+    return {name: hint for name, hint in get_type_hints(node).items() if name != ARGUMENTS}
+
+
+def is_open(node: type) -> bool:
+    """Whether any other key may stand in a node, as an argument of the target that it names."""
+    return any(entry.name == ARGUMENTS for entry in fields(node))
+
+
+@cache
+def ranges(schema: type[Any], prefix: str = "") -> dict[str, Range]:
+    """The range of every number of a schema, by its key; those inside of lists left out."""
+    found: dict[str, Range] = {}
+    for name, hint in get_type_hints(schema, include_extras=True).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            found |= ranges(hint, f"{prefix}{name}.")
+        for allowed in (
+            about.allowed for about in getattr(hint, "__metadata__", ()) if about.allowed is not None
+        ):
+            found[prefix + name] = allowed
+    return found
 
 
 def without_none(hint: Any) -> Any:
@@ -29,7 +54,7 @@ def _inside(hint: Any, part: str) -> Any:
     if hint is FREE:
         return FREE
     if isinstance(hint, type) and is_dataclass(hint):
-        return hints(hint).get(part)
+        return hints(hint).get(part, FREE if is_open(hint) else None)
     if get_origin(hint) is dict:
         value = without_none(get_args(hint)[1])
         return FREE if value is Any else value
@@ -56,7 +81,7 @@ def hint_of(key: str, schema: type) -> Any:
     hint: Any = schema
     for part in key.split("."):
         inner = without_none(hint)
-        hint = hints(inner)[part] if isinstance(inner, type) and is_dataclass(inner) else _inside(hint, part)
+        hint = _inside(inner, part)
     return hint
 
 
@@ -90,15 +115,11 @@ def _unknown_key(
         return f"{start}; did you mean {' or '.join(elsewhere)}?"
     if not parent:
         return f"{start}; allowed: {', '.join(names)}"
-    more = ""
-    if "kwargs" in names:
-        free = ".".join([parent, "kwargs", *rest])
-        more = f"; arguments of the {parent} itself go below {parent}.kwargs: ++{free}=VALUE"
-    return f"{start}; {parent} has {', '.join(names)}{more}"
+    return f"{start}; {parent} has {', '.join(names)}"
 
 
 def _same_name_elsewhere(name: str, schema: type) -> list[str]:
-    """Keys that end in this name; none for names that every group has."""
-    if name in ("name", "kwargs"):
+    """Keys that end in this name; none for names that several groups have."""
+    if name in ("name", "_target_"):
         return []
     return [key for key in all_keys(schema) if key.rpartition(".")[2] == name]

@@ -18,8 +18,7 @@ from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder, group_options, groups
 from steadylr.config.keys import FREE, hint_of, hints, key_problem, without_none
 from steadylr.config.names import sweep_name_problem
-from steadylr.config.schema import OWN_GROUPS, Config
-from steadylr.config.targets import is_open
+from steadylr.config.schema import Config
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -66,8 +65,8 @@ def unknown_override(
 ) -> None:
     """Refuse overrides whose key the schema doesn't have, whose option no group has, or that can't be read.
 
-    Free are hydra.* and everything below model.kwargs, optimizer.kwargs and augmentation.transforms. In a group
-    whose option may name the user's own code any key may be an argument of that: check_config tells.
+    Free are hydra.* and everything below augmentation.transforms. In the groups that name a target any key may be an
+    argument of it: check_config tells.
 
     Args:
         overrides: as given on the command line, with or without +, ++ or ~.
@@ -100,14 +99,10 @@ def unknown_override(
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """The folders that groups are looked up in; options are only checked when all of them can be listed.
-
-    open_groups are those that the user's own code may have arguments in.
-    """
+    """The folders that groups are looked up in; options are only checked when all of them can be listed."""
 
     paths: tuple[Path, ...]
     complete: bool
-    open_groups: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, folders: Sequence[str | Path] | None, overrides: Sequence[Override]) -> _Folders:
@@ -115,15 +110,7 @@ class _Folders:
         own = folders if folders is not None else [config_folder()]
         paths = [Path(entry) for entry in [*own, *added] if entry is not None]
         complete = folders is not None and None not in added
-        there = tuple(path for path in paths if path.is_dir())
-        chosen = {
-            override.key_or_group: _given_options(override)
-            for override in overrides
-            if not override.is_delete()
-        }
-        named = {key.partition("._target_")[0] for key in chosen if key.endswith("._target_")}
-        is_named = [group for group in OWN_GROUPS if group in named or is_open(group, chosen, there)]
-        return cls(there, complete, frozenset(OWN_GROUPS if not complete else is_named))
+        return cls(tuple(path for path in paths if path.is_dir()), complete)
 
 
 def _searchpath(override: Override) -> list[str]:
@@ -164,8 +151,7 @@ def _override_problems(override: Override, folders: _Folders, schema: type) -> I
             yield from _option_problems(override, folders.paths)
         return
     if (problem := key_problem(key, schema, groups=names)) is not None:
-        if schema is not Config or key.partition(".")[0] not in folders.open_groups:
-            yield problem
+        yield problem
     elif key == "sweep_name" and not override.is_delete():
         yield from _sweep_name_override_problems(override)
     else:
@@ -187,7 +173,7 @@ def _type_problems(override: Override, schema: type) -> Iterator[str]:
             OmegaConf.to_container(config)
         except OmegaConfBaseException:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-            yield f"{key} must be {_type_words(hint)}; got {shown}"
+            yield f"{key} must be {type_words(hint)}; got {shown}"
 
 
 def _given_values(override: Override) -> list[Any]:
@@ -208,7 +194,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 _PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
-def _type_words(hint: Any) -> str:
+def type_words(hint: Any) -> str:
     """A type as one would say it."""
     kind = without_none(hint)
     end = " or null" if kind is not hint else ""

@@ -1,181 +1,339 @@
-"""The user's own code in a config: `_target_` in the groups model, data, optimizer and loss."""
+"""The targets of a config: what each group calls, with which arguments, and what is wrong with that."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from omegaconf import OmegaConf
+from steadylr.config.folder import config_folder, group_options
+from steadylr.config.located import (
+    TARGET,
+    Located,
+    Signature,
+    TargetError,
+    locate,
+    names_in,
+    written_signature,
+)
+from steadylr.config.schema import Augmentation, Config, Data, Loss, Model, Optimizer
+from steadylr.config.sources import files_fingerprint, reading_code, targets_in
+from steadylr.run.names import did_you_mean, nearest
 
-from steadylr.config.schema import OWN_GROUPS, Config
+Part = Model | Data | Optimizer | Loss
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+OFFERED: dict[str, tuple[str, ...]] = {
+    "model": ("num_classes", "in_channels", "image_size"),
+    "data": ("augmentation", "channels_last"),
+    "augmentation": ("size",),
+    "optimizer": ("lr", "model"),
+    "loss": ("num_classes",),
+}
+"""What follows from the rest of a training, and is given to a target that takes an argument of that name."""
 
-TARGET = "_target_"
+FILLED = {"optimizer": 1, "loss": 2}
+"""How many positional arguments a function is given when it is called: parameters, or outputs and targets."""
 
-USELESS = {
-    "model": ("weights", "freeze"),
+PASSED = {
+    "model": ("name", "weights", "freeze"),
+    "data": ("name", "root", "download", "image_size", "mean", "std", "batch_size", "drop_last"),
+    "optimizer": ("weight_decay",),
+    "loss": ("label_smoothing",),
+}
+"""Keys of the schema that are given to a target that takes an argument of that name; null counts as not given."""
+
+FOR_THE_TARGET = {
+    "model": (),
     "data": ("root", "download", "image_size", "mean", "std"),
     "optimizer": (),
     "loss": ("label_smoothing",),
 }
-"""Keys of the project's own options that mean nothing beside a _target_."""
+"""Those of them that mean nothing to a target that does not take them."""
 
-STAND_INS: dict[str, dict[str, Any]] = {
-    "model": {},
-    "data": {"image_size": 1, "mean": [0.0], "std": [1.0]},
-    "optimizer": {},
-    "loss": {},
+TRANSFORMS = "torchvision.transforms.v2"
+"""Where a transform comes from whose entry names no target."""
+
+
+EXAMPLES = {
+    "model._target_": "my_module.MyModel, or take one of the options of model",
+    "model.name": "regnet_y_400mf",
+    "data.root": "/path/to/images",
 }
-"""What keys that an option must have, and that mean nothing beside a _target_, are set to."""
+"""How keys are given that must be."""
 
 
-def is_open(group: str, chosen: Mapping[str, Sequence[str]], folders: Sequence[Path]) -> bool:
-    """Whether an option that is chosen for a group names the user's own code, so that any key may be its argument.
-
-    Args:
-        group: one of OWN_GROUPS.
-        chosen: the options that the command line gives to each group.
-        folders: the config folders.
-    """
-    options = list(chosen.get(group, ()))
-    for experiment in chosen.get("experiment", ()):
-        for text in _read_all("experiment", experiment, folders):
-            options += [
-                str(value)
-                for entry in text.get("defaults", ())
-                if isinstance(entry, Mapping)
-                for key, value in entry.items()
-                if str(key).removeprefix("override").strip() in (f"/{group}", group)
-            ]
-            if isinstance(text.get(group), Mapping) and TARGET in text[group]:
-                return True
-    return any(TARGET in text for option in options for text in _read_all(group, option, folders))
+def parts_of(config: Config) -> dict[str, Part]:
+    """The groups of a config that name one target each; without those that a LightningModule brings itself."""
+    parts: dict[str, Part] = {"model": config.model, "data": config.data}
+    return (
+        parts if config.model.is_lightning else {**parts, "optimizer": config.optimizer, "loss": config.loss}
+    )
 
 
-def _read_all(group: str, option: str, folders: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
-    """The YAML files of an option; one that can't be read is left to Hydra, which says why."""
-    import yaml
-
-    for folder in folders:
-        file = folder / group / f"{option}.yaml"
-        try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
-        if isinstance(found, Mapping):
-            yield found
+def transforms_of(augmentation: Augmentation) -> dict[str, dict[str, Any]]:
+    """The transforms with their targets; an entry that names none is one of torchvision's, by its class name."""
+    return {
+        str(name): {TARGET: f"{TRANSFORMS}.{name}", **(entry or {})}
+        for name, entry in augmentation.transforms.items()
+    }
 
 
-def with_stand_ins(cfg: DictConfig) -> DictConfig:
-    """The config with values for keys that must be given and mean nothing beside a _target_; a copy if it has one.
-
-    What the user's own code is called, unless the config says it, is its import path.
-    """
-    targets = {group: OmegaConf.select(cfg, f"{group}.{TARGET}") for group in OWN_GROUPS}
-    if not any(targets.values()):
-        return cfg
-    filled = cfg.copy()
-    OmegaConf.set_readonly(filled, False)
-    for group, target in targets.items():
-        if target:
-            for name, value in {"name": target, **STAND_INS[group]}.items():
-                if OmegaConf.is_missing(filled[group], name) or name not in filled[group]:
-                    filled[group][name] = value
-    return filled
-
-
-def with_own_code(given: dict[str, Any]) -> None:
-    """Bring groups with a _target_ into the form of the schema, in place: its arguments go into kwargs.
+def arguments_of(group: str, part: Part, signature: Signature | None) -> dict[str, Any]:
+    """The arguments that a config gives to the target of a group.
 
     Args:
-        given: the whole config as plain values.
+        group: its name.
+        part: its part of the config.
+        signature: what the target takes; None where that isn't known.
     """
-    for group in OWN_GROUPS:
-        part = given.get(group)
-        if not isinstance(part, dict) or not part.get(TARGET):
-            continue
-        known = {entry.name for entry in fields(type(getattr(Config(), group)))}
-        arguments = dict(part.get("kwargs") or {})
-        for name in [name for name in part if name not in known]:
-            value = part.pop(name)
-            if name != "_partial_" or group not in ("optimizer", "loss"):  # these two are called later anyway
-                arguments[name] = value
-        part["kwargs"] = arguments
+    shared = (
+        {}
+        if signature is None
+        else {name: getattr(part, name) for name in PASSED[group] if signature.takes(name)}
+    )
+    return {name: value for name, value in shared.items() if value is not None} | part.arguments
 
 
-def own_problems(config: Config) -> Iterator[str]:
-    """What is wrong with the user's own code in a config, as far as can be told without importing it."""
-    for group in OWN_GROUPS:
-        part = getattr(config, group)
-        if part._target_ is not None:
-            yield from _useless(group, part)
-            yield from _argument_problems(part._target_, part.kwargs, key=f"{group}.{TARGET}", prefix=group)
-            if group == "optimizer" and "lr" in part.kwargs:
-                yield "optimizer.lr is the ramp's to set: take it out of optimizer's arguments"
-        elif group == "data" and part.kwargs:
-            yield f"data.kwargs has a meaning with data.{TARGET} only; got {part.kwargs}"
-        elif group == "loss" and (part.kwargs or part.as_step):
-            yield f"loss.kwargs and loss.as_step have a meaning with loss.{TARGET} only: name your function there"
-    if config.data._target_ is not None and config.augmentation.transforms:
+def targets_of(config: Config) -> list[str]:
+    """All import paths in a config."""
+    parts = [{TARGET: part._target_, "arguments": part.arguments} for part in parts_of(config).values()]
+    return list(targets_in([*parts, transforms_of(config.augmentation)]))
+
+
+def signature_of(path: str, *, key: str = TARGET) -> Signature | None:
+    """What the class or function behind an import path takes, read from its source; None where that does not tell.
+
+    Raises:
+        TargetError: a path that leads nowhere.
+    """
+    return written_signature(locate(path, key=key))
+
+
+# ---- what is wrong
+
+
+def target_problems(config: Config) -> Iterator[str]:
+    """What is wrong with the targets of a config and their arguments, as far as can be told without importing them."""
+    for group, part in parts_of(config).items():
+        yield from _part_problems(group, part)
+    for name, entry in transforms_of(config.augmentation).items():
+        prefix = f"augmentation.transforms.{name}"
+        yield from _call_problems(entry, prefix=prefix, offered=OFFERED["augmentation"])
+    if config.augmentation.transforms and not _takes(config.data._target_, "augmentation"):
         yield (
-            "augmentation works on the data sets of this project; with data._target_ your data set does it: "
-            "take augmentation=none"
+            f"augmentation is handed to data that take an argument of that name, and {config.data._target_} does not: "
+            "let your data set do it, and take augmentation=none"
         )
-    if config.loss.as_step and config.data._target_ is None and config.model._target_ is None:
+    ours = config.data._target_.startswith("steadylr.") and config.model._target_.startswith("steadylr.")
+    if config.loss.as_step and ours:
         yield "loss.as_step=true is for data and models of your own: name one under data._target_ or model._target_"
 
 
-def _useless(group: str, part: Any) -> Iterator[str]:
+def _takes(path: str, name: str) -> bool:
+    """Whether a target takes an argument of this name; True where that can't be told."""
+    try:
+        signature = signature_of(path)
+    except TargetError:
+        return True  # which is told elsewhere
+    return signature is None or signature.takes(name)
+
+
+def _part_problems(group: str, part: Part) -> Iterator[str]:
+    key = f"{group}.{TARGET}"
+    try:
+        found = locate(part._target_, key=key)
+        signature = written_signature(found)
+    except TargetError as error:
+        yield str(error)
+        return
+    moved = dict(_moved(group, part, found, signature))
+    yield from moved.values()
+    if group == "optimizer" and "lr" in part.arguments:
+        moved["lr"] = "optimizer.lr is the ramp's to set: take it out of optimizer's arguments"
+        yield moved["lr"]
+    given = {name: value for name, value in part.arguments.items() if name not in moved}
+    if signature is not None:
+        yield from _useless(group, part, signature)
+        declared = [entry.name for entry in fields(part) if entry.name != "arguments"]
+        filled = 0 if group == "loss" and signature.is_class else FILLED.get(group, 0)
+        known = arguments_of(group, part, signature) | dict.fromkeys(OFFERED[group])
+        yield from argument_problems(
+            part._target_, signature, given, prefix=group, known=known, filled=filled, near=declared
+        )
+    for name, value in given.items():
+        yield from _inner_problems(value, f"{group}.{name}")
+
+
+def _useless(group: str, part: Part, signature: Signature) -> Iterator[str]:
+    """Keys of the schema that are for a target which does not take them."""
     for entry in fields(part):
-        default = STAND_INS[group].get(entry.name, entry.default)
         value = getattr(part, entry.name)
-        if entry.name in USELESS[group] and value != default:
+        if entry.name in FOR_THE_TARGET[group] and value != entry.default and not signature.takes(entry.name):
             yield (
-                f"{group}.{entry.name} has no meaning with {group}.{TARGET}={part._target_}: an argument of that name "
-                f"goes below {group}.kwargs: +{group}.kwargs.{entry.name}={value}"
+                f"{group}.{entry.name} has no meaning with {group}.{TARGET}={part._target_}, which takes no "
+                f"argument of that name; got {value}"
             )
 
 
-def _argument_problems(path: str, kwargs: Mapping[str, Any], *, key: str, prefix: str) -> Iterator[str]:
-    from steadylr.run.own_code import OwnCodeError, check_written_arguments, locate
+def argument_problems(
+    path: str,
+    signature: Signature,
+    given: Mapping[str, Any],
+    *,
+    prefix: str,
+    known: Mapping[str, Any],
+    filled: int = 0,
+    near: Sequence[str] = (),
+) -> Iterator[str]:
+    """Arguments that a target does not take, with the nearest names, and those that it lacks.
 
-    arguments = {name: value for name, value in kwargs.items() if name not in (TARGET, "_partial_")}
+    Args:
+        path: of the target.
+        signature: what it takes.
+        given: the arguments that a config names.
+        prefix: the config key that they stand under.
+        known: all arguments that it will be given by name.
+        filled: how many positional ones come before them.
+        near: other names that may have been meant.
+    """
+    own = [name for name in signature.names[filled:] if name != "lr" or prefix != "optimizer"]
+    for name in given:
+        if name not in own and not signature.more and not is_hydras(name):
+            hint = did_you_mean(str(name), sorted({*own, *near}))
+            about = f"(these are the arguments of {path}; ~{prefix}.{name} takes it away)"
+            yield f"{prefix}.{name} is not known; {hint} {about}"
+    for name in own:
+        if name in signature.needed and name not in known:
+            key = f"{prefix}.{name}"
+            yield f"{key} is needed for {prefix}.{TARGET}={path}: give {key}={EXAMPLES.get(key, 'VALUE')}"
+
+
+def _call_problems(entry: Mapping[str, Any], *, prefix: str, offered: Sequence[str] = ()) -> Iterator[str]:
+    """What is wrong with one target and its arguments, at any depth."""
+    path = str(entry[TARGET])
+    given = {name: value for name, value in entry.items() if not is_hydras(name)}
     try:
-        check_written_arguments(locate(path, key=key), arguments, prefix=prefix)
-    except OwnCodeError as error:
+        signature = signature_of(path, key=f"{prefix}.{TARGET}")
+    except TargetError as error:
         yield str(error)
-    for name, value in arguments.items():
+        return
+    if signature is not None and not entry.get("_args_"):
+        known = dict.fromkeys((*offered, *given, *(signature.names if entry.get("_partial_") else ())))
+        yield from argument_problems(path, signature, given, prefix=prefix, known=known)
+    for name, value in given.items():
         yield from _inner_problems(value, f"{prefix}.{name}")
 
 
-def _inner_problems(value: Any, key: str) -> Iterator[str]:
+def is_hydras(name: str) -> bool:
+    """Whether a key says how a target is called and is no argument of it: _target_, _partial_, _args_, ..."""
+    return name.startswith("_") and name.endswith("_")
+
+
+def _inner_problems(value: Any, prefix: str) -> Iterator[str]:
     if isinstance(value, Mapping) and TARGET in value:
-        yield from _argument_problems(str(value[TARGET]), value, key=f"{key}.{TARGET}", prefix=key)
+        yield from _call_problems(value, prefix=prefix)
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _inner_problems(inner, f"{key}.{name}")
+            yield from _inner_problems(inner, f"{prefix}.{name}")
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            yield from _inner_problems(inner, f"{key}.{place}")
+            yield from _inner_problems(inner, f"{prefix}.{place}")
 
 
-def own_code_of(config: Config) -> dict[str, Any] | None:
-    """What identifies the user's own code in a config, with the files that its arguments name; None without any.
+# ---- keys that have moved
 
-    Raises:
-        OwnCodeError: a path that leads nowhere.
+
+def _moved(group: str, part: Part, found: Located, signature: Signature | None) -> Iterator[tuple[str, str]]:
+    """Keys of earlier versions, each with what stands in its place now."""
+    given = part.arguments
+    taken = () if signature is None else signature.names
+    if isinstance(given.get("kwargs"), Mapping) and "kwargs" not in taken:
+        moved = [f"{group}.kwargs.{name} is now {group}.{name}" for name in given["kwargs"]]
+        yield (
+            "kwargs",
+            "; ".join(moved or [f"{group}.kwargs is gone"]) + f": arguments stand beside {group}.{TARGET}",
+        )
+    if group == "model" and "library" in given and "library" not in taken:
+        yield (
+            "library",
+            (
+                "model.library is gone: take model=timm or model=huggingface, or put is_lightning: true beside the "
+                "_target_ of a LightningModule"
+            ),
+        )
+    if group in ("optimizer", "loss") and "name" in given and "name" not in taken:
+        yield "name", f"{group}.name is now {group}.{TARGET}; {_meant(group, str(given['name']))}"
+    if isinstance(part, Model | Data) and part.name is not None and found.path.startswith("steadylr."):
+        called = found.attribute.lower()
+        if "name" not in taken and part.name.replace("_", "").lower() != called.replace("_", ""):
+            yield (
+                "name",
+                f"{group}.name={part.name} is another than {group}.{TARGET}={found.path}: take {group}={part.name}",
+            )
+
+
+def _meant(group: str, name: str) -> str:
+    """What an earlier version called by a name: an option, or a class of torch.optim."""
+    options = sorted(group_options(group, [config_folder()]))
+    if name in options or group != "optimizer":
+        return f"take {group}={nearest(name, options, count=1)[0] if nearest(name, options) else options[0]}"
+    file = locate("torch.optim.SGD", key=TARGET).file
+    classes = [each for each in (names_in(file) if file is not None else None) or () if each[:1].isupper()]
+    return did_you_mean(
+        f"{group}.{TARGET}=torch.optim.{name}",
+        [f"{group}.{TARGET}=torch.optim.{each}" for each in classes],
+        count=1,
+    )
+
+
+# ---- what can be identified, and what can't
+
+
+def named_files(config: Config) -> dict[str, str]:
+    """By group what the files and folders are that its arguments name; see files_fingerprint.
+
+    Left out: groups that name none, and the data of this project, which have a fingerprint of their own.
     """
-    parts = [getattr(config, group) for group in OWN_GROUPS]
-    own = [{TARGET: part._target_, "kwargs": part.kwargs} for part in parts if part._target_ is not None]
-    if not own:
-        return None
-    from steadylr.run.own_code import files_fingerprint, source_fingerprint, targets_in
+    found: dict[str, str] = {}
+    for group, (targets, named) in _foreign(config).items():
+        fingerprint = files_fingerprint(named) if targets else None
+        if fingerprint is not None:
+            found[group] = fingerprint
+    return found
 
+
+def unidentified(config: Config) -> str | None:
+    """Why a training can't be told from another one by its key, and what to do; None where it can.
+
+    Code of the user's own that may read files which no argument of its group names could give other numbers the next
+    time. So may installed code, unless it is of one of QUIET's packages.
+    """
+    if config.data.fingerprint is not None:
+        return None
+    named = named_files(config)
+    for group, (targets, _) in _foreign(config).items():
+        place = None if group in named else reading_code(targets)
+        if place is not None:
+            return (
+                f"this training is not kept for later, as {group}.{TARGET}={targets[0]} may read files that no "
+                f"argument names ({place}): name them in an argument of {group}, or give data.fingerprint=TEXT and "
+                "another text whenever they change"
+            )
+    return None
+
+
+def _foreign(config: Config) -> dict[str, tuple[list[str], Any]]:
+    """By group the targets that are not this project's own, and the values that may name files."""
+    groups: dict[str, tuple[Any, Any]] = {
+        group: (
+            {TARGET: part._target_, "arguments": part.arguments},
+            [part.arguments, *(getattr(part, name, None) for name in ("root", "weights"))],
+        )
+        for group, part in parts_of(config).items()
+    }
+    transforms = transforms_of(config.augmentation)
+    groups["augmentation"] = (transforms, transforms)
     return {
-        **source_fingerprint(targets_in(own)),
-        "files": files_fingerprint([part["kwargs"] for part in own]),
+        group: ([path for path in targets_in(calls) if not path.startswith("steadylr.")], named)
+        for group, (calls, named) in groups.items()
     }

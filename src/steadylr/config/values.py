@@ -12,14 +12,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.config.errors import BadInput
-from steadylr.config.keys import all_keys, hints, key_problem
-from steadylr.config.names import LIGHTNING, sweep_name_problem
-from steadylr.config.ranges import NOT_NEGATIVE, POSITIVE, RANGES
-from steadylr.config.schema import LIBRARIES, Config, Finder, Loss, Optimizer
-from steadylr.config.targets import own_problems, with_own_code, with_stand_ins
+from steadylr.config.keys import ARGUMENTS, hints, is_open, key_problem, ranges
+from steadylr.config.names import sweep_name_problem
+from steadylr.config.schema import Config, Finder, Loss, Optimizer, ParamGroup
+from steadylr.config.targets import EXAMPLES, target_problems, unidentified
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.names import did_you_mean
-from steadylr.run.optimizer_facts import optimizer_doubt
+from steadylr.run.optimizer_facts import REFUSED, optimizer_doubt
 from steadylr.run.ranks import torchrun_rank
 
 if TYPE_CHECKING:
@@ -28,52 +27,40 @@ if TYPE_CHECKING:
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 
 
-# --- keys ---
-
-
-# --- values ---
-
-
 def check_config(cfg: DictConfig) -> Config:
     """Turn a composed config into dataclasses, or say all that is wrong with it.
 
-    ~ is expanded in data.root and store.dir; a transform without arguments gets an empty mapping. With a
-    LightningModule the groups optimizer and loss name its own methods, which is what is trained with.
+    ~ is expanded in data.root and store.dir. With a LightningModule the groups optimizer and loss name its own methods,
+    which is what is trained with.
 
     Args:
         cfg: as Hydra composed it, or loaded from a file.
 
     Raises:
-        BadInput: unknown keys, missing values, wrong types, or values outside their range.
+        BadInput: unknown keys, missing values, wrong types, values outside their range, or arguments that a target does
+            not take.
     """
     try:
-        cfg = with_stand_ins(cfg)
         given = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
         given.pop("hydra", None)
-        asked = {key for key in OmegaConf.missing_keys(cfg) if key in all_keys(Config)}
-        with_own_code(given)
-        if given.get("model", {}).get("library") == LIGHTNING and not given["model"].get("_target_"):
-            raise BadInput(
-                "model=lightning needs the import path of your LightningModule: give model._target_=my_module.MyModule"
-            )
+        asked = {key for key in OmegaConf.missing_keys(cfg) if not key.startswith("hydra.")}
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
         raise BadInput(_omegaconf_message(error)) from None
-    missing = [_missing(key) for key in sorted(asked | OmegaConf.missing_keys(typed))]
+    brought = {"optimizer._target_", "loss._target_"} if typed.model.is_lightning else set()
+    missing = [_missing(key) for key in sorted((asked | OmegaConf.missing_keys(typed)) - brought)]
     if missing:
         raise BadInput.of([*problems, *missing])
+    if brought:
+        typed.optimizer, typed.loss = Optimizer("configure_optimizers"), Loss("training_step")
     config = cast(Config, OmegaConf.to_object(typed))
-    if config.model.library == LIGHTNING:
-        config.optimizer, config.loss = Optimizer("configure_optimizers"), Loss("training_step")
     problems += _value_problems(config)
     if problems:
         raise BadInput.of(problems)
     if config.data.root is not None:
         config.data.root = os.path.expanduser(config.data.root)
     config.store.dir = os.path.expanduser(config.store.dir)
-    transforms = config.augmentation.transforms
-    config.augmentation.transforms = {name: arguments or {} for name, arguments in transforms.items()}
     return config
 
 
@@ -90,7 +77,12 @@ def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list
     for name, value in given.items():
         key = f"{prefix}{name}"
         hint = hints(node).get(str(name))
-        if hint is None:
+        if name == ARGUMENTS and is_open(node) and isinstance(value, Mapping):  # as a record has them
+            known.setdefault(ARGUMENTS, {}).update(value)
+        elif hint is None and is_open(node):
+            if name != "_partial_":  # what is called later is called later anyway
+                known.setdefault(ARGUMENTS, {})[str(name)] = value
+        elif hint is None:
             problems.append(key_problem(key, Config) or f"{key} is not a key of the config")
         elif isinstance(hint, type) and is_dataclass(hint) and isinstance(value, Mapping):
             inner, known[str(name)] = _known_part(value, hint, f"{key}.")
@@ -113,24 +105,22 @@ def _element_class(hint: Any) -> type | None:
 
 
 def _missing(key: str) -> str:
-    example = "model.name=regnet_y_400mf" if key == "model.name" else f"{key}=VALUE"
-    return f"{key} is missing: give {example}"
+    return f"{key} is missing: give {key}={EXAMPLES.get(key, 'VALUE')}"
 
 
 def _value_problems(config: Config) -> list[str]:
     """All that is wrong with the values of a config, in the order of its groups."""
     problems = []
-    for key, allowed in RANGES.items():
+    for key, allowed in ranges(Config).items():
         value = _value(config, key)
         follows = key.startswith("seeds.") and value == config.seed  # then the seed itself is named
         if value is not None and not follows and not allowed.holds(value):
             problems.append(f"{key} must be {allowed.words()}; got {value}")
     checks = (
-        own_problems,
-        _library_problems,
+        _model_problems,
+        target_problems,
         _data_problems,
         _optimizer_problems,
-        _loss_problems,
         _finder_problems,
         _device_problems,
     )
@@ -151,69 +141,41 @@ def _value(config: Config, key: str) -> Any:
     return value
 
 
-def _library_problems(config: Config) -> Iterator[str]:
+def _model_problems(config: Config) -> Iterator[str]:
     model = config.model
-    if model.library is not None and model.library not in LIBRARIES:
-        yield (
-            f"model.library={model.library} is not known; {did_you_mean(model.library, LIBRARIES)} "
-            "(null: this project or torchvision, or a model of your own under model._target_)"
-        )
-    if model.library in ("timm", "huggingface") and model._target_ is not None:
-        yield f"model.library={model.library} looks model.name up; with model._target_ leave it out"
-    if model.library == "huggingface" and model.freeze:
-        yield "model.freeze is not for model.library=huggingface: freeze in a function of yours, under model._target_"
-    if model.optimizer_index < 0:
-        yield f"model.optimizer_index must be {NOT_NEGATIVE.words()}; got {model.optimizer_index}"
-    if model.optimizer_index and model.library != LIGHTNING:
+    if model.optimizer_index and not model.is_lightning:
         yield "model.optimizer_index is for LightningModules, which bring their optimizers: take model=lightning"
+    if model.freeze and model._target_.endswith(".transformers_model"):
+        yield "model.freeze is not for model=huggingface: freeze in a function of yours, under model._target_"
 
 
 def _data_problems(config: Config) -> Iterator[str]:
-    from steadylr.run.fingerprint import DATASETS
-
-    data = config.data
-    if data._target_ is not None:
-        return
-    if data.name not in DATASETS:
-        yield f"data.name={data.name} is not known; {did_you_mean(data.name, DATASETS, count=1)}"
-    elif data.name != "fashion_mnist_mini" and not (data.root or "").strip():
-        yield f"data.root is needed for data.name={data.name}: give data.root=/path/to/images"
-    if not data.mean or len(data.mean) != len(data.std):
+    mean, std = config.data.mean, config.data.std
+    if (mean is None) != (std is None) or (
+        mean is not None and std is not None and not len(mean) == len(std) > 0
+    ):
         yield (
             "data.mean and data.std must have one number per channel, as many of one as of the other; "
-            f"got {data.mean} and {data.std}"
+            f"got {mean} and {std}"
         )
-    if not all(math.isfinite(value) for value in data.mean):
-        yield f"data.mean must be finite; got {data.mean}"
-    if not all(math.isfinite(value) and value > 0 for value in data.std):
-        yield f"data.std must be above 0; got {data.std}"
+    if not all(math.isfinite(value) for value in mean or ()):
+        yield f"data.mean must be finite; got {mean}"
+    if not all(math.isfinite(value) and value > 0 for value in std or ()):
+        yield f"data.std must be above 0; got {std}"
 
 
 def _optimizer_problems(config: Config) -> Iterator[str]:
-    from steadylr.run.optimizer_facts import EXTRA, REFUSED, missing_package
-
-    name = config.optimizer.name
-    if config.optimizer._target_ is None:
-        if name.lower() in REFUSED:
-            yield f"optimizer.name={name} can't be ramped: {REFUSED[name.lower()]}"
-        if (package := missing_package(name)) is not None:
-            yield f"optimizer.name={name} needs {package}: pip install 'steadylr[{EXTRA}]'"
-    for position, group in enumerate(config.optimizer.groups):
+    optimizer = config.optimizer
+    if (reason := REFUSED.get(optimizer._target_.rpartition(".")[2].lower())) is not None:
+        yield f"optimizer._target_={optimizer._target_} can't be ramped: {reason}"
+    for position, group in enumerate(optimizer.groups):
         key = f"optimizer.groups.{position}"
         if not group.pattern:
             yield f"{key}.pattern must match names of parameters, such as fc.*; got an empty text"
-        if not POSITIVE.holds(group.lr_mult):
-            yield f"{key}.lr_mult must be above 0; got {group.lr_mult}"
-        if group.weight_decay is not None and not NOT_NEGATIVE.holds(group.weight_decay):
-            yield f"{key}.weight_decay must be at least 0 (null: the common one); got {group.weight_decay}"
-
-
-def _loss_problems(config: Config) -> Iterator[str]:
-    if config.loss.name == "mse" and config.loss.label_smoothing != 0:
-        yield (
-            f"loss.label_smoothing must be 0 with loss.name=mse; got {config.loss.label_smoothing}: "
-            "leave it out, or take loss=cross_entropy"
-        )
+        for name, allowed in ranges(ParamGroup).items():
+            value = getattr(group, name)
+            if value is not None and not allowed.holds(value):
+                yield f"{key}.{name} must be {allowed.words()}; got {value}"
 
 
 def _finder_problems(config: Config) -> Iterator[str]:
@@ -293,16 +255,13 @@ def _sharing_problems(config: Config) -> Iterator[str]:
             f"data.batch_size={config.data.batch_size} can't be shared equally by device.devices={count}: "
             f"make it a multiple of {count}"
         )
-    if config.data._target_ is not None:
+    if not config.data._target_.startswith("steadylr."):
         yield (
             f"device.devices={count} can't share out batches of your own (data._target_): "
             "set device.devices=1, or take one of the data sets of this project"
         )
-    if config.model.library == LIGHTNING:
-        yield (
-            f"device.devices={count} does not train a LightningModule (model.library=lightning): set "
-            "device.devices=1"
-        )
+    if config.model.is_lightning:
+        yield f"device.devices={count} does not train a LightningModule (model=lightning): set device.devices=1"
     kind = probe_device(device.accelerator.value)
     here, there = count if rank is None else rank.local_count, len(visible_gpus())
     if kind == "mps":
@@ -348,10 +307,10 @@ def doubts(config: Config) -> list[str]:
             "model.freeze=true without model.weights freezes random weights: only the last layer learns, "
             "on random features; give model.weights, or leave model.freeze out"
         )
-    optimizer = config.optimizer
-    called = optimizer.name if optimizer._target_ is None else optimizer._target_.rpartition(".")[2]
-    if (doubt := optimizer_doubt(called)) is not None:
+    if (doubt := optimizer_doubt(config.optimizer._target_.rpartition(".")[2])) is not None:
         found.append(doubt)
+    if (reason := unidentified(config)) is not None:
+        found.append(reason)
     device, rank = config.device, torchrun_rank()
     here = device.devices if rank is None else rank.local_count
     if here > cpu_cores() and probe_device(device.accelerator.value) == "cpu":
@@ -360,6 +319,3 @@ def doubts(config: Config) -> list[str]:
             "other; lower device.devices"
         )
     return found
-
-
-# --- what is trained ---

@@ -22,7 +22,7 @@ SEVERAL_RUNS = "-m 'seed=range(0,5)'"
 
 def run_title(config: Config) -> str:
     """Which model, data and seed: what tells a run from others to a person."""
-    return f"{config.model.name} on {config.data.name}, seed {config.seed}"
+    return f"{config.model.called} on {config.data.called}, seed {config.seed}"
 
 
 def show_run(folder: Path, config: Config, curves: RunCurves, answer: Answer, *, from_store: bool) -> None:

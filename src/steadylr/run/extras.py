@@ -5,17 +5,27 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from steadylr.errors import InvalidValue
 
-class MissingPackage(ValueError):
+EXTRAS = {
+    "schedulefree": "optimizers",
+    "prodigyopt": "optimizers",
+    "timm": "timm",
+    "transformers": "hf",
+    "lightning": "lightning",
+}
+"""The extra of this project that brings a package."""
+
+
+class MissingPackage(InvalidValue):
     """A package that is needed for what was asked, and isn't installed."""
 
 
-def needed(package: str, *, extra: str, by: str) -> ModuleType:
-    """Import a package that an extra of this project brings.
+def needed(package: str, *, by: str) -> ModuleType:
+    """Import one of the packages in EXTRAS.
 
     Args:
         package: what is imported.
-        extra: the extra in pyproject.toml that brings it.
         by: what needs it, as the reader of the error would name it.
 
     Raises:
@@ -26,4 +36,4 @@ def needed(package: str, *, extra: str, by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not package.startswith(error.name):
             raise  # it is there, and something that it needs itself is not
-        raise MissingPackage(f"{by} needs {package}: pip install 'steadylr[{extra}]'") from error
+        raise MissingPackage(f"{by} needs {package}: pip install 'steadylr[{EXTRAS[package]}]'") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -10,6 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+
+from steadylr.errors import InvalidValue
+from steadylr.run.extras import MissingPackage
+from steadylr.run.names import check_kwargs, keyword_names
 
 BETAS = (0.9, 0.999)
 
@@ -31,7 +36,7 @@ def muon_takes(model: nn.Module, *, adamw_names: Iterable[str] = ()) -> set[int]
     names = [name for name, _ in model.named_parameters()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"optimizer.kwargs.adamw_names: the pattern {pattern!r} matches no parameter")
+            raise InvalidValue(f"optimizer.adamw_names: the pattern {pattern!r} matches no parameter")
     embedded = {
         id(parameter)
         for module in model.modules()
@@ -45,6 +50,43 @@ def muon_takes(model: nn.Module, *, adamw_names: Iterable[str] = ()) -> set[int]
         and id(parameter) not in embedded
         and not any(fnmatchcase(name, pattern) for pattern in patterns)
     }
+
+
+def muon(
+    params: Iterable[dict[str, Any]],
+    lr: float,
+    *,
+    model: nn.Module,
+    weight_decay: float = 0.1,
+    adamw_lr_mult: float = 1.0,
+    adamw_names: Iterable[str] = (),
+    **kwargs: Any,
+) -> MuonWithAdamW:
+    """Muon for the matrices of a model, AdamW for all else, in parameter groups of their own.
+
+    Args:
+        params: parameter groups of the model, each with its lr (and its lr_ratio, see `build_optimizer`).
+        lr: of groups that set none, finite and above 0.
+        model: whose parameters these are.
+        weight_decay: of groups that set none, decoupled in both.
+        adamw_lr_mult: LR of AdamW over Muon's, finite and above 0.
+        adamw_names: patterns of names of matrices that go to AdamW as well.
+        kwargs: of MuonWithAdamW.
+
+    Raises:
+        ValueError: a pattern that matches nothing, an unknown argument, a multiple outside its range, or a model
+            without matrices.
+        MissingPackage: this torch has no Muon.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise MissingPackage(f"optimizer=muon needs torch 2.9 or newer; this is {torch.__version__}")
+    allowed = keyword_names(MuonWithAdamW) | keyword_names(torch.optim.Muon)
+    check_kwargs(kwargs, allowed - {"params", "lr", "weight_decay"}, key="optimizer")
+    if not (math.isfinite(adamw_lr_mult) and adamw_lr_mult > 0):
+        raise InvalidValue(f"optimizer.adamw_lr_mult must be finite and above 0; got {adamw_lr_mult!r}")
+    matrices = muon_takes(model, adamw_names=adamw_names)
+    groups = split_groups(params, matrices=matrices, adamw_lr_mult=float(adamw_lr_mult))
+    return MuonWithAdamW(groups, lr=lr, weight_decay=weight_decay, **kwargs)
 
 
 class MuonWithAdamW(Optimizer):
@@ -128,22 +170,22 @@ def _without_flag(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def split_groups(
-    parts: list[dict[str, Any]], ratios: tuple[float, ...], *, matrices: set[int], adamw_lr_mult: float
-) -> tuple[list[dict[str, Any]], tuple[float, ...]]:
+    params: Iterable[dict[str, Any]], *, matrices: set[int], adamw_lr_mult: float
+) -> list[dict[str, Any]]:
     """Split each parameter group into what Muon moves and what AdamW moves, the latter at a multiple of the LR.
 
     Args:
-        parts: the groups, each with params and lr.
-        ratios: each group's LR over that of the ramp.
+        params: the groups, each with params and lr, and lr_ratio: its LR over that of the ramp.
         matrices: ids of the parameters for Muon.
         adamw_lr_mult: LR of AdamW over Muon's, above 0.
     """
     split: list[dict[str, Any]] = []
-    multiples: list[float] = []
-    for part, ratio in zip(parts, ratios, strict=True):
-        for muon, factor in ((True, 1.0), (False, adamw_lr_mult)):
-            members: list[Tensor] = [p for p in part["params"] if (id(p) in matrices) is muon]
+    for group in params:
+        for takes_muon, factor in ((True, 1.0), (False, adamw_lr_mult)):
+            members: list[Tensor] = [p for p in group["params"] if (id(p) in matrices) is takes_muon]
             if members:
-                split.append({**part, "params": members, "lr": part["lr"] * factor, "use_muon": muon})
-                multiples.append(ratio * factor)
-    return split, tuple(multiples)
+                scaled: dict[str, Any] = {
+                    name: group[name] * factor for name in ("lr", "lr_ratio") if name in group
+                }
+                split.append({**group, **scaled, "params": members, "use_muon": takes_muon})
+    return split

@@ -7,12 +7,10 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from steadylr.errors import InvalidValue
+
 STREAMS = ("init", "order", "augment", "noise")
 """The random streams: weights, order of the samples, augmentation draws, the rest (dropout and the like)."""
-
-
-class UnknownModelError(ValueError):
-    """A model name that no model has."""
 
 
 def nearest(name: str, choices: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
@@ -45,7 +43,7 @@ def check_kwargs(kwargs: Mapping[str, Any], allowed: Collection[str], *, key: st
     """
     for name in kwargs:
         if name not in allowed:
-            raise ValueError(f"{key}.{name} is not known; {did_you_mean(str(name), sorted(allowed))}")
+            raise InvalidValue(f"{key}.{name} is not known; {did_you_mean(str(name), sorted(allowed))}")
 
 
 def keyword_names(function: Callable[..., Any], *, without: Collection[str] = ()) -> frozenset[str]:

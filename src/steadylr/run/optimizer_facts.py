@@ -1,27 +1,6 @@
-"""What is known about optimizers by name, without importing torch: who ships them, and whether they can be ramped."""
+"""What is known about optimizers by their class, without importing torch: whether they can be ramped, and how well."""
 
 from __future__ import annotations
-
-import importlib.util
-
-PACKAGE_OF = {
-    "schedulefree_adamw": "schedulefree",
-    "schedulefree_radam": "schedulefree",
-    "schedulefree_sgd": "schedulefree",
-    "prodigy": "prodigyopt",
-}
-"""The optimizers that don't come with torch, by name, and the package that each needs."""
-
-CLASS_OF = {
-    "schedulefree_adamw": "AdamWScheduleFree",
-    "schedulefree_radam": "RAdamScheduleFree",
-    "schedulefree_sgd": "SGDScheduleFree",
-    "prodigy": "Prodigy",
-}
-"""Their classes there."""
-
-EXTRA = "optimizers"
-"""The extra of this project that brings those packages."""
 
 REFUSED = {
     "lbfgs": (
@@ -30,7 +9,7 @@ REFUSED = {
     ),
     "sparseadam": "it takes sparse gradients only, which embeddings with sparse=True give and other layers don't",
 }
-"""Optimizers that can't be ramped, by name in lower case, and why."""
+"""Optimizers that can't be ramped, by class in lower case, and why."""
 
 _OWN_STEP = (
     "{} finds its own step size, and its lr is a multiplier that is meant to stay at 1: a range test only shows which "
@@ -62,23 +41,24 @@ _DOUBTS = {
 }
 
 NO_MOMENTUM_CYCLE = frozenset(
-    {*PACKAGE_OF, *(name.lower() for name in CLASS_OF.values()), "muon", "muonwithadamw", "adafactor"}
+    {
+        "adamwschedulefree",
+        "radamschedulefree",
+        "sgdschedulefree",
+        "prodigy",
+        "muon",
+        "muonwithadamw",
+        "adafactor",
+    }
 )
-"""Optimizers whose momentum a OneCycle schedule must not cycle, or that mix several kinds of it; classes too."""
+"""Optimizers whose momentum a OneCycle schedule must not cycle, or that mix several kinds of it."""
 
 
 def optimizer_doubt(name: str) -> str | None:
     """Why a learning-rate finder makes little sense for an optimizer, and what to do; None where it does.
 
     Args:
-        name: of its class or as in optimizer.name, in any case.
+        name: of its class, in any case.
     """
-    shown = CLASS_OF.get(name.lower(), name)
-    text = _DOUBTS.get(shown.lower())
-    return None if text is None else text.format(shown)
-
-
-def missing_package(name: str) -> str | None:
-    """The package that an optimizer needs and that isn't installed; None where nothing is missing."""
-    package = PACKAGE_OF.get(name.lower())
-    return package if package is not None and importlib.util.find_spec(package) is None else None
+    text = _DOUBTS.get(name.lower())
+    return None if text is None else text.format(name)

@@ -201,37 +201,12 @@ def seed_noise(streams: Streams, rank: Rank = ALONE) -> None:
     seed_generators(streams.derive("noise", *([rank.index] if rank.index else [])))
 
 
-class AugmentDraws:
-    """Lets the augmentation of one sample draw from a stream of its own.
-
-    The draws of a sample depend on (augment seed, how often the sample was drawn, its index) and on nothing
-    else: neither on the process that makes them nor on what was drawn before. `used` says whether anything
-        was drawn.
-
-    Seeding the generator object takes 1 us; torch.manual_seed would seed the accelerators as well.
-    """
-
-    def __init__(self, streams: Streams) -> None:
-        self._base = streams.derive("augment")
-        self.used = False
-
-    def begin(self, index: int, draw_number: int) -> None:
-        """Seed torch's CPU generator for one sample."""
-        torch.default_generator.manual_seed(_mixed(_mixed(self._base + draw_number) + index) & 0xFFFFFFFF)
-
-    def end(self, index: int, draw_number: int) -> None:
-        """Note whether the sample drew anything; costs nothing once one did."""
-        if self.used:
-            return
-        after = torch.default_generator.get_state()
-        self.begin(index, draw_number)
-        self.used = not torch.equal(after, torch.default_generator.get_state())
-
-
 class SampleDraws:
     """Lets the samples of any data set draw from the augment stream, whichever global generators they draw from.
 
-    As with AugmentDraws, what a sample draws depends on (augment seed, how often it was drawn, its index) only.
+    What a sample draws depends on (augment seed, how often it was drawn, its index) and on nothing else: neither on the
+    process that makes it nor on what was drawn before. Seeding torch's generator object takes 1 us;
+    torch.manual_seed would seed the accelerators as well.
     Seeding all three generators takes 20 us a sample, so that only those are seeded that something draws from: a
     batch in which another one was drawn from is made again. After each batch they are as they were before it.
 

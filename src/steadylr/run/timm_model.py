@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from steadylr.run.extras import needed
-from steadylr.run.names import UnknownModelError, did_you_mean
+from steadylr.run.fitting import ModelError, add_note, check_forward, load_weights
+from steadylr.run.names import did_you_mean
 
 
-def build_timm(
+def timm_classifier(
     name: str,
-    *,
     num_classes: int,
     in_channels: int,
     image_size: int,
-    pretrained: bool = False,
-    kwargs: Mapping[str, Any] | None = None,
+    *,
+    weights: str | None = None,
+    **kwargs: Any,
 ) -> nn.Module:
     """Build a classifier of timm, drawing from the global generator.
 
@@ -27,26 +27,31 @@ def build_timm(
         num_classes: number of outputs, at least 1.
         in_channels: channels of the images; timm adapts the first layer.
         image_size: height and width of the images, in pixels; models that need it at building get it.
-        pretrained: fetch timm's weights for this name; the last layer is fresh.
-        kwargs: further arguments of timm.create_model, such as {"drop_path_rate": 0.1}.
+        weights: None; "DEFAULT" for those that timm publishes under the name, with a fresh last layer; or the path of
+            a file with a state dict.
+        kwargs: further arguments of timm.create_model, such as drop_path_rate=0.1.
 
     Raises:
         MissingPackage: timm isn't installed.
-        UnknownModelError: no such model.
-        ValueError: arguments that the model refuses, or weights that can't be fetched.
+        ModelError: no such model, arguments that it refuses, weights that can't be had, or images of a size that it
+            can't take.
     """
-    timm = needed("timm", extra="timm", by=f"model.name={name} of timm")
+    timm = needed("timm", by=f"model.name={name} of timm")
     if not timm.is_model(name):
-        raise UnknownModelError(
-            f"model.name={name!r} is no model of timm; {did_you_mean(name, timm.list_models())}"
-        )
+        raise ModelError(f"model.name={name!r} is no model of timm; {did_you_mean(name, timm.list_models())}")
     config = timm.models.get_pretrained_cfg(name)
     sized = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
-    arguments = {**sized, **dict(kwargs or {})}
+    arguments = {**sized, **kwargs}
+    published = weights == "DEFAULT"
     try:
         model: nn.Module = timm.create_model(
-            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **arguments
+            name, pretrained=published, num_classes=num_classes, in_chans=in_channels, **arguments
         )
     except (TypeError, ValueError, RuntimeError, AssertionError, OSError) as error:
-        raise ValueError(f"model.name={name} of timm can't be built with {arguments}: {error}") from error
+        raise ModelError(f"model.name={name} of timm can't be built with {arguments}: {error}") from error
+    if published:
+        add_note(model, f"model.weights=DEFAULT: the last layer is fresh, for {num_classes} classes")
+    elif weights is not None:
+        load_weights(model, weights, name=f"model.name={name}", published=["DEFAULT"])
+    check_forward(model, name, in_channels=in_channels, image_size=image_size, num_classes=num_classes)
     return model

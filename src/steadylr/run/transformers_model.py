@@ -10,22 +10,20 @@ from torch import Tensor, nn
 
 from steadylr.run.extras import needed
 from steadylr.run.fabric import move_data_to_device
-from steadylr.run.names import UnknownModelError, check_kwargs, did_you_mean
+from steadylr.run.fitting import ModelError, add_note
+from steadylr.run.names import check_kwargs, did_you_mean
 from steadylr.run.steps import Step, StepError
 
-FROM_IMAGES = ("image_size", "num_channels")
-"""Values of a config that follow from the images, where it has them."""
 
-
-def build_transformers(
+def transformers_model(
     name: str,
-    *,
     num_classes: int | None = None,
     in_channels: int | None = None,
     image_size: int | None = None,
+    *,
     weights: str | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-) -> tuple[nn.Module, tuple[str, ...]]:
+    **kwargs: Any,
+) -> nn.Module:
     """Build a model of transformers that answers with a loss, drawing from the global generator.
 
     Args:
@@ -34,39 +32,39 @@ def build_transformers(
             num_channels and image_size of a config that has them, unless kwargs do.
         weights: None (random), or a folder that save_pretrained wrote, or the name of a model on the Hub. A last
             layer of another shape is fresh.
-        kwargs: values of the model's config, such as {"hidden_size": 128}.
-
-    Returns:
-        The model, and what is worth knowing about how it came to be.
+        kwargs: values of the model's config, such as hidden_size=128.
 
     Raises:
         MissingPackage: transformers isn't installed.
-        UnknownModelError: no such class.
-        ValueError: a value that the config does not know, or weights that can't be loaded.
+        ModelError: no such class, a value that the config does not know, or weights that can't be loaded.
     """
-    transformers = needed("transformers", extra="hf", by=f"model.name={name}")
+    transformers = needed("transformers", by=f"model.name={name}")
     model_class: Any = getattr(transformers, name, None)
     config_class: Any = getattr(model_class, "config_class", None)
     if config_class is None:
         classes = [each for each in dir(transformers) if "For" in each or "LMHead" in each]
-        raise UnknownModelError(
+        raise ModelError(
             f"model.name={name!r} is no model class of transformers; {did_you_mean(name, classes)}"
         )
     known = set(config_class().to_dict()) | {"num_labels"}
-    given = dict(kwargs or {})
-    check_kwargs(given, known, key="model.kwargs")
+    try:
+        check_kwargs(kwargs, known, key="model")
+    except ValueError as error:
+        raise ModelError(f"{error} (these are the values of the config of {name})") from None
     images = {"num_labels": num_classes, "num_channels": in_channels, "image_size": image_size}
     filled = {key: value for key, value in images.items() if key in known and value is not None}
-    values = {**filled, **given}
+    values = {**filled, **kwargs}
     try:
         if weights is None:
-            return model_class(config_class(**values)), ()
+            made: nn.Module = model_class(config_class(**values))
+            return made
         folder = Path(weights).expanduser()
         source = str(folder) if folder.is_dir() else weights
-        model = model_class.from_pretrained(source, ignore_mismatched_sizes=True, **values)
+        model: nn.Module = model_class.from_pretrained(source, ignore_mismatched_sizes=True, **values)
     except (TypeError, ValueError, KeyError, OSError) as error:
-        raise ValueError(f"model.name={name} can't be built with {values}: {error}") from error
-    return model, (f"model.weights={weights}: a last layer of another shape is fresh",)
+        raise ModelError(f"model.name={name} can't be built with {values}: {error}") from error
+    add_note(model, f"model.weights={weights}: a last layer of another shape is fresh")
+    return model
 
 
 def is_transformers(model: Any) -> bool:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
+import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
-from steadylr.config.schema import Config, Model
-from steadylr.config.targets import own_code_of
+from steadylr.config.located import TARGET, locate
+from steadylr.config.schema import Config
+from steadylr.config.sources import files_fingerprint, sources_of
+from steadylr.config.targets import (
+    Part,
+    named_files,
+    signature_of,
+    targets_of,
+    transforms_of,
+    unidentified,
+)
 from steadylr.run.environment import package_versions, probe_device
 from steadylr.run.fingerprint import NOT_DOWNLOADED, data_fingerprint
 from steadylr.run.names import STREAMS
-from steadylr.run.optimizer_facts import PACKAGE_OF
 from steadylr.store.curve_store import run_key
 from steadylr.store.files import plain_values
 
@@ -31,32 +37,41 @@ def training_config(config: Config) -> dict[str, Any]:
     sharing = ("strategy", "devices") if device.devices > 1 else ()
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
-        "model": _trained_part(
-            config.model, ("name", "weights", "freeze", "kwargs", *_library_key(config.model))
-        ),
-        "data": _trained_part(config.data, ("name", "image_size", "mean", "std", "batch_size", "drop_last")),
-        "augmentation": [
-            [name, arguments or {}] for name, arguments in config.augmentation.transforms.items()
-        ],
-        "optimizer": _trained_part(config.optimizer, ("name", "weight_decay", "kwargs", "groups")),
-        "loss": _trained_part(config.loss, ("name", "label_smoothing")),
+        "model": _trained_part(config.model),
+        "data": _trained_part(config.data),
+        "augmentation": [[name, entry] for name, entry in transforms_of(config.augmentation).items()],
+        "optimizer": _trained_part(config.optimizer),
+        "loss": _trained_part(config.loss),
         "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
         "device": _some(device, ("precision", "channels_last", "deterministic", *sharing)),
     }
     return cast("dict[str, Any]", plain_values(trained))
 
 
-def _library_key(model: Model) -> tuple[str, ...]:
-    return () if model.library is None else ("library",)
+ONLY_IF_TAKEN = {"name", "root", "download"}
+"""Keys that shape a curve only if a target takes them; where the data of this project lie, their fingerprint says."""
+
+NEVER_TAKEN = {"arguments", "min_image_size", "workers", "pin_memory", "fingerprint"}
+"""Keys that shape no curve, or whose arguments stand beside them."""
 
 
-def _trained_part(node: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What shapes a curve of a group that takes the user's own code: these keys, or all of them with such code."""
-    values = asdict(node)
-    if node._target_ is None:
-        return {name: values[name] for name in names}
-    how = ("name", "root", "download", "workers", "pin_memory", "min_image_size")
-    return {name: value for name, value in values.items() if name not in how}
+def _trained_part(part: Part) -> dict[str, Any]:
+    """What shapes a curve of a group that names a target: the target, its arguments, and the keys that count."""
+    ours = part._target_.startswith("steadylr.")
+    signature = None if part._target_ in METHODS else signature_of(part._target_)
+
+    def counts(name: str) -> bool:
+        if name not in ONLY_IF_TAKEN or (ours and name == "name"):
+            return True
+        return not ours and (signature is None or signature.takes(name))
+
+    kept = [entry.name for entry in fields(part) if entry.name not in NEVER_TAKEN]
+    values = asdict(part)
+    return {**{name: values[name] for name in kept if counts(name)}, **part.arguments}
+
+
+METHODS = ("configure_optimizers", "training_step")
+"""What stands in for a target where a LightningModule brings its optimizers and its loss."""
 
 
 def _some(node: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -68,8 +83,11 @@ ENGINE_VERSION = 2
 
 KEYED_PACKAGES = ("torch", "torchvision")
 
-LIBRARY_PACKAGES = {"timm": "timm", "huggingface": "transformers", "lightning": "lightning"}
-"""The package that a model's library comes in."""
+LIBRARY_PACKAGES = {
+    "steadylr.run.timm_model.timm_classifier": "timm",
+    "steadylr.run.transformers_model.transformers_model": "transformers",
+}
+"""The package that a target of this project takes its models from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,58 +115,62 @@ def describe_training(config: Config) -> Training:
 
     Raises:
         DataError: the data isn't where the config says.
-        OwnCodeError: the user's own code isn't.
+        TargetError: a target isn't.
     """
-    versions = package_versions()
-    package = PACKAGE_OF.get(config.optimizer.name.lower())
+    targets = targets_of(config)
     shape = {
         **training_config(config),
         "threads": config.device.threads,
         "device_kind": probe_device(config.device.accelerator.value),
         "data_fingerprint": _fingerprint(config),
-        "weights": weights_fingerprint(config.model.weights),
-        "versions": {name: versions.get(name) for name in _keyed_packages(config)}
-        | ({} if package is None else {package: importlib.metadata.version(package)}),
+        "weights": files_fingerprint(config.model.weights),
+        "files": named_files(config),
+        "versions": _versions(targets),
         "engine": ENGINE_VERSION,
     }
-    if (own_code := own_code_of(config)) is not None:
-        shape["own_code"] = own_code
+    own = sources_of(path for path in targets if not locate(path, key=TARGET).installed).fingerprint()
+    if own is not None:
+        shape["own_code"] = {**own, "files": shape["files"] or None}
+    if unidentified(config) is not None:
+        shape[UNIQUE] = _THIS_PROCESS
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
 
 
-def _keyed_packages(config: Config) -> tuple[str, ...]:
-    library = config.model.library
-    return KEYED_PACKAGES if library is None else (*KEYED_PACKAGES, LIBRARY_PACKAGES[library])
+UNIQUE = "unidentified"
+"""What stands in the shape of a training that can't be told from others: a text of this process alone."""
+
+_THIS_PROCESS = uuid.uuid4().hex
 
 
-def _fingerprint(config: Config) -> str:
+def _versions(targets: Sequence[str]) -> dict[str, str | None]:
+    """The versions of the packages that a training rests on."""
+    found = dict.fromkeys(
+        (*KEYED_PACKAGES, *(LIBRARY_PACKAGES[path] for path in targets if path in LIBRARY_PACKAGES))
+    )
+    installed = [path for path in targets if locate(path, key=TARGET).installed]
+    return {**{name: package_versions().get(name) for name in found}, **sources_of(installed).packages}
+
+
+def _fingerprint(config: Config) -> str | None:
     """What data a config trains on. Data that are to be downloaded are, since before that nothing identifies them."""
     data = config.data
-    if data._target_ is not None:
-        return "own code"  # which is identified with the rest of it
-    found = _known_fingerprint(data.name, data.root)
+    name = data._target_.rpartition(".")[2]
+    if data._target_ != f"steadylr.run.datasets.{name}":
+        return data.fingerprint
+    found = _known_fingerprint(name, data.root)
     if not data.download or not found.startswith(NOT_DOWNLOADED):
         return found
-    from steadylr.run.data import load_data
+    from steadylr.training.targets import called, target_of
 
-    load_data(data.name, root=data.root, download=True)
+    called(target_of("data", data))
     _known_fingerprint.cache_clear()
-    return _known_fingerprint(data.name, data.root)
+    return _known_fingerprint(name, data.root)
 
 
 @lru_cache
 def _known_fingerprint(name: str, root: str | None) -> str:
     """The fingerprint of data, looked up once a process: a large folder of images takes seconds to list."""
     return data_fingerprint(name, root=root)
-
-
-def weights_fingerprint(weights: str | None) -> str | None:
-    """What tells weights from others at the same path: size and time of the file, or of the files in a folder."""
-    path = None if weights is None else Path(weights).expanduser()
-    if path is None or not path.exists():
-        return None
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    return ",".join(f"{status.st_size}:{status.st_mtime_ns}" for status in map(os.stat, files))
 
 
 def full_key(training: Training) -> str:

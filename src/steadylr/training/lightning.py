@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadylr.config.errors import BadInput
-from steadylr.run.fingerprint import DataError
+from steadylr.run.fitting import notes_of
 from steadylr.run.lightning_module import take_apart
-from steadylr.run.own_data import OWN_ORDER, LoaderBatches
 from steadylr.run.randomness import Streams, drawing_init, kept_generators, seed_generators
-from steadylr.training.parts import Parts, Samples, build_one_model
+from steadylr.run.training_data import LoaderBatches
+from steadylr.training.setup import Samples, TrainingSetup, build_model
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config
 
 
-def data_module_samples(data_module: Any) -> Samples:
-    """A LightningDataModule as data: it gives its loader once there is a module to set it up with."""
-
-    def no_facts() -> tuple[int, int, int]:
-        raise DataError(
-            f"{type(data_module).__name__} is a LightningDataModule: it goes with model=lightning"
-        )
-
-    return Samples(
-        batches=LoaderBatches(()),
-        image_facts=no_facts,
-        validate=lambda loss_fn, step: None,
-        notes=(OWN_ORDER,),
-        data_module=data_module,
-    )
-
-
-def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> Parts:
+def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> TrainingSetup:
     """Build a LightningModule and take it apart; its weights are drawn from the init stream.
 
     Args:
@@ -46,7 +29,7 @@ def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> Pa
         ValueError: a module that can't be tested, no LightningModule, or validation that nothing is there for.
     """
     with drawing_init(streams) as init:
-        module, _ = build_one_model(config, samples.image_facts)
+        module = build_model(config, samples.image_facts)
         data_module = samples.data_module
         parts = take_apart(
             module,
@@ -68,7 +51,7 @@ def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> Pa
             "data._target_"
         )
     batches = samples.batches if data_module is None else LoaderBatches(parts.batches)
-    return Parts(
+    return TrainingSetup(
         model=parts.module,
         optimizer=parts.optimizer,
         lr_ratios=parts.lr_ratios,
@@ -82,7 +65,7 @@ def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> Pa
             "order": batches.order_used,
             "augment": batches.augment_used,
         },
-        notes=(*parts.notes, *samples.notes),
+        notes=(*notes_of(module), *parts.notes, *samples.notes),
     )
 
 

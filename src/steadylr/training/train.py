@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from steadylr.run.fabric import Fabric
     from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
-    from steadylr.training.parts import Parts
+    from steadylr.training.setup import TrainingSetup
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def too_small_batches(config: Config) -> Iterator[None]:
         )
         raise BadInput(
             f"data.batch_size={data.batch_size}{where} gives a batch of one image, in which BatchNorm has nothing to "
-            f"average with model.name={config.model.name} and data.image_size={data.image_size}: "
+            f"average with the model {config.model.called} and data.image_size={data.image_size}: "
             f"raise data.batch_size to {2 * devices} or more{last}"
         ) from error
 
@@ -67,7 +67,7 @@ class Placed:
         prepare_seconds: how long it took to get here.
     """
 
-    parts: Parts
+    parts: TrainingSetup
     model: nn.Module
     optimizer: Optimizer
     fabric: Fabric
@@ -120,7 +120,7 @@ def placed(
     """
     from steadylr.run.device import memory_errors, on_device, place, resolve_device
     from steadylr.run.randomness import Streams, seed_noise
-    from steadylr.training.build import build_parts
+    from steadylr.training.build import build_setup
 
     begin = time.perf_counter()
     streams = Streams(**training.seeds)
@@ -135,7 +135,7 @@ def placed(
         devices=rank.count,
     )
     with on_device(device, rank, store=store) as fabric:
-        parts = build_parts(config, streams=streams, device=device, rank=rank)
+        parts = build_setup(config, streams=streams, device=device, rank=rank)
         accumulated = config.finder.accumulation_steps
         with (
             memory_errors(batch_size=parts.batch_size, accumulation_steps=accumulated),

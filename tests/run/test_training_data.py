@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from steadylr.run.data import TrainBatches
 from steadylr.run.fingerprint import DataError
-from steadylr.run.own_data import (
+from steadylr.run.randomness import GeneratorStates, Streams
+from steadylr.run.training_data import (
+    ImageFacts,
     LoaderBatches,
+    TrainBatches,
     image_facts,
-    own_data,
-    own_train_batches,
-    own_validation_batches,
+    train_batches,
+    training_data,
+    validation_batches,
     validation_of,
 )
-from steadylr.run.randomness import GeneratorStates, Streams
 
 
 class Drawing(Dataset[dict[str, Any]]):
@@ -51,8 +52,8 @@ class Drawing(Dataset[dict[str, Any]]):
 
 def some_batches(data: Any, *, seed: int = 0, workers: int = 0, count: int = 6, **changes: Any) -> list[Any]:
     settings = {"batch_size": 4, "pin_memory": False, "drop_last": True, **changes}
-    batches = own_train_batches(
-        own_data(data, path="my.data"), streams=Streams.same(seed), workers=workers, **settings
+    batches = train_batches(
+        training_data(data, path="my.data"), streams=Streams.same(seed), workers=workers, **settings
     )
     return list(itertools.islice(batches, count))
 
@@ -85,7 +86,7 @@ def test_what_samples_draw_follows_the_augment_stream(generators: tuple[str, ...
     assert len(set(drawn)) == len(drawn)
     streams = Streams(init=0, order=1, augment=9, noise=0)
     settings: dict[str, Any] = {"batch_size": 4, "workers": 0, "pin_memory": False, "drop_last": True}
-    other = own_train_batches(own_data(data, path="d"), streams=streams, **settings)
+    other = train_batches(training_data(data, path="d"), streams=streams, **settings)
     augmented = flat(list(itertools.islice(other, 6)))
     assert [indices for indices, _ in augmented] == [indices for indices, _ in first]
     assert augmented != first
@@ -101,8 +102,8 @@ def test_any_number_of_workers_gives_the_same_batches() -> None:
 
 def test_data_that_draw_nothing_leave_the_augment_stream_unused() -> None:
     """Then its seed is left out of the key."""
-    batches = own_train_batches(
-        own_data(TensorDataset(torch.ones(8, 2), torch.ones(8)), path="d"),
+    batches = train_batches(
+        training_data(TensorDataset(torch.ones(8, 2), torch.ones(8)), path="d"),
         batch_size=4, streams=Streams.same(0), workers=0, pin_memory=False, drop_last=True,
     )  # fmt: skip
     assert isinstance(batches, TrainBatches)
@@ -123,8 +124,8 @@ def test_loaders_come_as_they_are() -> None:
     assert some_batches(["a", "b"]) == ["a", "b"]
     assert [batch.tolist() for batch in some_batches(Numbers())] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(some_batches(Numbers(), drop_last=False)) == 3
-    batches = own_train_batches(
-        own_data(loader, path="d"),
+    batches = train_batches(
+        training_data(loader, path="d"),
         batch_size=1,
         streams=Streams.same(0),
         workers=0,
@@ -169,14 +170,14 @@ def test_samples_that_do_not_fit_together_are_told() -> None:
 def test_what_is_no_data_is_refused(value: Any, message: str) -> None:
     """The message shows what came."""
     with pytest.raises(DataError, match=message):
-        own_data(value, path="my.data")
+        training_data(value, path="my.data")
 
 
 def test_validation_is_spread_over_the_validation_data() -> None:
     """A mean over samples with a loss, over batches with a step; a loader is used whole."""
     pairs = TensorDataset(torch.arange(10.0).reshape(10, 1), torch.zeros(10, 1))
-    data = own_data((pairs, pairs), path="d")
-    batches = own_validation_batches(data, size=5, batch_size=2)
+    data = training_data((pairs, pairs), path="d")
+    batches = validation_batches(data, size=5, batch_size=2)
     assert batches is not None
     assert [x.flatten().tolist() for x, _ in batches] == [[0, 2], [4, 6], [8]]
     model = nn.Linear(1, 1, bias=False)
@@ -188,7 +189,7 @@ def test_validation_is_spread_over_the_validation_data() -> None:
     assert float(validation_of(batches, loss_fn=loss_fn, step=None)(model)) == pytest.approx(4)
     step = validation_of(batches, loss_fn=None, step=lambda m, batch: m(batch[0]).mean())
     assert float(step(model)) == pytest.approx((1 + 5 + 8) / 3)
-    assert own_validation_batches(own_data(pairs, path="d"), size=5, batch_size=2) is None
+    assert validation_batches(training_data(pairs, path="d"), size=5, batch_size=2) is None
 
 
 class Images(Dataset[Any]):
@@ -203,6 +204,6 @@ class Images(Dataset[Any]):
 
 def test_images_tell_a_model_of_this_project_what_it_gets() -> None:
     """Classes, channels, size; data that don't tell are refused."""
-    assert image_facts(own_data(Images(), path="d")) == (2, 3, 8)
+    assert image_facts(training_data(Images(), path="d")) == ImageFacts(2, 3, 8)
     with pytest.raises(DataError, match=r"d does not tell: give it a data set with a list `classes`"):
-        image_facts(own_data(TensorDataset(torch.ones(2, 3)), path="d"))
+        image_facts(training_data(TensorDataset(torch.ones(2, 3)), path="d"))
