@@ -67,6 +67,23 @@ def test_a_file_that_is_gone_is_written_again(tmp_path: Path, name: str) -> None
     assert names(tmp_path) == ONE_KIND
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe another LR: 9.99e-1\n"])
+@pytest.mark.parametrize("name", sorted(ONE_KIND - {"summary.json"}))
+def test_a_file_that_was_changed_is_written_again_and_never_printed(
+    tmp_path: Path, name: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer that is printed is the one that was computed, whatever answer.txt says."""
+    found = from_values([0.1, 0.2])
+    concluded(found, tmp_path)
+    said, written = capsys.readouterr().out, (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content)
+    concluded(found, tmp_path)
+    assert capsys.readouterr().out == said
+    if not name.endswith(".png"):
+        assert (tmp_path / name).read_bytes() == written
+    assert (tmp_path / name).stat().st_size > len(content)
+
+
 def test_other_settings_or_a_further_job_are_other_inputs(tmp_path: Path) -> None:
     """The choice, a new member, a failed job."""
     make_sweep(tmp_path)

@@ -54,7 +54,8 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
 def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
     """Answer from what was found, leave the files in the folder, print the answer and give the exit code.
 
-    Where the folder holds the aggregate of the same inputs already, nothing is written or drawn again.
+    Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
+    drawn again. What is printed is what was computed, never what a file says.
 
     Raises:
         BadInput: an LR that is no number above 0.
@@ -65,7 +66,7 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
     answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
     code = exit_code(answer)
     if files.unchanged(folder, digest):
-        print((folder / files.ANSWER_FILE).read_text(encoding="utf-8"), end="")
+        show_sweep(answer, folder)
         return code
     folder.mkdir(parents=True, exist_ok=True)
     files.remove_stale(folder, files.written_files(answer))

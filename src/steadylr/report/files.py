@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
-from steadylr.store.files import DamagedFile, NewerSchema, json_text, temp_name, write_atomic
+from steadylr.store.files import DamagedFile, NewerSchema, json_text, read_bytes, temp_name, write_atomic
 from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import decision_text
@@ -95,8 +95,17 @@ def unchanged(folder: Path, digest: str) -> bool:
     return (
         summary is not None
         and summary.inputs == digest
-        and all((folder / name).is_file() for name in _files_of(summary))
+        and bool(summary.digests)
+        and all(_digest(folder / name) == summary.digests.get(name) for name in _files_of(summary))
     )
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a regular file; None where there is none that can be read."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except (OSError, DamagedFile):
+        return None
 
 
 def remove_stale(folder: Path, written: Sequence[str]) -> None:
@@ -122,6 +131,7 @@ def _files_of(summary: Summary | None) -> list[str]:
 
 def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: dict[str, Any]) -> None:
     """The numbers of the answer as JSON; written last, so that it is there only when all else is."""
+    names = written_files(answer)
     summary = Summary(
         created=utc_now(),
         inputs=digest,
@@ -132,7 +142,8 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
             for job in answer.failed
         ],
         problems=list(answer.problems),
-        files=written_files(answer),
+        files=names,
+        digests={name: own for name in names if (own := _digest(folder / name)) is not None},
     )
     summary.write(folder)
 

@@ -272,6 +272,7 @@ class Summary(StoredFile):
         failed: the jobs that left no suggestion.
         problems: what could not be read.
         files: the names of the files beside it.
+        digests: SHA-256 of each of them as it was written; none in summaries of earlier versions.
     """
 
     FILE: ClassVar[str] = SUMMARY_FILE
@@ -283,6 +284,7 @@ class Summary(StoredFile):
     failed: list[dict[str, Any]]
     problems: list[str]
     files: list[str]
+    digests: dict[str, str] = Field(default_factory=dict)
 
 
 class Verified(StoredFile):
