@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from made_jobs import change_file, curve_of, leave_status, make_job, make_sweep
+from steadylr.answer.asked import overrides_of
 from steadylr.answer.readings import (
     Reread,
     each_seed_once,
@@ -21,7 +22,6 @@ from steadylr.answer.readings import (
     from_sweep,
     from_values,
     joined,
-    overrides_of,
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve

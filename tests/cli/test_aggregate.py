@@ -285,3 +285,42 @@ def test_records_of_earlier_versions_still_aggregate(aggregates: Aggregates) -> 
     assert code == 0
     assert "2 runs with an LR" in out
     assert "cycle_momentum=False" in out
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "reason"),
+    [
+        ("model", "", "model must have keys of its own; got ''"),
+        ("seeds", [1], "seeds must have keys of its own"),
+        ("optimizer", {"name": 3}, "its config can't be used here"),
+        ("onecycle", {"total_steps": "${oc.env:STRANGER}"}, "a reference in a record is never followed"),
+        ("consensus", {"choose": "${oc.env:STRANGER}"}, "a reference in a record is never followed"),
+        (
+            "data",
+            {"name": "digits", "root": ["${oc.env:STRANGER}"]},
+            "a reference in a record is never followed",
+        ),
+    ],
+)
+def test_one_bad_record_does_not_stop_the_others(
+    aggregates: Aggregates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    value: Any,
+    reason: str,
+) -> None:
+    """It is named, the rest has its answer, the exit code says so; nothing of the environment is told."""
+    monkeypatch.setenv("STRANGER", "12345678")
+    make_sweep(tmp_path / "x")
+
+    def spoil(record: dict[str, Any]) -> None:
+        record["config"][group] = value
+
+    make_job(tmp_path / "x" / "3", seed=3, change=spoil)
+    code, out, err = aggregates.run("sweep=x")
+    assert code == 1
+    assert reason in " ".join(out.split())
+    assert "record.json" in out
+    assert "12345678" not in out + err + (tmp_path / "x" / "answer.txt").read_text()
+    assert kind_of(tmp_path / "x")["consensus"]["n"] == 3

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steadylr.answer.asked import key_of, overrides_of, rule_of
+from steadylr.answer.kinds import Seeds, check_recorded, kind_of, kind_text, optimizer_of, seeds_of
 from steadylr.answer.reading import has_momentum
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
@@ -20,7 +22,7 @@ from steadylr.core.settings import Reading
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve
-from steadylr.store.files import DamagedFile, NewerSchema, read_bytes
+from steadylr.store.files import DamagedFile, NewerSchema
 from steadylr.store.job_folder import CURVE_FILE, job_folders, odd_places
 from steadylr.store.records import (
     RECORD_FILE,
@@ -33,8 +35,6 @@ from steadylr.words.names import COMMAND_LINE
 from steadylr.words.reading import ToldSuggestion, told_suggestion
 
 IntArray = npt.NDArray[np.int64]
-Seeds = tuple[tuple[str, int], ...]
-"""The seeds of a run, by stream, in the order of the streams' names."""
 
 VALUE_RULE = "given"
 """The rule's name of a number that somebody brought along: no curve, no rule."""
@@ -264,7 +264,7 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
         return Members(problems=(str(error),))
     try:
         return Members((_member(label, record, curves, reread),))
-    except (KeyError, TypeError, ValueError) as error:  # a record's config is checked as it is used
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # other text than a config of ours
         problem = f"its config can't be used here ({type(error).__name__}: {error})"
         return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
 
@@ -278,49 +278,8 @@ def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
     return job
 
 
-def key_of(folder: Path) -> str:
-    """The key of the job in a folder, from its status or else its record; empty where neither says it."""
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return JobStatus.read(folder).job_key
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return RunRecord.read(folder).job_key
-    return ""
-
-
-def rule_of(folder: Path) -> str | None:
-    """The rule that the job in a folder was asked for, whatever became of it; None where nothing there says it."""
-    config: Mapping[str, Any] | None = None
-    with suppress(OSError, DamagedFile, NewerSchema):
-        config = JobStatus.read(folder).config
-    if config is None:
-        with suppress(OSError, DamagedFile, NewerSchema):
-            config = RunRecord.read(folder).config
-    finder = {} if config is None else config.get("finder")
-    rule = finder.get("rule") if isinstance(finder, Mapping) else None
-    if rule is None:  # it failed before there was a config
-        named = [
-            text.partition("=")[2] for text in overrides_of(folder) or () if text.startswith("finder.rule=")
-        ]
-        rule = named[-1].strip("'\"") if named else None
-    return rule if isinstance(rule, str) else None
-
-
-def overrides_of(folder: Path) -> tuple[str, ...] | None:
-    """The overrides of the job in a folder, from its status or else what Hydra kept; None where neither says."""
-    import yaml
-
-    with suppress(OSError, DamagedFile, NewerSchema):
-        return tuple(JobStatus.read(folder).overrides)
-    try:
-        kept = yaml.safe_load(read_bytes(folder / ".hydra" / "overrides.yaml"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    if not isinstance(kept, list) or not all(isinstance(override, str) for override in kept):
-        return None
-    return tuple(kept)
-
-
 def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:
+    check_recorded(record.config)
     finder = record.config["finder"]
     setting = {name: finder[name] for name in Reread.__slots__}
     Reading(**{name: value for name, value in setting.items() if name != "rule"})
@@ -336,7 +295,7 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         curve=curves.read,
         record=record,
         lr_ratios=curves.lr_ratios,
-        momentum=has_momentum(*_optimizer(record.config["optimizer"])),
+        momentum=has_momentum(*optimizer_of(record.config["optimizer"])),
         steps=None
         if curves.validation is None
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
@@ -415,85 +374,8 @@ def _setting_key(member: Member) -> Hashable:
     return repr(sorted(member.setting.items()))
 
 
-def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be equal for the suggestions of two runs to be averaged: what is trained, by dotted key.
-
-    Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
-    of images counts, as nothing else says which images they are.
-    """
-    parts = {
-        name: _as_written(config[name]) for name in ("model", "data", "augmentation", "optimizer", "loss")
-    }
-    parts["finder"] = {key: value for key, value in config["finder"].items() if key not in READING_KEYS}
-    device = config["device"]
-    parts["device"] = {"precision": device["precision"]}
-    if device.get("devices", 1) > 1:  # BatchNorm sees each device's share of a batch
-        parts["device"]["devices"] = device["devices"]
-    parts["own_code"] = config.get("own_code") or {}
-    data = config["data"]
-    is_folder = "imagefolder" in (data.get("name"), str(data.get("_target_")).rpartition(".")[2])
-    left_out = HOW_NOT_WHAT - ({"data.root"} if is_folder else set())
-    return {
-        key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
-    }
-
-
-def kind_text(kind: Mapping[str, Any]) -> str:
-    """A kind as text: equal for runs of one kind."""
-    return repr(sorted(kind.items(), key=lambda item: item[0]))
-
-
-def seeds_of(config: Mapping[str, Any]) -> Seeds:
-    """The seeds that a config gives to the random streams."""
-    return tuple(sorted((str(name), int(seed)) for name, seed in config["seeds"].items()))
-
-
 def lost_runs(found: Members, kind_key: str) -> int:
     """How many runs of a kind failed, so that no job has an answer of theirs."""
     answered = {member.seeds for member in found.members if member.kind_key == kind_key}
     failed = {job.seeds for job in found.failed if job.kind_key == kind_key and job.status == "failed"}
     return len(failed - answered)
-
-
-READING_KEYS = frozenset(Reread.__slots__)
-HOW_NOT_WHAT = frozenset(
-    {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
-)
-
-
-def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A group as its YAML has it: the arguments of its target stand beside _target_, in older records too."""
-    if not part.get("_target_"):
-        return dict(part)
-    inner = ("arguments", "kwargs")
-    flat = {name: value for name, value in part.items() if name not in inner}
-    return {**flat, **{name: value for key in inner for name, value in (part.get(key) or {}).items()}}
-
-
-def _optimizer(part: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The target of a recorded optimizer, and its arguments; older records have a name in place of torch's classes."""
-    path = part.get("_target_")
-    if not path:
-        path = part["name"] if "_" in part["name"] else f"torch.optim.{part['name']}"
-    return path, part.get("arguments") or part.get("kwargs") or {}
-
-
-UNSET = frozenset(
-    {"_target_", "kwargs", "as_step", "library", "is_lightning", "optimizer_index", "fingerprint", "own_code"}
-)
-"""Keys that say nothing of a run where they have no value."""
-
-
-def _is_unset(key: str, value: Any) -> bool:
-    return not value and key.rpartition(".")[2] in UNSET
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

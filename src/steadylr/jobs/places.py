@@ -8,7 +8,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
-from steadylr.answer.readings import from_job, key_of, overrides_of
+from steadylr.answer.asked import key_of, overrides_of
+from steadylr.answer.readings import from_job
 from steadylr.store.files import remove_temp_files
 from steadylr.store.job_folder import job_folders, next_job_number
 from steadylr.store.locks import locked

@@ -15,17 +15,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict, read_write
 
 from steadylr.answer.answer import consensus_of_members
+from steadylr.answer.kinds import Seeds, kind_of, kind_text, seeds_of
 from steadylr.answer.readings import (
     Member,
     Members,
     Reread,
-    Seeds,
     each_seed_once,
     from_sweep,
-    kind_of,
-    kind_text,
     lost_runs,
-    seeds_of,
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.decision import Decision, State, decide
