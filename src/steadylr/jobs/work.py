@@ -16,12 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
+from steadylr.errors import SteadylrError
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.workers import Task
 from steadylr.present.numbers import count
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
-from steadylr.training.failure import is_ours
 from steadylr.training.obtain import open_store, train_into
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
     """Keep what is wrong with a job, so that all that is wrong is told together."""
     try:
         yield
-    except Exception as error:
-        if not (isinstance(error, HydraException | OmegaConfBaseException) or is_ours(error)):
-            raise
+    except (HydraException, OmegaConfBaseException, SteadylrError) as error:
         problems.setdefault(str(error), []).append(label)
 
 

@@ -31,38 +31,10 @@ def as_failure(error: BaseException) -> TrainingFailed:
     """
     if isinstance(error, TrainingFailed):
         return error
-    if not is_ours(error):
+    if not isinstance(error, SteadylrError):
         message = f"{type(error).__name__}: {error}"
     elif getattr(error, "show_traceback", False) and error.__cause__ is not None:
         message = str(error)
     else:
         return TrainingFailed(str(error))
     return TrainingFailed(message, "".join(traceback.format_exception(error)))
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether an error bears our mark, or comes from where errors get it together with their new classes."""
-    if isinstance(error, SteadylrError) or type(error).__module__.startswith("steadylr."):
-        return True
-    *_, (frame, _) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
-    return type(error) is ValueError and frame is not None and frame.f_globals["__name__"] in UNMARKED
-
-
-UNMARKED = frozenset(
-    f"steadylr.run.{name}"
-    for name in (
-        *(
-            "augmentation",
-            "data",
-            "losses",
-            "models",
-            "muon",
-            "names",
-            "optimizers",
-            "own_data",
-            "timm_model",
-        ),
-        *("training_data", "transformers_model"),
-    )
-)
-"""Modules whose plain ValueErrors are ours."""
