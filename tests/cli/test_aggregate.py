@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from made_jobs import curve_of, make_job, make_sweep
+from made_jobs import curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.readings import from_sweep
 from steadylr.cli import aggregate as program
 from steadylr.config.schema import Choose, Consensus, OneCycle
@@ -324,3 +325,30 @@ def test_one_bad_record_does_not_stop_the_others(
     assert "record.json" in out
     assert "12345678" not in out + err + (tmp_path / "x" / "answer.txt").read_text()
     assert kind_of(tmp_path / "x")["consensus"]["n"] == 3
+
+
+def test_a_name_can_order_nothing_of_a_terminal_or_a_spreadsheet(
+    aggregates: Aggregates, tmp_path: Path
+) -> None:
+    """Control characters are written out in what is printed and written; a formula in runs.csv is text."""
+    bell, formula = "\x1b]0;mine\x07 and \x9b31m", "=cmd|' /C calc'!A0"
+
+    def spoil(record: dict[str, Any]) -> None:
+        record["overrides"] = [formula, bell]
+        record["config"]["model"]["name"] = bell
+
+    for seed in range(2):
+        make_job(tmp_path / "x" / str(seed), seed=seed, change=spoil)
+    leave_status(tmp_path / "x" / "2", "failed", overrides=["-1", bell], error=f"no {bell}")
+    leave_status(tmp_path / "x" / "3", "failed", overrides=["-1"], error="-1e-3")
+    code, out, err = aggregates.run("sweep=x")
+    assert code == 1
+    assert "consensus" in out.lower(), err
+    texts = [out + err, *((tmp_path / "x" / name).read_text() for name in ("answer.txt", "runs.csv"))]
+    for text in texts:
+        assert "\\x1b]0;mine\\x07" in text
+        assert not {"\x1b", "\x07", "\x9b"} & set(text)
+    with (tmp_path / "x" / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["overrides"][:2] for row in rows] == ["'=", "'=", "'-", "-1"]
+    assert rows[3]["reason"] == "-1e-3"

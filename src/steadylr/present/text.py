@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from steadylr.present.escaped import escaped
+
 MOST_WIDTH = 100  # longer lines read badly
 _LEAST_ROOM = 24  # columns in which a text reads well beside a table; below its row where it has fewer
 _ENDLESS = 100_000
@@ -92,13 +94,20 @@ def text_width(console: Console) -> int:
 
 
 def show(parts: Iterable[Part], console: Console | None = None) -> None:
-    """Print parts, on standard output unless another console is given."""
+    """Print parts, on standard output unless another console is given; control characters in them are written out."""
     console = answer_console() if console is None else console
     width = text_width(console) if console.is_terminal else _ENDLESS
-    for part in parts:
+    for part in map(_escaped, parts):
         lines = _table_lines(part, console, width) if isinstance(part, Table) else _broken(part, width)
         for line in lines:
             console.print(line, soft_wrap=True)  # rich breaks and crops nothing more
+
+
+def _escaped(part: Part) -> Part:
+    if isinstance(part, Line):
+        return part._replace(text=escaped(part.text))
+    rows = [Row([escaped(cell) for cell in row.cells], row.style) for row in part.rows]
+    return Table([escaped(name) for name in part.header], rows)
 
 
 def plain(parts: Iterable[Part]) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
+from steadylr.present.escaped import spreadsheet_cell
 from steadylr.store.files import DamagedFile, NewerSchema, json_text, read_bytes, temp_name, write_atomic
 from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
@@ -201,11 +202,15 @@ def write_runs(folder: Path, found: Members) -> None:
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     for member in found.members:
-        table.writerow(_row(member))
+        table.writerow(_cells(_row(member)))
     for job in found.failed:
         row = {"job": job.label, "overrides": " ".join(job.overrides), "outcome": job.status}
-        table.writerow({**row, "reason": job.reason})
+        table.writerow(_cells({**row, "reason": job.reason}))
     write_atomic(folder / RUNS_FILE, text.getvalue())
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: spreadsheet_cell(value) for name, value in row.items()}
 
 
 def _row(member: Member) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from steadylr.core.decision import State
 from steadylr.core.verdict import Level
+from steadylr.present.escaped import escaped
 from steadylr.present.numbers import (
     count,
     format_lr,
@@ -92,7 +93,7 @@ def kind_title(kind: KindAnswer) -> str:
         return kind.title or "Suggestions from elsewhere"
     trained = (f"{record.config['model']['name']} on {record.config['data']['name']}" for record in records)
     model_and_data = " and ".join(dict.fromkeys(trained))  # several where they are averaged all the same
-    return f"{model_and_data} ({kind.title})" if kind.title else model_and_data
+    return escaped(f"{model_and_data} ({kind.title})" if kind.title else model_and_data)
 
 
 def _failed_parts(failed: Sequence[FailedJob]) -> Iterator[Part]:
