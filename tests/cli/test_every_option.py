@@ -221,7 +221,7 @@ def test_an_optimizer_runs(name: str) -> None:
     """Each trains, and its plan cycles a momentum that it has; Prodigy finds its own LR, so that ours may fail."""
     done = find_lr("finder=quick", "finder.num_iter=40", "device.threads=1", f"optimizer={name}", "model=mlp")
     assert done.code == 0 or (name == "prodigy" and done.code == 3), done
-    kwargs = RunRecord.read(only_run(Path.cwd())).config["optimizer"]["kwargs"]
+    kwargs = RunRecord.read(only_run(Path.cwd())).config["optimizer"]["arguments"]
     cycles = name == "adamw" or (name in ("sgd", "rmsprop") and bool(kwargs.get("momentum")))
     assert ("OneCycleLR(" in done.out) == (done.code == 0)
     assert ("cycle_momentum=False" in done.out) == (done.code == 0 and not cycles)

@@ -91,7 +91,8 @@ def kind_title(kind: KindAnswer) -> str:
     records = [member.record for member in kind.members if member.record is not None]
     if not records:
         return kind.title or "Suggestions from elsewhere"
-    trained = (f"{record.config['model']['name']} on {record.config['data']['name']}" for record in records)
+    parts = ([record.config[group] for group in ("model", "data")] for record in records)
+    trained = (" on ".join(part.get("name") or part["_target_"] for part in pair) for pair in parts)
     model_and_data = " and ".join(dict.fromkeys(trained))  # several where they are averaged all the same
     return escaped(f"{model_and_data} ({kind.title})" if kind.title else model_and_data)
 
