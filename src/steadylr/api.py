@@ -178,7 +178,6 @@ def plot(
         reading=reading,
         title=title,
         subtitle="; ".join(finding.text for finding in diagnose(curve, reading, skipped_share=share)),
-        on_validation=validation is not None,
         background=None if validation is None else (train.lr, train.loss),
         left_out=skipped,
     )

@@ -311,7 +311,7 @@ def test_the_info_of_a_run_without_answer_carries_the_reason() -> None:
     """Where the headline rule has no LR, the figure says why, and on which loss it looked."""
     curve = Curve(ramp(100), descent(100), 100)
     suggestions = {"bracket": ToldSuggestion("bracket", Outcome.FLAT, "the loss never fell")}
-    info = curve_info(curve, suggestions, "bracket", on_validation=True, background=(ramp(5), descent(5)))
+    info = curve_info(curve, suggestions, "bracket", background=(ramp(5), descent(5)))
     assert info.answer is None
     assert info.reason == "the loss never fell"
     assert info.loss_name == "Validation loss"

@@ -31,7 +31,6 @@ def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> N
         reading=answer.reading,
         title=run_title(config),
         subtitle="; ".join(finding.text for finding in answer.findings),
-        on_validation=curves.validation is not None,
         background=None if curves.validation is None else (curves.curve.lr, curves.curve.loss),
         left_out=curves.skipped_steps,
     )

@@ -132,7 +132,6 @@ def curve_info(
     reading: Reading | None = None,
     title: str = "",
     subtitle: str = "",
-    on_validation: bool = False,
     background: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     left_out: Sequence[int] = (),
 ) -> CurveInfo:
@@ -147,8 +146,7 @@ def curve_info(
         reading: the settings that the rules read with; None greys nothing.
         title: which model, data and seed.
         subtitle: what the curve is diagnosed with.
-        on_validation: the curve holds validation losses.
-        background: LRs and losses to draw behind, the training losses of such a run.
+        background: of a curve of validation losses, the LRs and training losses to draw behind it.
         left_out: the training losses, from 0, whose update a gradient scaler left out.
 
     Raises:
@@ -173,7 +171,7 @@ def curve_info(
         reason="" if headline.lr is not None else headline.reason,
         title=title,
         subtitle=subtitle,
-        loss_name="Validation loss" if on_validation else "Training loss",
+        loss_name="Training loss" if background is None else "Validation loss",
         background_lr=frozen_array(behind_lr),
         background_loss=frozen_array(behind_loss),
         left_out_lr=np.asarray(trained_lr)[marked],
