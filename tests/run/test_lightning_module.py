@@ -13,6 +13,7 @@ from torch import nn
 from lightning_modules import PACKAGES, batches, loader, module_of, ours, package
 from steadylr.core.ramp import Ramp
 from steadylr.run.lightning_module import take_apart
+from steadylr.run.steps import StepError
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +64,10 @@ def test_a_module_comes_back_as_it_was(name: str) -> None:
 
 
 def test_a_module_that_has_a_trainer_keeps_it() -> None:
-    """Also after an exception in the middle."""
+    """Also after an exception, which the first batch's is told with the step's name."""
     module, trainer = module_of(training_step=lambda self, batch: 1 / 0), object()
     module._trainer = trainer
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(StepError, match="ZeroDivisionError"):
         ours().range_test(module, batches(), RAMP)
     assert module._trainer is trainer
 
