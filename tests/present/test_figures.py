@@ -439,7 +439,7 @@ def test_many_runs_are_sorted_by_their_lr() -> None:
 
 
 def test_the_lr_of_a_sweep_stands_above_its_line() -> None:
-    """The label of the consensus covers its LR, wherever on the axis that is."""
+    """The label of the consensus covers its LR and stays above its axes, wherever on them that is."""
     for info in (summary(3), summary(2), summary(12), summary(1)):
         figure = summary_figure(info)
         assert info.lr is not None
@@ -447,6 +447,7 @@ def test_the_lr_of_a_sweep_stands_above_its_line() -> None:
         at = figure.axes[1].transData.transform((info.lr, 0))[0]
         left, _, right, _ = next(box for text, box in boxes.items() if text.startswith("geometric mean "))
         assert left - 1 <= at <= right + 1
+        assert figure.axes[1].bbox.x0 - 1 <= left < right <= figure.axes[1].bbox.x1 + 1
 
 
 def test_each_rule_has_the_same_shape_on_the_curve_and_in_its_row() -> None:

@@ -225,10 +225,12 @@ def lr_axis(ax: Axes, low: float, high: float) -> None:
     """Make x a log axis for LRs, labelled "10⁻²", "3×10⁻²"."""
     ax.set_xscale("log")
     ax.set_xlim(low, high)
-    factors = next(factors for most, factors in _LABELLED if math.log10(high / low) <= most)
+    decades = math.log10(high / low)
+    factors = next(factors for most, factors in _LABELLED if decades <= most)
     ax.xaxis.set_major_locator(MaxNLocator(3) if high < 2 * low else LogLocator(subs=factors))
     ax.xaxis.set_major_formatter(FuncFormatter(_tick_label))
-    ax.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
+    # Over many decades the labels show that the scale is one of powers, and ticks are half of a figure's time.
+    ax.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)) if decades <= 3 else NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
