@@ -166,6 +166,41 @@ def test_a_dry_run_says_what_would_be_done(sweep: Path, fake: type[FakeWorkers])
     assert sorted(sweep.parent.parent.rglob("*")) == before
 
 
+def test_the_store_is_that_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: type[FakeWorkers]
+) -> None:
+    """Whatever the sweep's records say of one: nobody's record chooses where something is written."""
+    monkeypatch.chdir(tmp_path)
+    for seed in range(3):
+        make_job(tmp_path / "x" / str(seed), "store.dir=recorded", seed=seed)
+    assert verified("sweep=x", "seeds=1", "store.dir=given").code == 0
+    assert (tmp_path / "given").is_dir()
+    assert not (tmp_path / "recorded").exists()
+    assert verified("sweep=x", "seeds=1", "store.enabled=false", "steps=200").code == 0
+    assert not (tmp_path / "outputs").exists()
+    assert not list((tmp_path / "x").glob(".store-*"))
+
+
+def test_code_of_ones_own_is_trained_once_the_sweep_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: type[FakeWorkers]
+) -> None:
+    """Without that it is named, also in a dry run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_net.py").write_text("from torch import nn\nclass Net(nn.Linear): pass\n")
+
+    def own(record: dict[str, Any]) -> None:
+        record["config"]["model"] |= {"_target_": "my_net.Net", "name": None, "arguments": {"in_features": 3}}
+
+    for seed in range(3):
+        make_job(tmp_path / "x" / str(seed), seed=seed, change=own)
+    refused = verified("sweep=x", "seeds=1", "dry_run=true")
+    assert refused.code == 1
+    assert "sweep=x names code and files that are no options of this project" in refused.err
+    assert ": model._target_=my_net.Net. Nothing of it was." in refused.err
+    assert verified("sweep=x", "seeds=1", "trust_sweep=true").code == 0
+    assert fake.plans != []
+
+
 def test_another_choice_and_another_schedule(sweep: Path, fake: type[FakeWorkers]) -> None:
     """consensus.choose and onecycle.* of the command line come before the sweep's."""
     verified("sweep=x", "consensus.choose=conservative", "onecycle.div_factor=10", "seeds=1")
@@ -236,6 +271,7 @@ def test_where_nothing_is_learned_the_exit_code_says_so(sweep: Path, fake: type[
         ("sweep=x val_samples=0", "val_samples must be at least 1 (null: all); got 0"),
         ("sweep=x workers=0", "workers must be at least 1"),
         ("sweep=x kind=2", "kind must be from 1 to 1"),
+        ("sweep=x store.dir=''", "store.dir must name a folder; got nothing"),
         ("sweep=x stebs=3", "did you mean steps?"),
         ("sweep=x onecycle.div_factor=0", "div_factor must be at least 1"),
     ],

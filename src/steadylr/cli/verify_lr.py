@@ -80,8 +80,11 @@ def check_values(config: VerifyConfig) -> None:
         problems.append(
             f"sweep must be the folder or name of one sweep: 'sweep=outputs/sweeps/<name>'; got {came}"
         )
+    if not config.store.dir.strip():
+        problems.append("store.dir must name a folder; got nothing: give one, or store.enabled=false")
     if problems:
         raise BadInput.of(problems)
+    config.store.dir = str(Path(config.store.dir).expanduser())
     config.sweep = str(sweep_folder(Path(config.sweep).expanduser()))
 
 

@@ -17,11 +17,13 @@ from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.answer.recorded import as_recorded
 from steadylr.config.errors import BadInput
+from steadylr.config.own_options import beyond_own_options
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.work import fitting_trainings
 from steadylr.jobs.workers import Task, Workers
+from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
@@ -113,10 +115,10 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
             "give consensus.mix=false, and each kind of run is verified by itself"
         )
     answer = answer_sweep(members, choose=consensus.choose.value, onecycle=onecycle)
-    kinds = [
-        _kind_to_verify(asked, answer.kinds[number - 1], number, onecycle)
-        for number in _chosen(asked, answer)
-    ]
+    chosen = _chosen(asked, answer)
+    if not asked.trust_sweep:
+        _refuse_what_is_not_ours(asked, [answer.kinds[number - 1] for number in chosen])
+    kinds = [_kind_to_verify(asked, answer.kinds[number - 1], number, onecycle) for number in chosen]
     asked_for = [trial for kind in kinds for trial in kind.trials.values()]
     with store_folder(kinds[0].config, folder) as store:
         done = _stored(asked_for, store)
@@ -174,6 +176,32 @@ def _why_not(kind: KindAnswer) -> str:
     return f"{kind_title(kind)}: {kind.verdict.summary}"
 
 
+def _refuse_what_is_not_ours(asked: VerifyConfig, kinds: Sequence[KindAnswer]) -> None:
+    """Refuse configs that name more than options of this project: whoever has sent the sweep has written them.
+
+    Raises:
+        BadInput: what would be imported, called, read or fetched.
+    """
+    named = list(dict.fromkeys(one for kind in kinds for one in beyond_own_options(_recorded(kind))))
+    if named:
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        raise BadInput(
+            f"sweep={asked.sweep} names code and files that are no options of this project, which would be imported "
+            f"and read: {', '.join(map(escaped_line, named[:MOST_NAMED]))}{more}. Nothing of it was. If you know that "
+            "these are yours, give trust_sweep=true"
+        )
+
+
+MOST_NAMED = 12  # targets and files that are named one by one
+
+
+def _recorded(kind: KindAnswer) -> dict[str, Any]:
+    """The config of the latest job of a kind, without what only identifies it."""
+    record = kind.members[-1].record
+    assert record is not None
+    return {key: value for key, value in record.config.items() if key != "own_code"}
+
+
 def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle: OneCycle) -> KindToVerify:
     """Say which trials a kind of run takes.
 
@@ -181,15 +209,10 @@ def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle
         BadInput: the recorded config, or a schedule of so many steps, can't be had.
     """
     head = kind.consensus.headline
-    record = kind.members[-1].record
     assert head.low is not None
     assert head.lr is not None
     assert head.high is not None
-    assert record is not None
-    told = {
-        key: value for key, value in record.config.items() if key != "own_code"
-    }  # which only identifies it
-    config = check_config(OmegaConf.create(told))
+    config = replace(check_config(OmegaConf.create(_recorded(kind))), store=asked.store)
     if asked.workers is not None:
         config = replace(config, device=replace(config.device, workers=asked.workers))
     suggested = Suggested(*(as_printed(lr) for lr in (head.low, head.lr, head.high)))
