@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 from torch.optim import Optimizer
 
-from steadylr.answer.answer import KindAnswer, answer_sweep
-from steadylr.answer.readings import Member, Members
+from steadylr.answer.answer import ConditionAnswer, answer_sweep
+from steadylr.answer.readings import Gathered, RunReading
 from steadylr.config.schema import OneCycle
 from steadylr.core.consensus import Choice, Consensus
 from steadylr.core.curve import Curve
@@ -27,7 +27,7 @@ from steadylr.core.rules import DEFAULT_RULE
 from steadylr.core.settings import Reading
 from steadylr.present.progress import run_progress
 from steadylr.report.figures import summary_of
-from steadylr.report.sweep_text import kind_text
+from steadylr.report.sweep_text import condition_text
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
 from steadylr.run.options import LossFn, Options
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
@@ -77,7 +77,7 @@ class FoundLR:
 
     seeds: tuple[int, ...]
     tests: tuple[RangeTest, ...]
-    answer: KindAnswer
+    answer: ConditionAnswer
     title: str
 
     @property
@@ -93,7 +93,7 @@ class FoundLR:
     @property
     def suggestions(self) -> tuple[Suggestion, ...]:
         """What the rule reads off each curve, in the order of the seeds."""
-        return tuple(member.headline for member in self.answer.members)
+        return tuple(reading.headline for reading in self.answer.readings)
 
     @property
     def consensus(self) -> Consensus:
@@ -120,7 +120,7 @@ class FoundLR:
         return figure
 
     def __str__(self) -> str:
-        return kind_text(self.answer, self.title, names=PYTHON).rstrip()
+        return condition_text(self.answer, self.title, names=PYTHON).rstrip()
 
 
 def find_lr(
@@ -166,7 +166,7 @@ def find_lr(
     ramp = Ramp() if ramp is None else ramp
     reading = Reading() if reading is None else reading
     tests: list[RangeTest] = []
-    members: list[Member] = []
+    readings: list[RunReading] = []
     options = Options(
         stop_rule=StopRule() if stop_rule is None else stop_rule,
         accumulation_steps=accumulation_steps,
@@ -186,9 +186,9 @@ def find_lr(
                 this = replace(options, loss_fn=run.loss_fn, step=run.step, on_step=bar)
                 test = range_test(run.model, run.optimizer, batches, ramp, this)
             tests.append(test)
-            members.append(_member(f"seed {seed}", test, run.optimizer, rule=rule, reading=reading))
-    answer = answer_sweep(Members(tuple(members)), choose=choose, onecycle=OneCycle())
-    return FoundLR(chosen, tuple(tests), answer.kinds[0], title=type(run.model).__name__)
+            readings.append(_reading(f"seed {seed}", test, run.optimizer, rule=rule, settings=reading))
+    answer = answer_sweep(Gathered(tuple(readings)), choose=choose, onecycle=OneCycle())
+    return FoundLR(chosen, tuple(tests), answer.conditions[0], title=type(run.model).__name__)
 
 
 def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -233,20 +233,22 @@ def _batches(data: Any, streams: Streams, batch_size: int | None) -> Iterable[An
     )
 
 
-def _member(label: str, test: RangeTest, optimizer: Optimizer, *, rule: str, reading: Reading) -> Member:
+def _reading(
+    label: str, test: RangeTest, optimizer: Optimizer, *, rule: str, settings: Reading
+) -> RunReading:
     """One run as an aggregate takes it."""
     ratios = test.group_lrs[0] / test.curve.lr[0]
-    headline = suggest(test.curve, rule, reading=reading)  # first: it says what is wrong with a rule's name
-    return Member(
+    headline = suggest(test.curve, rule, reading=settings)  # first: it says what is wrong with a rule's name
+    return RunReading(
         label=label,
         run=test.curve.digest(),
-        kind={},
-        setting={**asdict(reading), "rule": rule},
+        condition={},
+        setting={**asdict(settings), "rule": rule},
         overrides=(),
-        suggestions={**suggest_all(test.curve, reading=reading), rule: headline},
+        suggestions={**suggest_all(test.curve, reading=settings), rule: headline},
         rule=rule,
         findings=tuple(
-            finding.code.value for finding in diagnose(test.curve, reading, skipped_share=test.skipped_share)
+            finding.code.value for finding in diagnose(test.curve, settings, skipped_share=test.skipped_share)
         ),
         curve=test.curve,
         lr_ratios=tuple(float(f"{ratio:.12g}") for ratio in ratios),

@@ -1,4 +1,4 @@
-"""One answer from many runs: kinds, names of runs, groups, doubts and the plan."""
+"""One answer from many runs: conditions, names of runs, groups, doubts and the plan."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from made_jobs import curve_of, leave_status, make_job, make_sweep
-from steadylr.answer.answer import KindAnswer, SweepAnswer, answer_sweep
-from steadylr.answer.readings import Members, from_sweep, from_values, joined
+from steadylr.answer.answer import ConditionAnswer, SweepAnswer, answer_sweep
+from steadylr.answer.readings import Gathered, from_sweep, from_values, joined
 from steadylr.config.errors import BadInput
 from steadylr.config.schema import OneCycle
 from steadylr.core.curve import Curve, Stop
@@ -17,27 +17,27 @@ from steadylr.core.verdict import Level
 from steadylr.report.sweep_text import sweep_text
 
 
-def answer(found: Members, *, mix: bool = False, onecycle: OneCycle | None = None) -> SweepAnswer:
-    return answer_sweep(found, choose="geometric_mean", onecycle=onecycle or OneCycle(), mix=mix)
+def answer(gathered: Gathered, *, mix: bool = False, onecycle: OneCycle | None = None) -> SweepAnswer:
+    return answer_sweep(gathered, choose="geometric_mean", onecycle=onecycle or OneCycle(), mix=mix)
 
 
 def test_two_numbers_have_the_known_answer() -> None:
     """6.16e-2 and 1.79e-2: ratio 3.44, normal, 3.32e-2, a plan from 3.3e-4 over 3.3e-2 to 3.3e-7, no interval."""
-    (kind,) = answer(from_values([6.16e-2, 1.79e-2])).kinds
-    head = kind.consensus.headline
+    (condition,) = answer(from_values([6.16e-2, 1.79e-2])).conditions
+    head = condition.consensus.headline
     assert head.ratio == pytest.approx(3.44, abs=5e-3)
     assert head.geometric_mean == pytest.approx(3.32e-2, abs=5e-5)
     assert head.interval is None
-    assert kind.verdict.level is Level.NORMAL
-    assert kind.plan is not None
-    lrs = (kind.plan.initial_lr, kind.plan.max_lr, kind.plan.final_lr)
+    assert condition.verdict.level is Level.NORMAL
+    assert condition.plan is not None
+    lrs = (condition.plan.initial_lr, condition.plan.max_lr, condition.plan.final_lr)
     assert [f"{lr:.1e}" for lr in lrs] == ["3.3e-04", "3.3e-02", "3.3e-07"]
 
 
 def test_five_numbers_have_the_known_answer() -> None:
     """Median 3.45e-2, geometric mean 3.40e-2, and an interval."""
-    (kind,) = answer(from_values([6.16e-2, 1.79e-2, 3.45e-2, 2.89e-2, 4.12e-2])).kinds
-    head = kind.consensus.headline
+    (condition,) = answer(from_values([6.16e-2, 1.79e-2, 3.45e-2, 2.89e-2, 4.12e-2])).conditions
+    head = condition.consensus.headline
     assert head.median == pytest.approx(3.45e-2, abs=5e-5)
     assert head.geometric_mean == pytest.approx(3.40e-2, abs=5e-5)
     assert head.interval is not None
@@ -46,32 +46,35 @@ def test_five_numbers_have_the_known_answer() -> None:
 def test_runs_are_named_by_their_seed(tmp_path: Path) -> None:
     """One name a run, however many jobs read it."""
     make_sweep(tmp_path, overrides=(("finder.smooth_f=0.05",), ("finder.smooth_f=0.15",)))
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    assert list(kind.runs.values()) == ["seed 0", "seed 1", "seed 2"]
-    assert [dict(group.label) for group in kind.consensus.groups] == [{"smooth_f": 0.05}, {"smooth_f": 0.15}]
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    assert list(condition.runs.values()) == ["seed 0", "seed 1", "seed 2"]
+    assert [dict(group.label) for group in condition.consensus.groups] == [
+        {"smooth_f": 0.05},
+        {"smooth_f": 0.15},
+    ]
 
 
 def test_runs_of_one_name_are_numbered(tmp_path: Path) -> None:
     """Folders in two places may be called the same."""
-    members = from_values([0.1]).members
-    twice = Members((*members, replace(members[0], run="another")))
-    (kind,) = answer(twice).kinds
-    assert list(kind.runs.values()) == ["value 1 (1)", "value 1 (2)"]
+    readings = from_values([0.1]).readings
+    twice = Gathered((*readings, replace(readings[0], run="another")))
+    (condition,) = answer(twice).conditions
+    assert list(condition.runs.values()) == ["value 1 (1)", "value 1 (2)"]
 
 
 def test_different_models_are_not_averaged_unless_asked(tmp_path: Path) -> None:
-    """Each kind has its answer, labelled by what sets it apart."""
+    """Each condition has its answer, labelled by what sets it apart."""
     for seed in (0, 1):
         make_job(tmp_path / str(seed), seed=seed)
         make_job(tmp_path / str(seed + 2), "model.hidden=[8]", seed=seed, curve=curve_of(seed + 5))
     found = from_sweep(tmp_path)
-    kinds = answer(found).kinds
-    assert [kind.label for kind in kinds] == [
+    conditions = answer(found).conditions
+    assert [condition.label for condition in conditions] == [
         {"model.hidden": [256, 128]},
         {"model.hidden": [8]},
     ]
-    assert [kind.consensus.headline.n for kind in kinds] == [2, 2]
-    (mixed,) = answer(found, mix=True).kinds
+    assert [condition.consensus.headline.n for condition in conditions] == [2, 2]
+    (mixed,) = answer(found, mix=True).conditions
     assert mixed.consensus.headline.n == 4
     assert len(set(mixed.runs.values())) == 4
 
@@ -82,10 +85,10 @@ def test_a_group_with_a_failed_job_has_one_run_less(tmp_path: Path) -> None:
     (tmp_path / "3" / "record.json").unlink()
     leave_status(tmp_path / "3", "failed", error="no memory")
     found = answer(from_sweep(tmp_path))
-    (kind,) = found.kinds
-    assert [group.consensus.n for group in kind.consensus.groups] == [3, 2]
-    assert [kind.runs[run] for run in kind.consensus.partial_runs] == ["seed 1"]
-    assert kind.consensus.headline.n == 3
+    (condition,) = found.conditions
+    assert [group.consensus.n for group in condition.consensus.groups] == [3, 2]
+    assert [condition.runs[run] for run in condition.consensus.partial_runs] == ["seed 1"]
+    assert condition.consensus.headline.n == 3
     assert [job.reason for job in found.failed] == ["no memory"]
 
 
@@ -99,9 +102,9 @@ def test_a_tight_spread_at_the_edge_of_the_ramp_is_lowered_by_a_row(tmp_path: Pa
     """Most runs never diverged: so the verdict says."""
     for seed in range(3):
         make_job(tmp_path / str(seed), seed=seed, curve=never_diverges(seed))
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    assert kind.verdict.level is Level.VERY_NORMAL
-    assert kind.verdict.lowered_by == ("3 of 3 runs have an answer bounded by the edge of the ramp",)
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    assert condition.verdict.level is Level.VERY_NORMAL
+    assert condition.verdict.lowered_by == ("3 of 3 runs have an answer bounded by the edge of the ramp",)
 
 
 def test_one_run_in_three_at_the_edge_lowers_nothing(tmp_path: Path) -> None:
@@ -112,8 +115,8 @@ def test_one_run_in_three_at_the_edge_lowers_nothing(tmp_path: Path) -> None:
             seed=seed,
             curve=never_diverges(0) if seed == 0 else curve_of(seed, middle=-3.0),
         )
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    assert kind.verdict.lowered_by == ()
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    assert condition.verdict.lowered_by == ()
 
 
 def test_a_run_of_another_shape_is_named(tmp_path: Path) -> None:
@@ -124,14 +127,14 @@ def test_a_run_of_another_shape_is_named(tmp_path: Path) -> None:
     x = odd.log10_lr
     loss = 2.3 - 0.2 * ((x > -5) & (x < -4.5)) + 4 * (x > -4.4)
     make_job(tmp_path / "5", seed=5, curve=Curve(odd.lr, loss, num_iter=len(odd), stop=odd.stop))
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    assert list(kind.odd) == ["seed 5"]
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    assert list(condition.odd) == ["seed 5"]
 
 
 def test_no_members_have_no_answer(tmp_path: Path) -> None:
     """And none that could be used."""
     found = answer(joined([]))
-    assert found.kinds == ()
+    assert found.conditions == ()
     assert not found.usable
 
 
@@ -145,19 +148,19 @@ def test_a_schedule_that_cannot_be_is_bad_input() -> None:
 def test_a_hundred_runs_and_one_are_answered(tmp_path: Path) -> None:
     """One run is too few to say anything about the spread."""
     make_sweep(tmp_path / "many", seeds=100)
-    (kind,) = answer(from_sweep(tmp_path / "many")).kinds
-    assert kind.consensus.headline.n == 100
+    (condition,) = answer(from_sweep(tmp_path / "many")).conditions
+    assert condition.consensus.headline.n == 100
     make_sweep(tmp_path / "one", seeds=1)
-    (kind,) = answer(from_sweep(tmp_path / "one")).kinds
-    assert kind.verdict.level is Level.TOO_FEW
+    (condition,) = answer(from_sweep(tmp_path / "one")).conditions
+    assert condition.verdict.level is Level.TOO_FEW
 
 
 STEEPEST, BRACKET = ("finder.rule=steepest",), ("finder.rule=bracket",)
 
 
-def plan_peak(kind: KindAnswer) -> float:
-    assert kind.plan is not None
-    return kind.plan.max_lr
+def plan_peak(condition: ConditionAnswer) -> float:
+    assert condition.plan is not None
+    return condition.plan.max_lr
 
 
 @pytest.mark.parametrize("rules", [(BRACKET, STEEPEST), (STEEPEST, BRACKET)])
@@ -168,9 +171,9 @@ def test_swept_rules_are_compared_and_the_first_named_plans(
     make_sweep(tmp_path / "both", overrides=rules)
     make_sweep(tmp_path / "first", overrides=rules[:1])
     make_sweep(tmp_path / "other", overrides=rules[1:])
-    (both,) = answer(from_sweep(tmp_path / "both")).kinds
-    (first,) = answer(from_sweep(tmp_path / "first")).kinds
-    (other,) = answer(from_sweep(tmp_path / "other")).kinds
+    (both,) = answer(from_sweep(tmp_path / "both")).conditions
+    (first,) = answer(from_sweep(tmp_path / "first")).conditions
+    (other,) = answer(from_sweep(tmp_path / "other")).conditions
     assert both.consensus.headline == first.consensus.headline
     assert both.consensus.run_lrs == first.consensus.run_lrs
     assert plan_peak(both) == plan_peak(first) != plan_peak(other)
@@ -191,7 +194,7 @@ def test_swept_rules_are_compared_and_the_first_named_plans(
 def test_the_first_rule_named_stays_first_whatever_became_of_its_job(tmp_path: Path, lost: str) -> None:
     """The order is that of the jobs, also of those without an answer; the run counts by its other reading."""
     make_sweep(tmp_path, overrides=(STEEPEST, BRACKET))
-    (whole,) = answer(from_sweep(tmp_path)).kinds
+    (whole,) = answer(from_sweep(tmp_path)).conditions
     if lost == "damaged":
         (tmp_path / "0" / "record.json").write_text("{")
     else:
@@ -201,9 +204,9 @@ def test_the_first_rule_named_stays_first_whatever_became_of_its_job(tmp_path: P
         )
     if lost == "made good":
         make_job(tmp_path / "6", "finder.rule=steepest", seed=0)
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    assert kind.consensus.headline == whole.consensus.headline
-    assert kind.consensus.groups == whole.consensus.groups
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    assert condition.consensus.headline == whole.consensus.headline
+    assert condition.consensus.groups == whole.consensus.groups
 
 
 def test_a_sweep_that_goes_on_keeps_its_first_rule(tmp_path: Path) -> None:
@@ -214,10 +217,10 @@ def test_a_sweep_that_goes_on_keeps_its_first_rule(tmp_path: Path) -> None:
     make_job(tmp_path / "3", *STEEPEST, seed=1)
     make_job(tmp_path / "4", *BRACKET, seed=2)
     make_sweep(tmp_path / "steepest", overrides=(STEEPEST,))
-    (kind,) = answer(from_sweep(tmp_path)).kinds
-    (steepest,) = answer(from_sweep(tmp_path / "steepest")).kinds
-    assert kind.consensus.headline == steepest.consensus.headline
-    assert kind.consensus.headline.n == 3
+    (condition,) = answer(from_sweep(tmp_path)).conditions
+    (steepest,) = answer(from_sweep(tmp_path / "steepest")).conditions
+    assert condition.consensus.headline == steepest.consensus.headline
+    assert condition.consensus.headline.n == 3
 
 
 def test_the_rule_and_the_smoothing_are_swept_together(tmp_path: Path) -> None:
@@ -227,8 +230,8 @@ def test_the_rule_and_the_smoothing_are_swept_together(tmp_path: Path) -> None:
         tmp_path / "both", overrides=tuple((*rule, one) for rule in (STEEPEST, BRACKET) for one in smooth)
     )
     make_sweep(tmp_path / "steepest", overrides=tuple((*STEEPEST, one) for one in smooth))
-    (both,) = answer(from_sweep(tmp_path / "both")).kinds
-    (steepest,) = answer(from_sweep(tmp_path / "steepest")).kinds
+    (both,) = answer(from_sweep(tmp_path / "both")).conditions
+    (steepest,) = answer(from_sweep(tmp_path / "steepest")).conditions
     assert both.consensus.headline == steepest.consensus.headline
     assert [group.consensus for group in both.consensus.groups[:2]] == [
         group.consensus for group in steepest.consensus.groups

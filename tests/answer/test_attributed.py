@@ -12,9 +12,9 @@ import pytest
 
 from command_line import TINY, find_lr, main_of
 from made_jobs import curve_of, make_job
-from steadylr.answer.answer import KindAnswer, answer_sweep
+from steadylr.answer.answer import ConditionAnswer, answer_sweep
 from steadylr.answer.attribution import rule_shifts
-from steadylr.answer.readings import Members, from_sweep, from_values
+from steadylr.answer.readings import Gathered, from_sweep, from_values
 from steadylr.config.schema import Consensus, OneCycle
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit, Unsplit
@@ -24,8 +24,8 @@ from steadylr.store.records import RunRecord
 CROSSED = [(init, order) for init in range(3) for order in range(3)]
 
 
-def kind_of(found: Members, *, mix: bool = False) -> KindAnswer:
-    return answer_sweep(found, choose="geometric_mean", onecycle=OneCycle(), mix=mix).kinds[0]
+def only_condition(gathered: Gathered, *, mix: bool = False) -> ConditionAnswer:
+    return answer_sweep(gathered, choose="geometric_mean", onecycle=OneCycle(), mix=mix).conditions[0]
 
 
 def make_crossing(
@@ -44,7 +44,7 @@ def make_crossing(
 
 
 @pytest.fixture(scope="module")
-def read_twice(tmp_path_factory: pytest.TempPathFactory) -> Members:
+def read_twice(tmp_path_factory: pytest.TempPathFactory) -> Gathered:
     """The members of a crossing that is read with two values of smooth_f."""
     folder = tmp_path_factory.mktemp("read_twice")
     for smooth_f in ("0.05", "0.15"):
@@ -52,9 +52,9 @@ def read_twice(tmp_path_factory: pytest.TempPathFactory) -> Members:
     return from_sweep(folder)
 
 
-def test_a_sweep_whose_streams_vary_independently_is_split(read_twice: Members) -> None:
+def test_a_sweep_whose_streams_vary_independently_is_split(read_twice: Gathered) -> None:
     """Order moves the descent, so it has the largest share; augment is unused, noise had one seed."""
-    found = kind_of(read_twice).attribution
+    found = only_condition(read_twice).attribution
     assert isinstance(found, Attribution)
     assert found.largest == "order"
     assert [source.name for source in found.sources] == ["init", "order", "augment", "interactions and rest"]
@@ -63,22 +63,24 @@ def test_a_sweep_whose_streams_vary_independently_is_split(read_twice: Members) 
     assert found.n == 9
 
 
-def test_runs_are_named_by_the_streams_that_something_draws_from(read_twice: Members) -> None:
+def test_runs_are_named_by_the_streams_that_something_draws_from(read_twice: Gathered) -> None:
     """The seeds of augment differ too, and change nothing."""
-    names = list(kind_of(read_twice).runs.values())
+    names = list(only_condition(read_twice).runs.values())
     assert names[:4] == ["init 0, order 0", "init 0, order 1", "init 0, order 2", "init 1, order 0"]
 
 
-def test_analysis_settings_are_no_source_but_shift_the_lr(read_twice: Members) -> None:
+def test_analysis_settings_are_no_source_but_shift_the_lr(read_twice: Gathered) -> None:
     """Nine runs read twice are nine runs, and each is its own comparison."""
-    (shift,) = kind_of(read_twice).consensus.shifts
+    (shift,) = only_condition(read_twice).consensus.shifts
     assert (shift.n, dict(shift.after)) == (9, {"smooth_f": 0.15})
 
 
-def test_rules_are_compared_on_the_same_curves(read_twice: Members) -> None:
+def test_rules_are_compared_on_the_same_curves(read_twice: Gathered) -> None:
     """From the headline's rule to each other, over the runs that have both, read with the first setting."""
-    shift = next(shift for shift in kind_of(read_twice).rule_shifts if shift.after == {"rule": "steepest"})
-    read = [m.suggestions for m in read_twice.members if m.setting["smooth_f"] == 0.05]
+    shift = next(
+        shift for shift in only_condition(read_twice).rule_shifts if shift.after == {"rule": "steepest"}
+    )
+    read = [m.suggestions for m in read_twice.readings if m.setting["smooth_f"] == 0.05]
     pairs = [(found["bracket"].lr, found["steepest"].lr) for found in read]
     ratios = [np.log10(after / before) for before, after in pairs if before and after]
     assert shift.before == {"rule": "bracket"}
@@ -90,9 +92,9 @@ def test_a_swept_rule_is_compared_by_the_consensus(tmp_path: Path) -> None:
     """Then there is nothing to add."""
     for rule in ("bracket", "steepest"):
         make_crossing(tmp_path, f"finder.rule={rule}", cells=[(0, 0), (0, 1)])
-    kind = kind_of(from_sweep(tmp_path))
-    assert rule_shifts(kind.members, kind.consensus) == ()
-    assert [dict(shift.after) for shift in kind.consensus.shifts] == [{"rule": "steepest"}]
+    condition = only_condition(from_sweep(tmp_path))
+    assert rule_shifts(condition.readings, condition.consensus) == ()
+    assert [dict(shift.after) for shift in condition.consensus.shifts] == [{"rule": "steepest"}]
 
 
 @pytest.mark.parametrize("source", ["seed", "values"])
@@ -101,7 +103,7 @@ def test_where_nobody_set_streams_apart_nothing_is_said(tmp_path: Path, source: 
     for seed in range(3):
         make_job(tmp_path / str(seed), seed=seed)
     found = from_sweep(tmp_path) if source == "seed" else from_values([0.1, 0.2])
-    assert kind_of(found).attribution is None
+    assert only_condition(found).attribution is None
 
 
 def test_a_design_that_cannot_be_split_says_what_is_missing(tmp_path: Path) -> None:
@@ -118,11 +120,11 @@ def test_a_design_that_cannot_be_split_says_what_is_missing(tmp_path: Path) -> N
     assert not (tmp_path / "attribution.png").exists()
 
 
-def test_mixed_kinds_are_not_split(tmp_path: Path) -> None:
+def test_mixed_conditions_are_not_split(tmp_path: Path) -> None:
     """Their LRs may differ for what they train."""
     make_crossing(tmp_path, cells=[(0, 1), (1, 0)])
     make_crossing(tmp_path, "model.hidden=[8]", cells=[(0, 0), (1, 1)])
-    found = kind_of(from_sweep(tmp_path), mix=True).attribution
+    found = only_condition(from_sweep(tmp_path), mix=True).attribution
     assert isinstance(found, NotSplit)
     assert found.code is Unsplit.DIFFERENT_TRAININGS
 

@@ -29,8 +29,8 @@ from steadylr.store.curve_file import RunCurves
 from steadylr.store.job_folder import next_job_number
 
 
-def labels(found: Any) -> list[str]:
-    return [member.label for member in found.members]
+def labels(gathered: Any) -> list[str]:
+    return [reading.label for reading in gathered.readings]
 
 
 def test_jobs_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_what_is_no_folder_of_a_job_is_named_and_not_followed(tmp_path: Path) ->
     (tmp_path / "sweep" / "4").touch()
     found = from_sweep(tmp_path / "sweep")
     assert labels(found) == ["0"]
-    kinds = [problem.partition(": ")[2].partition(",")[0] for problem in found.problems]
-    assert kinds == ["is a link", "is a link", "is no folder", "is no folder"]
+    reasons = [problem.partition(": ")[2].partition(",")[0] for problem in found.problems]
+    assert reasons == ["is a link", "is a link", "is no folder", "is no folder"]
     assert next_job_number(tmp_path / "sweep") == 5
 
 
@@ -222,7 +222,7 @@ def test_a_failed_job_counts_until_a_later_one_makes_it_good(tmp_path: Path) -> 
     assert found.problems == ()
 
 
-def test_runs_on_other_numbers_of_devices_are_another_kind(tmp_path: Path) -> None:
+def test_runs_on_other_numbers_of_devices_are_another_condition(tmp_path: Path) -> None:
     """BatchNorm sees a device's share of a batch; how the weights are spread makes no difference."""
     settings: list[tuple[str, ...]] = [
         ("device=cpu",),
@@ -232,8 +232,8 @@ def test_runs_on_other_numbers_of_devices_are_another_kind(tmp_path: Path) -> No
     ]
     for number, overrides in enumerate(settings):
         make_job(tmp_path / str(number), *overrides, seed=number)
-    kinds = [member.kind_key for member in from_sweep(tmp_path).members]
-    assert kinds[0] == kinds[1] != kinds[2] == kinds[3]
+    conditions = [reading.condition_key for reading in from_sweep(tmp_path).readings]
+    assert conditions[0] == conditions[1] != conditions[2] == conditions[3]
 
 
 def test_of_one_job_twice_the_later_counts(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_one_seed_on_other_threads_is_no_second_run(tmp_path: Path) -> None:
     make_job(tmp_path / "3", "finder.smooth_f=0.15", seed=2)
     found = each_seed_once(from_sweep(tmp_path))
     assert labels(found) == ["0", "2", "3"]
-    assert len({member.run for member in found.members}) == 2
+    assert len({reading.run for reading in found.readings}) == 2
 
 
 def test_points_of_a_validation_curve_have_the_steps_they_were_measured_at(tmp_path: Path) -> None:
@@ -261,27 +261,27 @@ def test_points_of_a_validation_curve_have_the_steps_they_were_measured_at(tmp_p
     curve = curve_of(0)
     held_out = Curve(curve.lr[::5], curve.loss[::5], num_iter=12, stop=curve.stop)
     make_job(tmp_path / "0", "finder.skip_start=1", "finder.skip_end=1", curve=curve, validation=held_out)
-    (member,) = from_job(tmp_path / "0", label="0").members
-    assert member.steps is not None
-    assert member.steps.tolist() == list(range(0, 60, 5))
+    (reading,) = from_job(tmp_path / "0", label="0").readings
+    assert reading.steps is not None
+    assert reading.steps.tolist() == list(range(0, 60, 5))
 
 
 def test_curves_are_read_anew_with_other_settings(tmp_path: Path) -> None:
     """What isn't given stays as recorded."""
     make_job(tmp_path / "0", "finder.smooth_f=0.15", seed=1)
-    (member,) = from_job(tmp_path / "0", reread=Reread(skip_start=3, rule="valley"), label="0").members
-    assert member.rule == "valley"
-    assert member.setting["smooth_f"] == 0.15
-    assert member.setting["skip_start"] == 3
-    assert member.headline.rule == "valley"
+    (reading,) = from_job(tmp_path / "0", reread=Reread(skip_start=3, rule="valley"), label="0").readings
+    assert reading.rule == "valley"
+    assert reading.setting["smooth_f"] == 0.15
+    assert reading.setting["skip_start"] == 3
+    assert reading.headline.rule == "valley"
 
 
 def test_a_curve_read_anew_keeps_what_its_training_is_diagnosed_with(tmp_path: Path) -> None:
     """Updates that a gradient scaler left out are no matter of reading."""
     make_job(tmp_path / "0", meta={"skipped_steps": list(range(30))})
-    (member,) = from_job(tmp_path / "0", reread=Reread(smooth_f=0.2), label="0").members
-    assert member.skipped_share == 0.5
-    assert "skipped_steps" in member.findings
+    (reading,) = from_job(tmp_path / "0", reread=Reread(smooth_f=0.2), label="0").readings
+    assert reading.skipped_share == 0.5
+    assert "skipped_steps" in reading.findings
 
 
 def test_curves_from_elsewhere_are_read_from_csv(tmp_path: Path) -> None:
@@ -293,24 +293,24 @@ def test_curves_from_elsewhere_are_read_from_csv(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"lr,loss\n{rows}\n")
     (tmp_path / "b.csv").write_text("lr,loss\n1e-3,low\n")
     found = from_curves([tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.csv"])
-    (member,) = found.members
-    assert member.curve is not None
-    np.testing.assert_array_equal(member.curve.loss, curve.loss)
-    assert member.headline.lr is not None
+    (reading,) = found.readings
+    assert reading.curve is not None
+    np.testing.assert_array_equal(reading.curve.loss, curve.loss)
+    assert reading.headline.lr is not None
     assert [problem.removeprefix(f"{tmp_path}/")[:5] for problem in found.problems] == ["b.csv", "c.csv"]
 
 
-def test_kinds_leave_out_what_changes_no_training(tmp_path: Path) -> None:
-    """Seeds, reading, data workers and threads; a model's width makes another kind."""
+def test_conditions_leave_out_what_changes_no_training(tmp_path: Path) -> None:
+    """Seeds, reading, data workers and threads; a model's width makes another condition."""
     make_job(tmp_path / "0", seed=1)
     make_job(tmp_path / "1", "finder.smooth_f=0.3", "data.workers=2", seed=2)
     make_job(tmp_path / "2", "model.hidden=[8]", seed=3)
-    kinds = [member.kind_key for member in from_sweep(tmp_path).members]
-    assert kinds[0] == kinds[1] != kinds[2]
+    conditions = [reading.condition_key for reading in from_sweep(tmp_path).readings]
+    assert conditions[0] == conditions[1] != conditions[2]
 
 
 def test_values_are_runs_of_their_own() -> None:
     """Also equal ones."""
     found = joined([from_values([0.1, 0.1])])
     assert labels(found) == ["value 1", "value 2"]
-    assert len({member.run for member in found.members}) == 2
+    assert len({reading.run for reading in found.readings}) == 2

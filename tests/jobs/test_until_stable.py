@@ -133,9 +133,9 @@ def sweep(
 
 
 def decisions(folder: Path) -> list[Decision]:
-    """What the answer of a sweep says about each kind."""
+    """What the answer of a sweep says about each condition."""
     answer = answer_sweep(from_sweep(folder), choose="geometric_mean", onecycle=OneCycle())
-    return [kind.decision for kind in answer.kinds if kind.decision is not None]
+    return [each.decision for each in answer.conditions if each.decision is not None]
 
 
 def concluded(folder: Path) -> dict[str, Any]:
@@ -275,7 +275,9 @@ def test_a_reading_that_is_missing_is_added_to_the_runs_there_are(tmp_path: Path
     assert sweep(tmp_path, wide, "finder.smooth_f=0.1", max_runs=4).batches == [[0, 1, 2, 3]]
 
 
-def test_each_kind_gets_the_seeds_that_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_condition_gets_the_seeds_that_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One model is stable after three runs, the other never; batches are shared between those that go on."""
     calls: list[int] = []
 

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from made_jobs import curve_of, leave_status, make_job, make_sweep
-from steadylr.answer.readings import Members, from_sweep, from_values
+from steadylr.answer.readings import Gathered, from_sweep, from_values
 from steadylr.config.schema import Choose, Consensus, OneCycle
 from steadylr.core.curve import Curve
 from steadylr.report import files as sweep_files
@@ -20,8 +20,8 @@ from steadylr.report.conclude import conclude
 from steadylr.store.records import Summary, utc_now
 
 
-def concluded(found: Members, folder: Path, **consensus: Any) -> int:
-    return conclude(found, folder, consensus=Consensus(**consensus), onecycle=OneCycle())
+def concluded(gathered: Gathered, folder: Path, **consensus: Any) -> int:
+    return conclude(gathered, folder, consensus=Consensus(**consensus), onecycle=OneCycle())
 
 
 def names(folder: Path) -> set[str]:
@@ -199,9 +199,9 @@ def test_plan_yaml_says_the_numbers_exactly(tmp_path: Path) -> None:
     """Bit for bit as in summary.json."""
     concluded(from_values([6.16e-2, 1.79e-2]), tmp_path)
     plan = OmegaConf.load(tmp_path / "plan.yaml")
-    (kind,) = json.loads((tmp_path / "summary.json").read_text())["kinds"]
+    (condition,) = json.loads((tmp_path / "summary.json").read_text())["kinds"]
     assert plan == {
-        "max_lr": kind["consensus"]["lr"],
+        "max_lr": condition["consensus"]["lr"],
         "low": 1.79e-2,
         "high": 6.16e-2,
         "n": 2,

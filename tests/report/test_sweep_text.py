@@ -10,27 +10,27 @@ from pathlib import Path
 import pytest
 
 from steadylr.answer.answer import SweepAnswer, answer_sweep
-from steadylr.answer.readings import FailedJob, Member, Members, from_values
+from steadylr.answer.readings import FailedJob, Gathered, RunReading, from_values
 from steadylr.config.schema import OneCycle
 from steadylr.core.attribution import attribute
 from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.core.verdict import Level
 from steadylr.report import sweep_text as module
-from steadylr.report.sweep_text import kind_text, show_sweep, sweep_text
+from steadylr.report.sweep_text import condition_text, show_sweep, sweep_text
 from steadylr.words.names import PYTHON
 
 FOLDER = Path("outputs/sweeps/x")
 FLAT = "the loss never fell beyond its noise: check the data"
 
 
-def reading(run: str, lr: float | None, smooth_f: float, *, findings: tuple[str, ...] = ()) -> Member:
+def reading(run: str, lr: float | None, smooth_f: float, *, findings: tuple[str, ...] = ()) -> RunReading:
     outcome = Outcome.FLAT if lr is None else Outcome.FOUND
     suggestion = Suggestion("bracket", outcome, FLAT if lr is None else "between", lr=lr)
-    return Member(
+    return RunReading(
         label=run,
         run=run,
-        kind={},
+        condition={},
         setting={"smooth_f": smooth_f},
         overrides=(),
         suggestions={"bracket": suggestion},
@@ -50,11 +50,11 @@ def sweep_of(num_runs: int = 4) -> SweepAnswer:
     ]
     why = "RuntimeError: CUDA out of memory\nat batch size 512"
     failed = FailedJob("7", ("seed=7", "data.batch_size=512"), "failed", why)
-    return answered(Members(tuple(readings), (failed,), ("3/record.json: has version 9",)))
+    return answered(Gathered(tuple(readings), (failed,), ("3/record.json: has version 9",)))
 
 
-def answered(members: Members) -> SweepAnswer:
-    return answer_sweep(members, choose="geometric_mean", onecycle=OneCycle())
+def answered(gathered: Gathered) -> SweepAnswer:
+    return answer_sweep(gathered, choose="geometric_mean", onecycle=OneCycle())
 
 
 def text_of_values(*lrs: float) -> str:
@@ -65,7 +65,7 @@ def text_of_values(*lrs: float) -> str:
 def test_the_text_of_a_sweep_says_everything() -> None:
     """Runs, groups, shift, consensus, verdict, guide, plan, failed jobs and what was left out."""
     answer = sweep_of()
-    text, kind = sweep_text(answer, FOLDER), answer.kinds[0]
+    text, condition = sweep_text(answer, FOLDER), answer.conditions[0]
     assert "  seed=1  2.10e-2  2.00e-2        2.20e-2        noisy" in text
     assert "  seed=3" in text
     assert "no answer: the loss never fell beyond its noise\n" in text
@@ -74,8 +74,8 @@ def test_the_text_of_a_sweep_says_everything() -> None:
         in text
     )
     assert "  3 runs with an LR, 1 without (1 flat)" in text
-    assert f"  {kind.verdict.summary}" in text
-    assert all(f"  {advice}\n" in text for advice in kind.verdict.advice)
+    assert f"  {condition.verdict.summary}" in text
+    assert all(f"  {advice}\n" in text for advice in condition.verdict.advice)
     assert "1 job failed" in text
     assert "  7    seed=7 data.batch_size=512  RuntimeError: CUDA out of memory at batch size 512" in text
     assert "  3/record.json: has version 9" in text
@@ -118,8 +118,8 @@ def test_the_split_of_the_spread_is_shown_by_source() -> None:
 
 def with_attribution(attribution: object) -> str:
     answer = sweep_of()
-    kind = replace(answer.kinds[0], attribution=attribution)  # type: ignore[arg-type]
-    return sweep_text(replace(answer, kinds=(kind,)), FOLDER)
+    condition = replace(answer.conditions[0], attribution=attribution)  # type: ignore[arg-type]
+    return sweep_text(replace(answer, conditions=(condition,)), FOLDER)
 
 
 def test_why_a_spread_is_not_split_is_one_line() -> None:
@@ -150,12 +150,12 @@ def test_the_guide_marks_the_chosen_number() -> None:
 
 def test_the_guide_names_what_the_door_calls_it() -> None:
     """A key on the command line, an argument in Python."""
-    (kind,) = answered(from_values([6.16e-2, 1.79e-2])).kinds
-    python = kind_text(kind, "a title", names=PYTHON)
+    (condition,) = answered(from_values([6.16e-2, 1.79e-2])).conditions
+    python = condition_text(condition, "a title", names=PYTHON)
     assert python.startswith("a title\n")
     assert 'choose="median"' in python
     assert "consensus." not in python
-    assert "consensus.choose=median" in kind_text(kind, "a title")
+    assert "consensus.choose=median" in condition_text(condition, "a title")
 
 
 def test_many_runs_are_summed_up() -> None:
@@ -182,7 +182,7 @@ def test_many_failed_jobs_are_cut_short() -> None:
 def test_nothing_answered_is_said_and_planned_nothing(runs: Sequence[str]) -> None:
     """A sweep without a single LR has a verdict, but no guide, plan or torch line."""
     readings = tuple(reading(run, None, 0.05) for run in runs)
-    answer = answered(Members(readings))
+    answer = answered(Gathered(readings))
     text = sweep_text(answer, FOLDER)
     assert "OneCycleLR" not in text
     assert "Which LR" not in text

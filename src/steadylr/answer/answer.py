@@ -1,4 +1,4 @@
-"""One answer from many runs: consensus, verdict and plan for each kind of run."""
+"""One answer from many runs: consensus, verdict and plan for each condition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from steadylr.answer.attribution import attribution_of, rule_shifts
 from steadylr.answer.reading import plan_of
-from steadylr.answer.readings import FailedJob, Member, Members, lost_runs
+from steadylr.answer.readings import FailedJob, Gathered, RunReading, lost_runs
 from steadylr.config.errors import BadInput
 from steadylr.core.attribution import Attribution
 from steadylr.core.consensus import Choice
@@ -35,12 +35,12 @@ EDGE_BOUND = frozenset({Code.NEVER_DIVERGED.value, Code.MINIMUM_AT_EDGE.value})
 
 
 @dataclass(frozen=True, slots=True)
-class KindAnswer:
-    """What the runs of one kind say: those that train the same thing, seeds aside.
+class ConditionAnswer:
+    """What the runs of one condition say: those that train the same thing, its seeds being their replicates.
 
     Args:
-        label: what sets this kind apart from the others, by dotted key; empty when there is one kind only.
-        members: the readings, in the order of the jobs.
+        label: what sets this condition apart from the others, by dotted key; empty when there is one only.
+        readings: in the order of the jobs.
         runs: name of each run by its digest, in the order of the jobs.
         odd: names of runs whose curve has another shape than the rest, with what was measured.
         decision: whether it is stable, where a rule decides how many runs there are.
@@ -49,7 +49,7 @@ class KindAnswer:
     """
 
     label: dict[str, Any]
-    members: tuple[Member, ...]
+    readings: tuple[RunReading, ...]
     runs: dict[str, str]
     consensus: SweepConsensus
     verdict: Verdict
@@ -67,73 +67,73 @@ class KindAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SweepAnswer:
-    """What a sweep says: one answer a kind of run, and what failed or could not be read."""
+    """What a sweep says: one answer a condition, and what failed or could not be read."""
 
-    kinds: tuple[KindAnswer, ...]
+    conditions: tuple[ConditionAnswer, ...]
     failed: tuple[FailedJob, ...]
     problems: tuple[str, ...]
 
     @property
     def usable(self) -> bool:
-        """Whether every kind of run has an LR to use."""
-        return bool(self.kinds) and all(kind.plan is not None for kind in self.kinds)
+        """Whether every condition has an LR to use."""
+        return bool(self.conditions) and all(condition.plan is not None for condition in self.conditions)
 
 
-def answer_sweep(found: Members, *, choose: Choice, onecycle: OneCycle, mix: bool = False) -> SweepAnswer:
+def answer_sweep(gathered: Gathered, *, choose: Choice, onecycle: OneCycle, mix: bool = False) -> SweepAnswer:
     """Bring together what many readings say.
 
     Args:
-        found: what takes part.
+        gathered: what takes part.
         choose: which number of the consensus is the peak of the plan.
         onecycle: how the plan is made.
-        mix: average runs of different kinds all the same.
+        mix: average runs of different conditions all the same.
 
     Raises:
         BadInput: an LR that is zero, negative or no number.
     """
-    kinds = {"": list(found.members)} if mix else _by_kind(found.members)
-    labels = _labels([members[0].kind for members in kinds.values() if members])
+    conditions = {"": list(gathered.readings)} if mix else _by_condition(gathered.readings)
+    labels = _labels([readings[0].condition for readings in conditions.values() if readings])
     answers = [
-        _answer_kind(members, label, found, choose=choose, onecycle=onecycle)
-        for members, label in zip(kinds.values(), labels, strict=False)
+        _answer_condition(readings, label, gathered, choose=choose, onecycle=onecycle)
+        for readings, label in zip(conditions.values(), labels, strict=False)
     ]
-    return SweepAnswer(tuple(answers), found.failed, found.problems)
+    return SweepAnswer(tuple(answers), gathered.failed, gathered.problems)
 
 
-def _by_kind(members: Sequence[Member]) -> dict[str, list[Member]]:
-    """Members by what they train, in the order in which the kinds come."""
-    kinds: dict[str, list[Member]] = {}
-    for member in members:
-        kinds.setdefault(member.kind_key, []).append(member)
-    return kinds
+def _by_condition(readings: Sequence[RunReading]) -> dict[str, list[RunReading]]:
+    """Readings by what their runs train, in the order in which these come."""
+    conditions: dict[str, list[RunReading]] = {}
+    for reading in readings:
+        conditions.setdefault(reading.condition_key, []).append(reading)
+    return conditions
 
 
-def _labels(kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each kind the keys in which the kinds differ."""
-    names = sorted({name for kind in kinds for name in kind})
-    variants = {name: len({repr(kind.get(name)) for kind in kinds}) for name in names}
+def _labels(conditions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each condition the keys in which they differ."""
+    names = sorted({name for condition in conditions for name in condition})
+    variants = {name: len({repr(condition.get(name)) for condition in conditions}) for name in names}
     by_name = {f"{name[:-4]}_target_" for name in names if name.endswith(".name")}
     differing = [
         name
         for name in names  # a target is told by its name where that tells as much
         if variants[name] > 1 and (name not in by_name or variants[name] > variants[f"{name[:-8]}name"])
     ]
-    return [{name: kind[name] for name in differing if name in kind} for kind in kinds]
+    return [{name: condition[name] for name in differing if name in condition} for condition in conditions]
 
 
-def consensus_of_members(
-    members: Sequence[Member],
+def consensus_of_readings(
+    readings: Sequence[RunReading],
     *,
     choose: Choice,
     rule: StoppingRule | None = None,
     rules: Sequence[str] = (),
 ) -> SweepConsensus:
-    """The consensus of readings of one kind of run.
+    """The consensus of the readings of one condition.
 
     Where they are by several rules, each run is taken by each of them and the first one named makes the headline.
 
     Args:
-        members: the readings.
+        readings: of one condition.
         choose: which number of the consensus counts.
         rule: what decided how many runs there are, if anything did.
         rules: the rules of the sweep, the first named first; those of the readings follow in their order.
@@ -141,12 +141,12 @@ def consensus_of_members(
     Raises:
         BadInput: an LR that is zero, negative or no number.
     """
-    named = _rules_named(members, rules)
-    taken = _by_each_rule(members, named)
+    named = _rules_named(readings, rules)
+    taken = _by_each_rule(readings, named)
     swept = len(named) > 1
-    counting = [member for member in taken if member.rule == named[0]] if swept else taken
+    counting = [reading for reading in taken if reading.rule == named[0]] if swept else taken
     try:
-        observations = [_observation(member) for member in taken]
+        observations = [_observation(reading) for reading in taken]
     except ValueError as error:
         raise BadInput(str(error)) from None
     return consensus_of(
@@ -158,82 +158,84 @@ def consensus_of_members(
     )
 
 
-def _rules_named(members: Sequence[Member], rules: Sequence[str]) -> list[str]:
+def _rules_named(readings: Sequence[RunReading], rules: Sequence[str]) -> list[str]:
     """The rules that readings of curves were asked for, in the order of the sweep's."""
-    asked = [member.rule for member in members if "rule" in member.setting]
+    asked = [reading.rule for reading in readings if "rule" in reading.setting]
     return [rule for rule in dict.fromkeys([*rules, *asked]) if rule in asked]
 
 
-def _by_each_rule(members: Sequence[Member], rules: Sequence[str]) -> list[Member]:
+def _by_each_rule(readings: Sequence[RunReading], rules: Sequence[str]) -> list[RunReading]:
     """The readings, those by the first of the rules first, and with them each curve by the rules that no job asked for.
 
     A sweep that goes on with further seeds, or in which a job is damaged, has runs that were read by one rule only;
     their records have the other rules' suggestions too.
     """
     if len(rules) < 2:
-        return list(members)
-    readings = {(member.run, repr(member.setting)) for member in members}
-    each: list[Member] = []
-    for member in members:
-        each.append(member)
-        for rule in rules if "rule" in member.setting else ():
-            setting = {**member.setting, "rule": rule}
-            if rule in member.suggestions and (member.run, repr(setting)) not in readings:
-                readings.add((member.run, repr(setting)))
-                each.append(replace(member, rule=rule, setting=setting))
-    return sorted(each, key=lambda member: "rule" in member.setting and member.rule != rules[0])
+        return list(readings)
+    known = {(reading.run, repr(reading.setting)) for reading in readings}
+    each: list[RunReading] = []
+    for reading in readings:
+        each.append(reading)
+        for rule in rules if "rule" in reading.setting else ():
+            setting = {**reading.setting, "rule": rule}
+            if rule in reading.suggestions and (reading.run, repr(setting)) not in known:
+                known.add((reading.run, repr(setting)))
+                each.append(replace(reading, rule=rule, setting=setting))
+    return sorted(each, key=lambda reading: "rule" in reading.setting and reading.rule != rules[0])
 
 
-def _log10_step(members: Sequence[Member]) -> float:
+def _log10_step(readings: Sequence[RunReading]) -> float:
     """How far apart the points of the ramp lie where the answers are, log10: the widest of all runs."""
     steps = [0.0]
-    for member in members:
-        lr, curve = member.headline.lr, member.curve
+    for reading in readings:
+        lr, curve = reading.headline.lr, reading.curve
         if lr is not None and curve is not None and len(curve) > 1:
             above = min(max(int(np.searchsorted(curve.lr, lr)), 1), len(curve) - 1)
             steps.append(math.log10(curve.lr[above] / curve.lr[above - 1]))
     return max(steps)
 
 
-def _answer_kind(
-    members: Sequence[Member],
+def _answer_condition(
+    readings: Sequence[RunReading],
     label: dict[str, Any],
-    all_found: Members,
+    gathered: Gathered,
     *,
     choose: Choice,
     onecycle: OneCycle,
-) -> KindAnswer:
-    rule = all_found.stopping
-    members = _by_each_rule(members, _rules_named(members, all_found.rules))
-    found = consensus_of_members(members, choose=choose, rule=rule, rules=all_found.rules)
-    runs = _run_names(members)
-    odd = _odd(members, runs)
-    head = found.headline
-    return KindAnswer(
+) -> ConditionAnswer:
+    rule = gathered.stopping
+    readings = _by_each_rule(readings, _rules_named(readings, gathered.rules))
+    consensus = consensus_of_readings(readings, choose=choose, rule=rule, rules=gathered.rules)
+    runs = _run_names(readings)
+    odd = _odd(readings, runs)
+    head = consensus.headline
+    return ConditionAnswer(
         label=label,
-        members=tuple(members),
+        readings=tuple(readings),
         runs=runs,
-        consensus=found,
+        consensus=consensus,
         verdict=verdict(
             head,
-            noisy_runs=_runs_with(NOISY, members, found),
-            edge_runs=_runs_with(EDGE_BOUND, members, found),
+            noisy_runs=_runs_with(NOISY, readings, consensus),
+            edge_runs=_runs_with(EDGE_BOUND, readings, consensus),
             odd_runs=tuple(odd),
         ),
         odd=odd,
-        plan=_plan(found, members, onecycle),
-        decision=None if rule is None else decide(rule, head, lost_runs=_lost(all_found, members)),
-        attribution=attribution_of(members, found),
-        rule_shifts=rule_shifts(members, found),
+        plan=_plan(consensus, readings, onecycle),
+        decision=None if rule is None else decide(rule, head, lost_runs=_lost(gathered, readings)),
+        attribution=attribution_of(readings, consensus),
+        rule_shifts=rule_shifts(readings, consensus),
     )
 
 
-def _lost(found: Members, members: Sequence[Member]) -> int:
-    return sum(lost_runs(found, kind) for kind in {member.kind_key for member in members})
+def _lost(gathered: Gathered, readings: Sequence[RunReading]) -> int:
+    return sum(
+        lost_runs(gathered, condition) for condition in {reading.condition_key for reading in readings}
+    )
 
 
-def _plan(found: SweepConsensus, members: Sequence[Member], onecycle: OneCycle) -> Plan | None:
-    head = found.headline
+def _plan(consensus: SweepConsensus, readings: Sequence[RunReading], onecycle: OneCycle) -> Plan | None:
+    head = consensus.headline
     if head.lr is None:
         return None
     try:
@@ -242,22 +244,22 @@ def _plan(found: SweepConsensus, members: Sequence[Member], onecycle: OneCycle) 
             head.lr,
             low=head.low,
             high=head.high,
-            momentum=all(member.momentum for member in members),
-            lr_ratios=_lr_ratios(members),
+            momentum=all(reading.momentum for reading in readings),
+            lr_ratios=_lr_ratios(readings),
         )
     except ValueError as error:
         raise BadInput(f"onecycle: {error}") from None
 
 
-def _run_names(members: Sequence[Member]) -> dict[str, str]:
-    """A name for each run, in the order of the jobs: by the seeds that differ, else what its first member is called."""
-    firsts: dict[str, Member] = {}
-    for member in members:
-        firsts.setdefault(member.run, member)
-    seeds = [_seeds(member) for member in firsts.values()]
+def _run_names(readings: Sequence[RunReading]) -> dict[str, str]:
+    """A name for each run, in the order of the jobs: by the seeds that differ, else as its first reading is called."""
+    firsts: dict[str, RunReading] = {}
+    for reading in readings:
+        firsts.setdefault(reading.run, reading)
+    seeds = [_seeds(reading) for reading in firsts.values()]
     names = _seed_names(seeds)
     if len(set(names)) < len(names) or "" in names:
-        names = _unique([member.label for member in firsts.values()])
+        names = _unique([reading.label for reading in firsts.values()])
     return dict(zip(firsts, names, strict=True))
 
 
@@ -272,8 +274,8 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _seeds(member: Member) -> Mapping[str, SeedUse]:
-    return {} if member.record is None else member.record.seeds
+def _seeds(reading: RunReading) -> Mapping[str, SeedUse]:
+    return {} if reading.record is None else reading.record.seeds
 
 
 def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
@@ -286,28 +288,28 @@ def _seed_names(runs: Sequence[Mapping[str, SeedUse]]) -> list[str]:
     return [", ".join(f"{stream} {own[stream]}" for stream in differing if stream in own) for own in used]
 
 
-def _observation(member: Member) -> Observation:
-    headline = member.headline
+def _observation(reading: RunReading) -> Observation:
+    headline = reading.headline
     if headline.lr is not None and not headline.lr > 0:
-        raise ValueError(f"{member.label}: an LR must be a number above 0; got {headline.lr!r}")
-    return Observation(member.run, headline.lr, headline.outcome.value, member.setting)
+        raise ValueError(f"{reading.label}: an LR must be a number above 0; got {headline.lr!r}")
+    return Observation(reading.run, headline.lr, headline.outcome.value, reading.setting)
 
 
-def _odd(members: Sequence[Member], runs: Mapping[str, str]) -> dict[str, OddCurve]:
+def _odd(readings: Sequence[RunReading], runs: Mapping[str, str]) -> dict[str, OddCurve]:
     """The runs whose curve has another shape than the rest, by name."""
-    curves: dict[str, Curve] = {m.run: m.curve for m in members if m.curve is not None}
+    curves: dict[str, Curve] = {m.run: m.curve for m in readings if m.curve is not None}
     names = [runs[run] for run in curves]
     return {names[odd.index]: odd for odd in odd_curves(list(curves.values()))}
 
 
-def _runs_with(codes: frozenset[str], members: Sequence[Member], found: SweepConsensus) -> set[str]:
+def _runs_with(codes: frozenset[str], readings: Sequence[RunReading], consensus: SweepConsensus) -> set[str]:
     """The runs with an LR that have such a finding under every setting that they were read with."""
-    answered = {run for run, lr in found.run_lrs.items() if lr is not None}
-    clean = {member.run for member in members if not codes & set(member.findings)}
+    answered = {run for run, lr in consensus.run_lrs.items() if lr is not None}
+    clean = {reading.run for reading in readings if not codes & set(reading.findings)}
     return answered - clean
 
 
-def _lr_ratios(members: Sequence[Member]) -> tuple[float, ...]:
+def _lr_ratios(readings: Sequence[RunReading]) -> tuple[float, ...]:
     """The parameter groups' LR ratios, where the runs agree on them."""
-    known = {tuple(member.lr_ratios) for member in members}
+    known = {tuple(reading.lr_ratios) for reading in readings}
     return known.pop() if len(known) == 1 else (1.0,)

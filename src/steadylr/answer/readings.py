@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from steadylr.answer.asked import key_of, overrides_of, rule_of
-from steadylr.answer.kinds import Seeds, check_recorded, kind_of, kind_text, optimizer_of, seeds_of
+from steadylr.answer.conditions import (
+    Seeds,
+    check_recorded,
+    condition_key,
+    condition_of,
+    optimizer_of,
+    seeds_of,
+)
 from steadylr.answer.reading import has_momentum
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
@@ -41,13 +48,13 @@ VALUE_RULE = "given"
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RunReading:
     """One reading of one run, as an aggregate takes it.
 
     Args:
         label: what people call it: a job's folder, a file, "value 2".
         run: identifies the curve: equal for readings of the same curve.
-        kind: what must be equal for suggestions to be averaged: the training without its seeds; {} if unknown.
+        condition: what must be equal for suggestions to be averaged: the training without its seeds; {} if unknown.
         setting: how the curve was read: rule, smooth_f and the rest.
         overrides: the job's command line.
         suggestions: by rule.
@@ -63,7 +70,7 @@ class Member:
 
     label: str
     run: str
-    kind: dict[str, Any]
+    condition: dict[str, Any]
     setting: dict[str, Any]
     overrides: tuple[str, ...]
     suggestions: dict[str, ToldSuggestion]
@@ -82,9 +89,9 @@ class Member:
         return self.suggestions[self.rule]
 
     @property
-    def kind_key(self) -> str:
-        """The kind as text: equal for members of one kind."""
-        return kind_text(self.kind)
+    def condition_key(self) -> str:
+        """The condition as text: equal for readings of one condition."""
+        return condition_key(self.condition)
 
     @property
     def seeds(self) -> Seeds:
@@ -101,7 +108,7 @@ class FailedJob:
         overrides: the job's command line.
         status: "failed" or "interrupted".
         reason: what went wrong.
-        kind_key: of the run, as Member.kind_key; empty where it ended before that was known.
+        condition_key: of the run, as RunReading.condition_key; empty where it ended before that was known.
         seeds: of the run, by stream; empty likewise.
     """
 
@@ -109,19 +116,19 @@ class FailedJob:
     overrides: tuple[str, ...]
     status: str
     reason: str
-    kind_key: str = ""
+    condition_key: str = ""
     seeds: Seeds = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
+class Gathered:
     """All that takes part, all that failed, the files that could not be read, and what decided how many runs there are.
 
     stopping is None where the number of runs was settled beforehand. rules are those that the jobs were asked for,
     in the order of the jobs, damaged, failed and repeated ones counted: the first one makes the headline.
     """
 
-    members: tuple[Member, ...] = ()
+    readings: tuple[RunReading, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     problems: tuple[str, ...] = ()
     stopping: StoppingRule | None = None
@@ -148,7 +155,7 @@ class Reread:
 KEEP = Reread()
 
 
-def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Members:
+def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Gathered:
     """Read the job folders of one sweep; what can't be read is a problem, and the rest still counts.
 
     Args:
@@ -172,16 +179,16 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> M
         )
         raise BadInput("\n".join([sentence, *odd]))
     before = f"{folder.name}/" if named else ""
-    gathered = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
-    found = _latest(joined([*_not_made_good(jobs, gathered), Members(problems=odd)]))
-    found = replace(found, rules=tuple(dict.fromkeys(rule for job in jobs if (rule := rule_of(job)))))
+    each = [from_job(job, reread=reread, label=before + job.name) for job in jobs]
+    gathered = _latest(joined([*_not_made_good(jobs, each), Gathered(problems=odd)]))
+    gathered = replace(gathered, rules=tuple(dict.fromkeys(rule for job in jobs if (rule := rule_of(job)))))
     try:
-        return replace(found, stopping=read_stopping(folder))
+        return replace(gathered, stopping=read_stopping(folder))
     except (DamagedFile, NewerSchema) as error:
-        return replace(found, problems=(*found.problems, str(error)))
+        return replace(gathered, problems=(*gathered.problems, str(error)))
 
 
-def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Members]:
+def _not_made_good(jobs: Sequence[Path], each: Sequence[Gathered]) -> list[Gathered]:
     """All jobs but those that did not end well and that a later job of the sweep has made good.
 
     Our launcher does such a job again in its own folder; other launchers take a new one.
@@ -189,19 +196,19 @@ def _not_made_good(jobs: Sequence[Path], gathered: Sequence[Members]) -> list[Me
     good_keys: set[str] = set()
     good_overrides: set[tuple[str, ...]] = set()
     kept = []
-    for folder, found in zip(reversed(jobs), reversed(gathered), strict=True):
-        for member in found.members:
-            good_keys.add(member.record.job_key if member.record else "")
-            good_overrides.add(member.overrides)
-        made_good = not found.members and (
+    for folder, gathered in zip(reversed(jobs), reversed(each), strict=True):
+        for reading in gathered.readings:
+            good_keys.add(reading.record.job_key if reading.record else "")
+            good_overrides.add(reading.overrides)
+        made_good = not gathered.readings and (
             key_of(folder) in good_keys or overrides_of(folder) in good_overrides
         )
         if not made_good:
-            kept.append(found)
+            kept.append(gathered)
     return kept[::-1]
 
 
-def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
     """Read the folders of single runs.
 
     Raises:
@@ -216,11 +223,11 @@ def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Members:
     return joined([from_job(folder, reread=reread, label=folder.name) for folder in given])
 
 
-def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Members:
+def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
     """Read curves that others wrote: CSV files with the columns lr and loss."""
-    reading = Reading(**{name: value for name, value in reread.given.items() if name != "rule"})
+    settings = Reading(**{name: value for name, value in reread.given.items() if name != "rule"})
     rule = reread.rule or "bracket"
-    members, problems = [], []
+    readings, problems = [], []
     for file in files:
         try:
             curve = load_csv_curve(file)
@@ -230,63 +237,67 @@ def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Members:
         except ValueError as error:
             problems.append(str(error))
             continue
-        members.append(_read(Member(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), reading))
-    return Members(tuple(members), problems=tuple(problems))
+        readings.append(
+            _read(RunReading(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), settings)
+        )
+    return Gathered(tuple(readings), problems=tuple(problems))
 
 
-def from_values(values: Sequence[float]) -> Members:
+def from_values(values: Sequence[float]) -> Gathered:
     """Take numbers that somebody has: each counts as one run."""
-    members = []
+    readings = []
     for place, value in enumerate(values, start=1):
-        found = ToldSuggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
+        given = ToldSuggestion(VALUE_RULE, Outcome.FOUND, "given as a number", lr=value)
         label = f"value {place}"
-        members.append(Member(label, label, {}, {}, (), {VALUE_RULE: found}, VALUE_RULE, (), None))
-    return Members(tuple(members))
+        readings.append(RunReading(label, label, {}, {}, (), {VALUE_RULE: given}, VALUE_RULE, (), None))
+    return Gathered(tuple(readings))
 
 
-def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Members:
+def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Gathered:
     """Read one job's folder, which people call `label`."""
     try:
         status = JobStatus.read(folder)
         if status.status in ("failed", "interrupted"):
             reason = status.error or status.status
             failed = FailedJob(label, tuple(status.overrides), status.status, reason)
-            return Members(failed=(_of_its_kind(failed, status.config),))
+            return Gathered(failed=(_of_its_condition(failed, status.config),))
         record = RunRecord.read(folder)
         curves = RunCurves.load(folder / CURVE_FILE)
         record.check_curves(curves, source=folder / CURVE_FILE)
     except FileNotFoundError as error:
         name = Path(error.filename).name
-        return Members(problems=(f"{folder}: no {name}, so the job never ended; run the same command again",))
+        return Gathered(
+            problems=(f"{folder}: no {name}, so the job never ended; run the same command again",)
+        )
     except OSError as error:
-        return Members(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
+        return Gathered(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
     except (DamagedFile, NewerSchema) as error:
-        return Members(problems=(str(error),))
+        return Gathered(problems=(str(error),))
     try:
-        return Members((_member(label, record, curves, reread),))
+        return Gathered((_reading(label, record, curves, reread),))
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # other text than a config of ours
         problem = f"its config can't be used here ({type(error).__name__}: {error})"
-        return Members(problems=(f"{folder / RECORD_FILE}: {problem}",))
+        return Gathered(problems=(f"{folder / RECORD_FILE}: {problem}",))
 
 
-def _of_its_kind(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
+def _of_its_condition(job: FailedJob, config: Mapping[str, Any] | None) -> FailedJob:
     """The same job with what its config says of its run; unchanged where there is none, or of another version."""
     if config is None:
         return job
     with suppress(KeyError, TypeError, AttributeError):
-        return replace(job, kind_key=kind_text(kind_of(config)), seeds=seeds_of(config))
+        return replace(job, condition_key=condition_key(condition_of(config)), seeds=seeds_of(config))
     return job
 
 
-def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> Member:
+def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> RunReading:
     check_recorded(record.config)
     finder = record.config["finder"]
     setting = {name: finder[name] for name in Reread.__slots__}
     Reading(**{name: value for name, value in setting.items() if name != "rule"})
-    member = Member(
+    reading = RunReading(
         label=label,
         run=record.run.curve_digest,
-        kind=kind_of(record.config),
+        condition=condition_of(record.config),
         setting=setting,
         overrides=tuple(record.overrides),
         suggestions=record.suggestions,
@@ -302,16 +313,16 @@ def _member(label: str, record: RunRecord, curves: RunCurves, reread: Reread) ->
         skipped_share=curves.skipped_share,
     )
     if not reread.given:
-        return member
+        return reading
     merged = {**setting, **reread.given}
     rule = merged.pop("rule")
-    return _read(replace(member, rule=rule), Reading(**merged))
+    return _read(replace(reading, rule=rule), Reading(**merged))
 
 
-def joined(parts: Sequence[Members]) -> Members:
+def joined(parts: Sequence[Gathered]) -> Gathered:
     """All parts as one; of several stopping rules the first, as all ask for the same interval."""
-    return Members(
-        tuple(member for part in parts for member in part.members),
+    return Gathered(
+        tuple(reading for part in parts for reading in part.readings),
         tuple(job for part in parts for job in part.failed),
         tuple(problem for part in parts for problem in part.problems),
         next((part.stopping for part in parts if part.stopping is not None), None),
@@ -319,63 +330,67 @@ def joined(parts: Sequence[Members]) -> Members:
     )
 
 
-def _read(member: Member, reading: Reading) -> Member:
-    """The same member with its curve read anew."""
-    assert member.curve is not None
+def _read(reading: RunReading, settings: Reading) -> RunReading:
+    """The same run with its curve read anew."""
+    assert reading.curve is not None
     return replace(
-        member,
-        setting={**asdict(reading), "rule": member.rule},
+        reading,
+        setting={**asdict(settings), "rule": reading.rule},
         suggestions={
             rule: told_suggestion(suggestion, COMMAND_LINE)
-            for rule, suggestion in suggest_all(member.curve, reading=reading).items()
+            for rule, suggestion in suggest_all(reading.curve, reading=settings).items()
         },
         findings=tuple(
             finding.code.value
-            for finding in diagnose(member.curve, reading, skipped_share=member.skipped_share)
+            for finding in diagnose(reading.curve, settings, skipped_share=reading.skipped_share)
         ),
     )
 
 
-def _latest(found: Members) -> Members:
+def _latest(gathered: Gathered) -> Gathered:
     """Of jobs that are the same job, run twice into one sweep, the later one; matched by key, not by position."""
-    by_key = {member.record.job_key if member.record else member.label: member for member in found.members}
-    return replace(found, members=tuple(by_key.values()))
+    by_key = {
+        reading.record.job_key if reading.record else reading.label: reading for reading in gathered.readings
+    }
+    return replace(gathered, readings=tuple(by_key.values()))
 
 
-def each_seed_once(found: Members) -> Members:
-    """Take readings of one kind with equal seeds as readings of one run, the latest where they differ.
+def each_seed_once(gathered: Gathered) -> Gathered:
+    """Take readings of one condition with equal seeds as readings of one run, the latest where they differ.
 
     A training on other threads or another machine has other last digits, but it is no independent run: with
     both, n would count one draw of the seeds twice.
     """
     latest: dict[Hashable, str] = {}
-    readings: dict[Hashable, str] = {}
-    for member in found.members:
-        drawn = _drawn(member)
-        latest[drawn] = member.run
-        readings[drawn, _setting_key(member)] = member.run
-    members = [
-        replace(member, run=latest[_drawn(member)])
-        for member in found.members
-        if readings[_drawn(member), _setting_key(member)] == member.run
+    latest_read: dict[Hashable, str] = {}
+    for reading in gathered.readings:
+        drawn = _drawn(reading)
+        latest[drawn] = reading.run
+        latest_read[drawn, _setting_key(reading)] = reading.run
+    readings = [
+        replace(reading, run=latest[_drawn(reading)])
+        for reading in gathered.readings
+        if latest_read[_drawn(reading), _setting_key(reading)] == reading.run
     ]
-    return replace(found, members=tuple(members))
+    return replace(gathered, readings=tuple(readings))
 
 
-def _drawn(member: Member) -> Hashable:
-    """Equal for two runs of one kind that drew the same: those streams count that something draws from."""
-    if member.record is None:
-        return member.run
-    used = {name: use.seed for name, use in member.record.seeds.items() if use.used}
-    return member.kind_key, *sorted(used.items())
+def _drawn(reading: RunReading) -> Hashable:
+    """Equal for two runs of one condition that drew the same: those streams count that something draws from."""
+    if reading.record is None:
+        return reading.run
+    used = {name: use.seed for name, use in reading.record.seeds.items() if use.used}
+    return reading.condition_key, *sorted(used.items())
 
 
-def _setting_key(member: Member) -> Hashable:
-    return repr(sorted(member.setting.items()))
+def _setting_key(reading: RunReading) -> Hashable:
+    return repr(sorted(reading.setting.items()))
 
 
-def lost_runs(found: Members, kind_key: str) -> int:
-    """How many runs of a kind failed, so that no job has an answer of theirs."""
-    answered = {member.seeds for member in found.members if member.kind_key == kind_key}
-    failed = {job.seeds for job in found.failed if job.kind_key == kind_key and job.status == "failed"}
+def lost_runs(gathered: Gathered, condition_key: str) -> int:
+    """How many runs of a condition failed, so that no job has an answer of theirs."""
+    answered = {reading.seeds for reading in gathered.readings if reading.condition_key == condition_key}
+    failed = {
+        job.seeds for job in gathered.failed if job.condition_key == condition_key and job.status == "failed"
+    }
     return len(failed - answered)

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.config.schema import Consensus, OneCycle
 
 if TYPE_CHECKING:
-    from steadylr.answer.readings import Members
+    from steadylr.answer.readings import Gathered
 
 
 def sweep_folder(given: Path) -> Path:
@@ -23,7 +23,7 @@ def sweep_folder(given: Path) -> Path:
 
 
 def as_recorded(
-    consensus: Consensus, onecycle: OneCycle, found: Members, overrides: Sequence[str]
+    consensus: Consensus, onecycle: OneCycle, gathered: Gathered, overrides: Sequence[str]
 ) -> tuple[Consensus, OneCycle]:
     """How the answer is made: as the latest job was told, but for what the command line says.
 
@@ -31,10 +31,10 @@ def as_recorded(
 
     Args:
         consensus, onecycle: as the command line has them.
-        found: the sweep.
+        gathered: the sweep.
         overrides: of the command line.
     """
-    records = [member.record for member in found.members if member.record is not None]
+    records = [reading.record for reading in gathered.readings if reading.record is not None]
     if not records:
         return consensus, onecycle
     keys = [text.lstrip("+").partition("=")[0] for text in overrides]

@@ -68,7 +68,7 @@ def places(sweep: Path, asked: Sequence[Asked], *, reserve: bool = True) -> list
 
 def is_finished(folder: Path) -> bool:
     """Whether a job has ended, with or without an LR, and all that it left can be read."""
-    return bool(from_job(folder, label=folder.name).members)
+    return bool(from_job(folder, label=folder.name).readings)
 
 
 def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict, read_write
 
-from steadylr.answer.answer import consensus_of_members
-from steadylr.answer.kinds import Seeds, kind_of, kind_text, seeds_of
+from steadylr.answer.answer import consensus_of_readings
+from steadylr.answer.conditions import Seeds, condition_key, condition_of, seeds_of
 from steadylr.answer.readings import (
-    Member,
-    Members,
+    Gathered,
     Reread,
+    RunReading,
     each_seed_once,
     from_sweep,
     lost_runs,
@@ -47,7 +47,7 @@ SEED_KEYS = ("seed", "seeds.init", "seeds.order", "seeds.augment", "seeds.noise"
 
 Overrides = tuple[str, ...]
 Setting = dict[str, Any]
-Readings = set[tuple[Seeds, str]]
+AlreadyRead = set[tuple[Seeds, str]]
 """Which runs have been read, and how."""
 
 
@@ -56,7 +56,7 @@ class Condition:
     """Runs that train the same thing, seeds aside: each condition gets as many seeds as it needs.
 
     Args:
-        key: as Member.kind_key.
+        key: as RunReading.condition_key.
         label: what sets it apart from the other conditions; empty where there is one.
         jobs: what each seed asks for: overrides without the seed, and how the curve is read.
         first_seed: the first seed.
@@ -79,25 +79,25 @@ class Condition:
         """The seeds of all streams in the run with this seed."""
         return tuple((name, seed if fixed is None else fixed) for name, fixed in self.streams.items())
 
-    def own(self, members: Members) -> list[Member]:
+    def own(self, gathered: Gathered) -> list[RunReading]:
         """Its runs among others."""
-        return [member for member in members.members if member.kind_key == self.key]
+        return [reading for reading in gathered.readings if reading.condition_key == self.key]
 
-    def is_read(self, seed: int, readings: Readings) -> bool:
+    def is_read(self, seed: int, read: AlreadyRead) -> bool:
         """Whether the run with a seed has been read in all the ways asked for."""
-        return all((self.seeds(seed), repr(setting)) in readings for _, setting in self.jobs)
+        return all((self.seeds(seed), repr(setting)) in read for _, setting in self.jobs)
 
-    def to_read(self, readings: Readings) -> list[int]:
+    def to_read(self, read: AlreadyRead) -> list[int]:
         """The seeds of runs that are there, and that this command has to read in another way."""
-        there = sorted({seed for run, _ in readings for _, seed in run if self.seeds(seed) == run})
-        return [seed for seed in there if seed not in self.tried and not self.is_read(seed, readings)]
+        there = sorted({seed for run, _ in read for _, seed in run if self.seeds(seed) == run})
+        return [seed for seed in there if seed not in self.tried and not self.is_read(seed, read)]
 
-    def to_train(self, readings: Readings) -> Iterator[int]:
+    def to_train(self, read: AlreadyRead) -> Iterator[int]:
         """The seeds that this command hasn't tried, and that don't have all their jobs finished; without end."""
         return (
             seed
             for seed in counter(self.first_seed)
-            if seed not in self.tried and not self.is_read(seed, readings)
+            if seed not in self.tried and not self.is_read(seed, read)
         )
 
 
@@ -169,49 +169,49 @@ class _Search:
 
     def next_batch(self) -> list[Overrides]:
         """The overrides of the jobs to do next; none when all conditions are settled."""
-        members = _left(self._folder)
-        decided = [(condition, self._decision(condition, members)) for condition in self._conditions]
+        gathered = _left(self._folder)
+        decided = [(condition, self._decision(condition, gathered)) for condition in self._conditions]
         for condition, decision in decided:
-            _look(condition, members, decision)
+            _look(condition, gathered, decision)
         still_open = sum(decision.state is State.OPEN for _, decision in decided)
         share = max(1, self._width // max(1, still_open))
         return [
             (*overrides, f"seed={seed}")
             for condition, decision in decided
-            for seed in self._seeds(condition, members, decision, share)
+            for seed in self._seeds(condition, gathered, decision, share)
             for overrides, _ in condition.jobs
         ]
 
-    def _decision(self, condition: Condition, members: Members) -> Decision:
+    def _decision(self, condition: Condition, gathered: Gathered) -> Decision:
         """Where a condition stands. A run that failed in an earlier command is not lost: it is tried again."""
         tried = {condition.seeds(seed) for seed in condition.tried}
-        failed = tuple(job for job in members.failed if job.seeds in tried)
-        own = condition.own(members)
-        found = consensus_of_members(own, choose="geometric_mean", rule=self._rule, rules=members.rules)
-        head = found.headline
-        lost = lost_runs(Members(members.members, failed), condition.key)
+        failed = tuple(job for job in gathered.failed if job.seeds in tried)
+        own = condition.own(gathered)
+        consensus = consensus_of_readings(own, choose="geometric_mean", rule=self._rule, rules=gathered.rules)
+        head = consensus.headline
+        lost = lost_runs(Gathered(gathered.readings, failed), condition.key)
         return decide(self._rule, head, lost_runs=lost)
 
-    def _seeds(self, condition: Condition, members: Members, decision: Decision, share: int) -> list[int]:
+    def _seeds(self, condition: Condition, gathered: Gathered, decision: Decision, share: int) -> list[int]:
         """The seeds of a condition in the next batch, none when it is settled.
 
         Runs that are there but have not been read in all the ways asked for come first, in any case: they train
         nothing. Else its share of the width; at first as many shares as it takes to have an interval.
         """
-        readings = {(member.seeds, repr(member.setting)) for member in condition.own(members)}
-        seeds = condition.to_read(readings)
+        read = {(reading.seeds, repr(reading.setting)) for reading in condition.own(gathered)}
+        seeds = condition.to_read(read)
         if not seeds and decision.state is State.OPEN and not condition.stuck:
             for_interval = -(-max(0, MIN_RUNS - decision.num_runs) // share) * share
             room = self._rule.max_runs - max(decision.num_runs, len(condition.tried))
-            seeds = list(islice(condition.to_train(readings), max(0, min(max(share, for_interval), room))))
+            seeds = list(islice(condition.to_train(read), max(0, min(max(share, for_interval), room))))
         condition.tried.update(seeds)
         return seeds
 
 
-def _look(condition: Condition, members: Members, decision: Decision) -> None:
+def _look(condition: Condition, gathered: Gathered, decision: Decision) -> None:
     """Say where a condition stands after a batch, and note when the batch has left nothing new."""
-    readings = {(member.run, repr(member.setting)) for member in condition.own(members)}
-    before, condition.before = condition.before, len(readings) + decision.num_runs
+    read = {(reading.run, repr(reading.setting)) for reading in condition.own(gathered)}
+    before, condition.before = condition.before, len(read) + decision.num_runs
     if condition.stuck or not condition.tried or decision.state is not State.OPEN:
         return
     label = f"{condition.label}: " if condition.label else ""
@@ -226,9 +226,9 @@ def _look(condition: Condition, members: Members, decision: Decision) -> None:
         print(f"{label}{decision_text(decision)}", flush=True)
 
 
-def _left(folder: Path) -> Members:
+def _left(folder: Path) -> Gathered:
     """What the jobs of a sweep have left, the problems aside: the answer tells them."""
-    return each_seed_once(from_sweep(folder)) if job_folders(folder) else Members()
+    return each_seed_once(from_sweep(folder)) if job_folders(folder) else Gathered()
 
 
 # ---- before anything is trained
@@ -302,7 +302,7 @@ def _conditions(jobs: Sequence[Job]) -> list[Condition]:
         )
     by_key: dict[str, list[Job]] = {}
     for job in jobs:
-        by_key.setdefault(kind_text(kind_of(job.plain_config)), []).append(job)
+        by_key.setdefault(condition_key(condition_of(job.plain_config)), []).append(job)
     if len(by_key) > 1 and jobs[0].config.consensus.mix:
         raise BadInput(
             "consensus.mix=true averages different kinds of run, but until_stable adds seeds to each of them until "
@@ -322,7 +322,7 @@ def _seedless(job: Job) -> Overrides:
 
 
 def _setting(job: Job) -> Setting:
-    """How a job reads its curve, as Member.setting has it."""
+    """How a job reads its curve, as RunReading.setting has it."""
     finder = job.plain_config["finder"]
     return {name: finder[name] for name in Reread.__slots__}
 

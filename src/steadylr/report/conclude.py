@@ -15,7 +15,7 @@ from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.report import files
-from steadylr.report.figures import draw_kind
+from steadylr.report.figures import draw_condition
 from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
@@ -23,7 +23,7 @@ from steadylr.store.job_folder import next_job_number
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from steadylr.answer.readings import Members
+    from steadylr.answer.readings import Gathered
     from steadylr.config.schema import Consensus, OneCycle
 
 
@@ -51,8 +51,8 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
         return EXIT_FAILED
 
 
-def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
-    """Answer from what was found, leave the files in the folder, print the answer and give the exit code.
+def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
+    """Answer from what was gathered, leave the files in the folder, print the answer and give the exit code.
 
     Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
     drawn again. What is printed is what was computed, never what a file says.
@@ -61,27 +61,27 @@ def conclude(found: Members, folder: Path, *, consensus: Consensus, onecycle: On
         BadInput: an LR that is no number above 0.
     """
     settings = {"consensus": plain_values(asdict(consensus)), "onecycle": plain_values(asdict(onecycle))}
-    found = each_seed_once(found)
-    digest = files.inputs_digest(found, settings, __version__)
-    answer = answer_sweep(found, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
+    gathered = each_seed_once(gathered)
+    digest = files.inputs_digest(gathered, settings, __version__)
+    answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
     code = exit_code(answer)
     if files.unchanged(folder, digest):
         show_sweep(answer, folder)
         return code
     folder.mkdir(parents=True, exist_ok=True)
     files.remove_stale(folder, files.written_files(answer))
-    files.write_runs(folder, found)
-    files.write_curves(folder, found.members)
-    for number, kind in enumerate(answer.kinds, start=1):
-        names = files.kind_files(number, kinds=len(answer.kinds))
-        draw_kind(
-            kind,
+    files.write_runs(folder, gathered)
+    files.write_curves(folder, gathered.readings)
+    for number, condition in enumerate(answer.conditions, start=1):
+        names = files.condition_files(number, conditions=len(answer.conditions))
+        draw_condition(
+            condition,
             summary=folder / names.summary_figure,
             plan=folder / names.plan_figure,
             attribution=folder / names.attribution_figure,
         )
-        if kind.plan is not None:
-            files.write_plan(folder / names.plan, kind)
+        if condition.plan is not None:
+            files.write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer, folder))
     files.write_summary(folder, answer, digest=digest, settings=settings)
     show_sweep(answer, folder)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.report.run_text import run_title
-from steadylr.report.sweep_text import by_run, kind_title, lr_in_group
+from steadylr.report.sweep_text import by_run, condition_title, lr_in_group
 
 if TYPE_CHECKING:
-    from steadylr.answer.answer import KindAnswer
+    from steadylr.answer.answer import ConditionAnswer
     from steadylr.answer.reading import Answer
     from steadylr.config.schema import Config
     from steadylr.present.figures import SummaryInfo
@@ -37,8 +37,8 @@ def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> N
     save_figure(curve_figure(info), path)
 
 
-def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:
-    """Draw the summary of one kind of run, and the plan and the attribution where there are any."""
+def draw_condition(condition: ConditionAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:
+    """Draw the summary of one condition, and the plan and the attribution where there are any."""
     from steadylr.core.attribution import Attribution
     from steadylr.present.figures import (
         attribution_figure,
@@ -49,16 +49,17 @@ def draw_kind(kind: KindAnswer, *, summary: Path, plan: Path, attribution: Path)
         summary_figure,
     )
 
-    save_figure(summary_figure(summary_of(kind)), summary)
-    if kind.plan is not None:
-        save_figure(plan_figure(plan_info(kind.plan, subtitle=kind_title(kind))), plan)
-    if isinstance(kind.attribution, Attribution):
+    save_figure(summary_figure(summary_of(condition)), summary)
+    if condition.plan is not None:
+        save_figure(plan_figure(plan_info(condition.plan, subtitle=condition_title(condition))), plan)
+    if isinstance(condition.attribution, Attribution):
         save_figure(
-            attribution_figure(attribution_info(kind.attribution, title=kind_title(kind))), attribution
+            attribution_figure(attribution_info(condition.attribution, title=condition_title(condition))),
+            attribution,
         )
 
 
-def summary_of(kind: KindAnswer) -> SummaryInfo:
+def summary_of(condition: ConditionAnswer) -> SummaryInfo:
     """Gather what the summary figure shows."""
     from steadylr.core.curve import frozen_array
     from steadylr.core.landmarks import find_landmarks
@@ -66,35 +67,35 @@ def summary_of(kind: KindAnswer) -> SummaryInfo:
     from steadylr.present.figures import SummaryGroup, SummaryInfo, SummaryRun
     from steadylr.present.numbers import setting_label
 
-    found = kind.consensus
-    members = by_run(kind)
+    consensus = condition.consensus
+    readings = by_run(condition)
     nothing = frozen_array([])
     runs = []
-    for run, name in kind.runs.items():
-        first = members[run][0]
+    for run, name in condition.runs.items():
+        first = readings[run][0]
         line = None
         if first.curve is not None:
             settings = {key: value for key, value in first.setting.items() if key != "rule"}
             line = find_landmarks(first.curve, Reading(**settings)).line
-        lr = found.run_lrs[run]
+        lr = consensus.run_lrs[run]
         lrs, losses = (nothing, nothing) if line is None else (10.0**line.log10_lr, line.loss)
         outcome = "" if lr is not None else first.headline.outcome.value.replace("_", " ")
         runs.append(SummaryRun(name, lrs, losses, suggestion=lr, outcome=outcome))
     groups = []
-    if len(found.groups) > 1:
+    if len(consensus.groups) > 1:
         groups = [
             SummaryGroup(
-                setting_label(g.label), tuple(lr_in_group(members[run], g.label) for run in kind.runs)
+                setting_label(g.label), tuple(lr_in_group(readings[run], g.label) for run in condition.runs)
             )
-            for g in found.groups
+            for g in consensus.groups
         ]
-    head = found.headline
+    head = consensus.headline
     return SummaryInfo(
         runs=tuple(runs),
         groups=tuple(groups),
         lr=head.lr,
         choose=head.choose.replace("_", " "),
         interval=head.interval,
-        title=kind_title(kind),
-        subtitle=kind.verdict.summary,
+        title=condition_title(condition),
+        subtitle=condition.verdict.summary,
     )

@@ -23,8 +23,8 @@ from steadylr.words.consensus import decision_text
 from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steadylr.answer.answer import KindAnswer, SweepAnswer
-    from steadylr.answer.readings import Member, Members
+    from steadylr.answer.answer import ConditionAnswer, SweepAnswer
+    from steadylr.answer.readings import Gathered, RunReading
 
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.parquet"
@@ -36,8 +36,8 @@ ROWS_A_GROUP = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class KindFiles:
-    """The names of the files that one kind of run has to itself; several kinds are numbered from 1."""
+class ConditionFiles:
+    """The names of the files that one condition has to itself; several are numbered from 1."""
 
     summary_figure: str
     plan_figure: str
@@ -45,10 +45,10 @@ class KindFiles:
     attribution_figure: str
 
 
-def kind_files(number: int, *, kinds: int) -> KindFiles:
-    """The files of the kind with this number, from 1, among so many kinds."""
-    suffix = f"-{number}" if kinds > 1 else ""
-    return KindFiles(
+def condition_files(number: int, *, conditions: int) -> ConditionFiles:
+    """The files of the condition with this number, from 1, among so many."""
+    suffix = f"-{number}" if conditions > 1 else ""
+    return ConditionFiles(
         f"summary{suffix}.png", f"plan{suffix}.png", f"plan{suffix}.yaml", f"attribution{suffix}.png"
     )
 
@@ -56,38 +56,38 @@ def kind_files(number: int, *, kinds: int) -> KindFiles:
 def written_files(answer: SweepAnswer) -> list[str]:
     """The names of all files that an aggregate leaves beside summary.json."""
     names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE]
-    for number, kind in enumerate(answer.kinds, start=1):
-        own = kind_files(number, kinds=len(answer.kinds))
+    for number, condition in enumerate(answer.conditions, start=1):
+        own = condition_files(number, conditions=len(answer.conditions))
         names.append(own.summary_figure)
-        if kind.plan is not None:
+        if condition.plan is not None:
             names += [own.plan_figure, own.plan]
-        if isinstance(kind.attribution, Attribution):
+        if isinstance(condition.attribution, Attribution):
             names.append(own.attribution_figure)
     return names
 
 
-def inputs_digest(found: Members, settings: dict[str, Any], version: str) -> str:
+def inputs_digest(gathered: Gathered, settings: dict[str, Any], version: str) -> str:
     """Equal when an aggregate would come out the same: what takes part, the settings, the program's version."""
     digest = hashlib.sha256()
-    stopping = None if found.stopping is None else asdict(found.stopping)
-    made_by = [version, settings, stopping, list(found.rules)]
+    stopping = None if gathered.stopping is None else asdict(gathered.stopping)
+    made_by = [version, settings, stopping, list(gathered.rules)]
     digest.update(json_text(made_by, indent=None, sort_keys=True).encode())
-    for member in found.members:
-        digest.update(json_text(_facts(member), indent=None, sort_keys=True).encode())
-    others = [[asdict(job) for job in found.failed], list(found.problems)]
+    for reading in gathered.readings:
+        digest.update(json_text(_facts(reading), indent=None, sort_keys=True).encode())
+    others = [[asdict(job) for job in gathered.failed], list(gathered.problems)]
     digest.update(json_text(others, indent=None).encode())
     return digest.hexdigest()
 
 
-def _facts(member: Member) -> list[Any]:
-    """All that an aggregate takes from a member; the curve by the digest that its run is known by."""
-    suggestions = [[found.rule, found.lr, found.low, found.high] for found in member.suggestions.values()]
-    headline = [member.headline.outcome.value, member.headline.reason]
-    read = [member.setting, member.rule, list(member.findings), suggestions, headline]
-    plan = [list(member.lr_ratios), member.momentum]
-    record = member.record
+def _facts(reading: RunReading) -> list[Any]:
+    """All that an aggregate takes from a reading; the curve by the digest that its run is known by."""
+    suggestions = [[told.rule, told.lr, told.low, told.high] for told in reading.suggestions.values()]
+    headline = [reading.headline.outcome.value, reading.headline.reason]
+    read = [reading.setting, reading.rule, list(reading.findings), suggestions, headline]
+    plan = [list(reading.lr_ratios), reading.momentum]
+    record = reading.record
     seeds = None if record is None else {name: use.model_dump() for name, use in record.seeds.items()}
-    return [member.label, member.run, member.kind_key, list(member.overrides), read, plan, seeds]
+    return [reading.label, reading.run, reading.condition_key, list(reading.overrides), read, plan, seeds]
 
 
 def unchanged(folder: Path, digest: str) -> bool:
@@ -137,7 +137,7 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
         created=utc_now(),
         inputs=digest,
         settings=settings,
-        kinds=[_kind(kind) for kind in answer.kinds],
+        kinds=[_condition(condition) for condition in answer.conditions],
         failed=[
             {name: getattr(job, name) for name in ("label", "overrides", "status", "reason")}
             for job in answer.failed
@@ -149,61 +149,63 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
     summary.write(folder)
 
 
-def _kind(kind: KindAnswer) -> dict[str, Any]:
-    found = kind.consensus
+def _condition(condition: ConditionAnswer) -> dict[str, Any]:
+    consensus = condition.consensus
     return {
-        "label": kind.label,
-        "consensus": asdict(found.headline),
-        "groups": [asdict(group) for group in found.groups],
-        "shifts": [asdict(shift) for shift in found.shifts],
-        "duplicates": found.duplicates,
-        "partial_runs": [kind.runs[run] for run in found.partial_runs],
-        "runs": {kind.runs[run]: lr for run, lr in found.run_lrs.items()},
-        "verdict": {"level": kind.verdict.level.value, **_values(kind.verdict, _VERDICT_FIELDS)},
-        "attribution": _attribution(kind),
-        "odd_runs": {name: {"distance": odd.distance, "limit": odd.limit} for name, odd in kind.odd.items()},
-        "plan": None if kind.plan is None else kind.plan.as_dict(),
+        "label": condition.label,
+        "consensus": asdict(consensus.headline),
+        "groups": [asdict(group) for group in consensus.groups],
+        "shifts": [asdict(shift) for shift in consensus.shifts],
+        "duplicates": consensus.duplicates,
+        "partial_runs": [condition.runs[run] for run in consensus.partial_runs],
+        "runs": {condition.runs[run]: lr for run, lr in consensus.run_lrs.items()},
+        "verdict": {"level": condition.verdict.level.value, **_values(condition.verdict, _VERDICT_FIELDS)},
+        "attribution": _attribution(condition),
+        "odd_runs": {
+            name: {"distance": odd.distance, "limit": odd.limit} for name, odd in condition.odd.items()
+        },
+        "plan": None if condition.plan is None else condition.plan.as_dict(),
         "stopping": None
-        if kind.decision is None
+        if condition.decision is None
         else {
-            **_values(kind.decision, ("num_runs", "saved", "reach")),
-            "state": kind.decision.state.value,
-            "text": decision_text(kind.decision),
+            **_values(condition.decision, ("num_runs", "saved", "reach")),
+            "state": condition.decision.state.value,
+            "text": decision_text(condition.decision),
         },
     }
 
 
-def _attribution(kind: KindAnswer) -> dict[str, Any] | None:
+def _attribution(condition: ConditionAnswer) -> dict[str, Any] | None:
     """The split, or why there is none; smooth_f and the like are in shifts, the rules here."""
-    if kind.attribution is None:
+    if condition.attribution is None:
         return None
-    rules = [asdict(shift) for shift in kind.rule_shifts]
-    if isinstance(kind.attribution, NotSplit):
-        reason, remedy = not_split_words(kind.attribution, COMMAND_LINE)
+    rules = [asdict(shift) for shift in condition.rule_shifts]
+    if isinstance(condition.attribution, NotSplit):
+        reason, remedy = not_split_words(condition.attribution, COMMAND_LINE)
         return {"split": False, "reason": reason, "remedy": remedy, "rules": rules}
     words = {
-        "summary": attribution_summary(kind.attribution),
-        "advice": attribution_advice(kind.attribution, COMMAND_LINE),
+        "summary": attribution_summary(condition.attribution),
+        "advice": attribution_advice(condition.attribution, COMMAND_LINE),
     }
-    return {"split": True, **asdict(kind.attribution), **words, "rules": rules}
+    return {"split": True, **asdict(condition.attribution), **words, "rules": rules}
 
 
 def _values(facts: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in names}
 
 
-def write_runs(folder: Path, found: Members) -> None:
+def write_runs(folder: Path, gathered: Gathered) -> None:
     """One row a job: folder, overrides, run, how it was read, the LR by each rule, outcome."""
-    rules = sorted({rule for member in found.members for rule in member.suggestions})
-    settings = sorted({name for member in found.members for name in member.setting if name != "rule"})
+    rules = sorted({rule for reading in gathered.readings for rule in reading.suggestions})
+    settings = sorted({name for reading in gathered.readings for name in reading.setting if name != "rule"})
     columns = ["job", "overrides", "run", *settings, "rule", "lr", "low", "high", "outcome", "stop"]
     columns += [f"lr_{rule}" for rule in rules] + ["reason"]
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    for member in found.members:
-        table.writerow(_cells(_row(member)))
-    for job in found.failed:
+    for reading in gathered.readings:
+        table.writerow(_cells(_row(reading)))
+    for job in gathered.failed:
         row = {"job": job.label, "overrides": " ".join(job.overrides), "outcome": job.status}
         table.writerow(_cells({**row, "reason": job.reason}))
     write_atomic(folder / RUNS_FILE, text.getvalue())
@@ -213,25 +215,25 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
     return {name: spreadsheet_cell(value) for name, value in row.items()}
 
 
-def _row(member: Member) -> dict[str, Any]:
-    headline = member.headline
+def _row(reading: RunReading) -> dict[str, Any]:
+    headline = reading.headline
     return {
-        **{name: value for name, value in member.setting.items() if name != "rule"},
-        "job": member.label,
-        "overrides": " ".join(member.overrides),
-        "run": member.run[:12],
-        "rule": member.rule,
+        **{name: value for name, value in reading.setting.items() if name != "rule"},
+        "job": reading.label,
+        "overrides": " ".join(reading.overrides),
+        "run": reading.run[:12],
+        "rule": reading.rule,
         "lr": headline.lr,
         "low": headline.low,
         "high": headline.high,
         "outcome": headline.outcome.value,
-        "stop": member.curve.stop.value if member.curve is not None else "",
+        "stop": reading.curve.stop.value if reading.curve is not None else "",
         "reason": headline.reason,
-        **{f"lr_{rule}": found.lr for rule, found in member.suggestions.items()},
+        **{f"lr_{rule}": told.lr for rule, told in reading.suggestions.items()},
     }
 
 
-def write_curves(folder: Path, members: Sequence[Member]) -> None:
+def write_curves(folder: Path, readings: Sequence[RunReading]) -> None:
     """The raw curves, each distinct one once, in long form: run, step, lr, loss.
 
     They are written in parts, so that memory stays low.
@@ -242,7 +244,7 @@ def write_curves(folder: Path, members: Sequence[Member]) -> None:
     schema = pa.schema(
         [("run", pa.string()), ("step", pa.int32()), ("lr", pa.float64()), ("loss", pa.float64())]
     )
-    distinct = {member.run: member for member in members if member.curve is not None}
+    distinct = {reading.run: reading for reading in readings if reading.curve is not None}
     temp = folder / temp_name(CURVES_FILE)
     try:
         with pq.ParquetWriter(temp, schema) as writer:
@@ -254,14 +256,14 @@ def write_curves(folder: Path, members: Sequence[Member]) -> None:
         temp.unlink(missing_ok=True)
 
 
-def _parts(members: Sequence[Member]) -> Iterator[list[Member]]:
-    """Members in parts of about ROWS_A_GROUP points."""
-    part: list[Member] = []
+def _parts(readings: Sequence[RunReading]) -> Iterator[list[RunReading]]:
+    """Readings in parts of about ROWS_A_GROUP points."""
+    part: list[RunReading] = []
     points = 0
-    for member in members:
-        assert member.curve is not None
-        part.append(member)
-        points += len(member.curve)
+    for reading in readings:
+        assert reading.curve is not None
+        part.append(reading)
+        points += len(reading.curve)
         if points >= ROWS_A_GROUP:
             yield part
             part, points = [], 0
@@ -269,17 +271,17 @@ def _parts(members: Sequence[Member]) -> Iterator[list[Member]]:
         yield part
 
 
-def _columns(member: Member) -> tuple[npt.NDArray[Any], ...]:
+def _columns(reading: RunReading) -> tuple[npt.NDArray[Any], ...]:
     """run, step, lr and loss of one curve."""
-    curve = member.curve
+    curve = reading.curve
     assert curve is not None
-    steps = np.arange(len(curve)) if member.steps is None else member.steps
-    return np.full(len(curve), member.run[:12]), steps.astype(np.int32), curve.lr, curve.loss
+    steps = np.arange(len(curve)) if reading.steps is None else reading.steps
+    return np.full(len(curve), reading.run[:12]), steps.astype(np.int32), curve.lr, curve.loss
 
 
-def write_plan(path: Path, kind: KindAnswer) -> None:
+def write_plan(path: Path, condition: ConditionAnswer) -> None:
     """A fragment for other Hydra programs: max_lr, low, high, n and the verdict."""
-    head = kind.consensus.headline
+    head = condition.consensus.headline
     assert head.lr is not None
     lines = [
         "# What the range tests say; include it in another Hydra program, or copy it.",
@@ -287,6 +289,6 @@ def write_plan(path: Path, kind: KindAnswer) -> None:
         f"low: {head.low!r} # lowest suggestion",
         f"high: {head.high!r} # highest suggestion",
         f"n: {head.n} # runs that gave one",
-        f"verdict: {kind.verdict.level.value}",
+        f"verdict: {condition.verdict.level.value}",
     ]
     write_atomic(path, "\n".join(lines) + "\n")

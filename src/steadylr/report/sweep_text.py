@@ -1,4 +1,4 @@
-"""The answer of a sweep as text: a block for each kind of run, what failed, what was left out, how to go on."""
+"""The answer of a sweep as text: a block for each condition, what failed, what was left out, how to go on."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from steadylr.words.consensus import GUIDE, decision_text
 from steadylr.words.names import COMMAND_LINE, Names
 
 if TYPE_CHECKING:
-    from steadylr.answer.answer import KindAnswer, SweepAnswer
-    from steadylr.answer.readings import FailedJob, Member
+    from steadylr.answer.answer import ConditionAnswer, SweepAnswer
+    from steadylr.answer.readings import FailedJob, RunReading
     from steadylr.core.attribution import Source
     from steadylr.core.consensus import Consensus
     from steadylr.core.sweep_consensus import Shift, SweepConsensus
@@ -68,16 +68,16 @@ def sweep_text(answer: SweepAnswer, folder: Path) -> str:
     return plain(_sweep_parts(answer, folder))
 
 
-def kind_text(kind: KindAnswer, named: str, *, names: Names = COMMAND_LINE) -> str:
-    """What one kind of run says as plain text, under another title and for another door."""
-    return plain(_kind_parts(kind, named, names))
+def condition_text(condition: ConditionAnswer, named: str, *, names: Names = COMMAND_LINE) -> str:
+    """What one condition says as plain text, under another title and for another door."""
+    return plain(_condition_parts(condition, named, names))
 
 
 def _sweep_parts(answer: SweepAnswer, folder: Path, *, width: int = MOST_WIDTH) -> Iterator[Part]:
-    for number, kind in enumerate(answer.kinds):
+    for number, condition in enumerate(answer.conditions):
         if number:
             yield pasted()
-        yield from _kind_parts(kind, kind_title(kind), COMMAND_LINE, width=width)
+        yield from _condition_parts(condition, condition_title(condition), COMMAND_LINE, width=width)
     yield from _failed_parts(answer.failed)
     if answer.problems:
         yield from heading("Left out")
@@ -86,15 +86,15 @@ def _sweep_parts(answer: SweepAnswer, folder: Path, *, width: int = MOST_WIDTH) 
     yield from ending([*_mixed_note(answer), *_to_go_on(answer, folder)], folder)
 
 
-def kind_title(kind: KindAnswer) -> str:
-    """Which model and data, and what sets this kind of run apart from others in the sweep."""
-    records = [member.record for member in kind.members if member.record is not None]
+def condition_title(condition: ConditionAnswer) -> str:
+    """Which model and data, and what sets this condition apart from others in the sweep."""
+    records = [reading.record for reading in condition.readings if reading.record is not None]
     if not records:
-        return kind.title or "Suggestions from elsewhere"
+        return condition.title or "Suggestions from elsewhere"
     parts = ([record.config[group] for group in ("model", "data")] for record in records)
     trained = (" on ".join(part.get("name") or part["_target_"] for part in pair) for pair in parts)
     model_and_data = " and ".join(dict.fromkeys(trained))  # several where they are averaged all the same
-    return escaped(f"{model_and_data} ({kind.title})" if kind.title else model_and_data)
+    return escaped(f"{model_and_data} ({condition.title})" if condition.title else model_and_data)
 
 
 def _failed_parts(failed: Sequence[FailedJob]) -> Iterator[Part]:
@@ -113,97 +113,102 @@ def _one_line(text: str) -> str:
 
 
 def _mixed_note(answer: SweepAnswer) -> Iterator[str]:
-    if len(answer.kinds) > 1:
+    if len(answer.conditions) > 1:
         yield (
-            f"These runs train {len(answer.kinds)} different things, so their LRs are not averaged; "
+            f"These runs train {len(answer.conditions)} different things, so their LRs are not averaged; "
             "consensus.mix=true would"
         )
 
 
 def _to_go_on(answer: SweepAnswer, folder: Path) -> Iterator[str]:
     """How to go on where a sweep has run out of runs before it was stable."""
-    gave_up = [k for k in answer.kinds if k.decision is not None and k.decision.state is State.MAX_RUNS]
-    needed = max((kind.consensus.headline.runs_needed or 0 for kind in gave_up), default=0)
+    gave_up = [k for k in answer.conditions if k.decision is not None and k.decision.state is State.MAX_RUNS]
+    needed = max((condition.consensus.headline.runs_needed or 0 for condition in gave_up), default=0)
     if 0 < needed <= MOST_FURTHER_RUNS:
-        runs = max(kind.decision.num_runs for kind in gave_up if kind.decision is not None) + needed
+        runs = (
+            max(condition.decision.num_runs for condition in gave_up if condition.decision is not None)
+            + needed
+        )
         yield f"To go on: the same command with sweep_name='{folder.name}' hydra.sweeper.max_runs={runs}"
 
 
-# ---- one kind of run
+# ---- one condition
 
 
-def _kind_parts(kind: KindAnswer, named: str, names: Names, *, width: int = MOST_WIDTH) -> Iterator[Part]:
-    head = kind.consensus.headline
+def _condition_parts(
+    condition: ConditionAnswer, named: str, names: Names, *, width: int = MOST_WIDTH
+) -> Iterator[Part]:
+    head = condition.consensus.headline
     yield title(named)
-    if kind.runs:
+    if condition.runs:
         yield pasted()
-        yield from _run_parts(kind, width)
-    yield from _group_parts(kind.consensus)
+        yield from _run_parts(condition, width)
+    yield from _group_parts(condition.consensus)
     yield from heading("Consensus")
     yield from _consensus_parts(head)
-    if kind.decision is not None:
-        yield sentence(decision_text(kind.decision))
+    if condition.decision is not None:
+        yield sentence(decision_text(condition.decision))
     yield from heading("Verdict")
-    yield sentence(kind.verdict.summary, f"bold {_LEVEL_COLOURS.get(kind.verdict.level, 'red')}")
-    for advice in kind.verdict.advice:
+    yield sentence(condition.verdict.summary, f"bold {_LEVEL_COLOURS.get(condition.verdict.level, 'red')}")
+    for advice in condition.verdict.advice:
         yield sentence(advice)
-    yield from _attribution_parts(kind, names)
+    yield from _attribution_parts(condition, names)
     if head.n:
         yield from heading("Which LR")
         yield table([""] * 5, _guide_rows(head, names))
-    if kind.plan is not None:
-        yield from plan_parts(kind.plan)
+    if condition.plan is not None:
+        yield from plan_parts(condition.plan)
 
 
-def by_run(kind: KindAnswer) -> dict[str, list[Member]]:
+def by_run(condition: ConditionAnswer) -> dict[str, list[RunReading]]:
     """The readings of each run, the runs in the order in which they are listed."""
-    readings: dict[str, list[Member]] = {run: [] for run in kind.runs}
-    for member in kind.members:
-        readings[member.run].append(member)
+    readings: dict[str, list[RunReading]] = {run: [] for run in condition.runs}
+    for reading in condition.readings:
+        readings[reading.run].append(reading)
     return readings
 
 
-def lr_in_group(members: Sequence[Member], label: Mapping[str, object]) -> float | None:
+def lr_in_group(readings: Sequence[RunReading], label: Mapping[str, object]) -> float | None:
     """The LR of one run under the settings of a group."""
-    for member in members:
-        if all(member.setting.get(name) == value for name, value in label.items()):
-            return member.headline.lr
+    for reading in readings:
+        if all(reading.setting.get(name) == value for name, value in label.items()):
+            return reading.headline.lr
     return None
 
 
-def _run_parts(kind: KindAnswer, width: int) -> Iterator[Part]:
+def _run_parts(condition: ConditionAnswer, width: int) -> Iterator[Part]:
     """A row for each run, with its LR in each group where the width has room for them; many runs: the extremes."""
-    groups = kind.consensus.groups if len(kind.consensus.groups) > 1 else ()
+    groups = condition.consensus.groups if len(condition.consensus.groups) > 1 else ()
     labels = [setting_label(group.label) for group in groups]
     if sum(len(label) + 2 for label in labels) > width - _ROOM_OF_A_RUN:
         groups, labels = (), []
-    readings = by_run(kind)
+    of_run = by_run(condition)
 
     def row(run: str, note: str = "") -> Row:
-        members, lr = readings[run], kind.consensus.run_lrs[run]
+        readings, lr = of_run[run], condition.consensus.run_lrs[run]
         if lr is None:
-            reason = short(members[0].headline.reason)
+            reason = short(readings[0].headline.reason)
             why = "no answer" + (f": {reason}" if reason else "")
-            return Row((kind.runs[run], *[""] * (1 + len(groups)), why), "yellow")
-        in_groups = [lr_in_group(members, group.label) for group in groups]
+            return Row((condition.runs[run], *[""] * (1 + len(groups)), why), "yellow")
+        in_groups = [lr_in_group(readings, group.label) for group in groups]
         cells = ["-" if each is None else format_lr(each) for each in in_groups]
-        remarks = ", ".join(filter(None, [note, *_remarks(kind, run, members)]))
-        return Row((kind.runs[run], format_lr(lr), *cells, remarks))
+        remarks = ", ".join(filter(None, [note, *_remarks(condition, run, readings)]))
+        return Row((condition.runs[run], format_lr(lr), *cells, remarks))
 
     header = ("run", "LR", *labels, "")
-    if len(kind.runs) <= MOST_RUNS:
-        yield table(header, [row(run) for run in kind.runs])
+    if len(condition.runs) <= MOST_RUNS:
+        yield table(header, [row(run) for run in condition.runs])
         return
-    lrs = {run: lr for run in kind.runs if (lr := kind.consensus.run_lrs[run]) is not None}
+    lrs = {run: lr for run in condition.runs if (lr := condition.consensus.run_lrs[run]) is not None}
     if by_lr := sorted(lrs, key=lrs.__getitem__):
         yield table(header, [row(by_lr[0], "lowest"), row(by_lr[-1], "highest")])
-    yield sentence(f"{count(len(kind.runs), 'run')}, each with its LR in runs.csv")
+    yield sentence(f"{count(len(condition.runs), 'run')}, each with its LR in runs.csv")
 
 
-def _remarks(kind: KindAnswer, run: str, members: Sequence[Member]) -> list[str]:
+def _remarks(condition: ConditionAnswer, run: str, readings: Sequence[RunReading]) -> list[str]:
     """What is worth knowing of a run beside its LR."""
-    remarks = sorted({code.replace("_", " ") for member in members for code in member.findings})
-    return [*remarks, "another shape than the rest"] if kind.runs[run] in kind.odd else remarks
+    remarks = sorted({code.replace("_", " ") for reading in readings for code in reading.findings})
+    return [*remarks, "another shape than the rest"] if condition.runs[run] in condition.odd else remarks
 
 
 def _group_parts(consensus: SweepConsensus) -> Iterator[Part]:
@@ -237,12 +242,12 @@ def _shift_parts(shifts: Sequence[Shift]) -> Iterator[Part]:
         yield sentence(f"{text})")
 
 
-def _attribution_parts(kind: KindAnswer, names: Names) -> Iterator[Part]:
+def _attribution_parts(condition: ConditionAnswer, names: Names) -> Iterator[Part]:
     """The shares of the sources, the largest in words, and what other rules read off the same curves."""
     from steadylr.core.attribution import ENOUGH_LEVELS
     from steadylr.core.not_split import NotSplit
 
-    attribution = kind.attribution
+    attribution = condition.attribution
     if attribution is None:
         return
     yield from heading("Where the spread comes from")
@@ -263,7 +268,7 @@ def _attribution_parts(kind: KindAnswer, names: Names) -> Iterator[Part]:
         "Runs that share seeds are not independent: over new seeds the geometric mean has the 95% interval "
         f"{format_lr_range(*attribution.interval)}."
     )
-    yield from _shift_parts(kind.rule_shifts)
+    yield from _shift_parts(condition.rule_shifts)
 
 
 def _source_row(source: Source) -> Row:

@@ -22,7 +22,7 @@ def verification_parts(
     """What the trainings of a verification say.
 
     Args:
-        verified: each kind of run, with its title.
+        verified: each condition, with its title.
         steps: of each training.
         judged_by: "validation loss" or "training loss".
         folder: where everything was written.
@@ -33,11 +33,11 @@ def verification_parts(
         seeds = count(verification.num_seeds, "seed")
         yield title(f"{name}: {count(steps, 'step')} of OneCycle, {seeds}, by {judged_by}")
         yield pasted()
-        yield from _kind_parts(verification)
+        yield from _condition_parts(verification)
     yield from ending((), folder)
 
 
-def _kind_parts(verification: Verification) -> Iterator[Part]:
+def _condition_parts(verification: Verification) -> Iterator[Part]:
     header = ("", "peak LR", "", "loss", "over seeds", "regret", "+-", "")
     yield table(header, [_tried_row(verification, tried) for tried in verification.tried])
     yield from heading("Verification")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from steadylr.answer.answer import KindAnswer, SweepAnswer, answer_sweep
+from steadylr.answer.answer import ConditionAnswer, SweepAnswer, answer_sweep
 from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.answer.recorded import as_recorded
@@ -27,7 +27,7 @@ from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
-from steadylr.report.sweep_text import kind_title
+from steadylr.report.sweep_text import condition_title
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
 from steadylr.store.records import Verified, utc_now
@@ -76,13 +76,13 @@ class TrialToDo:
 
 
 @dataclass(frozen=True, slots=True)
-class KindToVerify:
-    """One kind of run with the trials that verify it.
+class ConditionToVerify:
+    """One condition with the trials that verify it.
 
     Args:
-        number: which kind of the sweep it is, from 1.
+        number: which condition of the sweep it is, from 1.
         title: which model and data.
-        config: of the latest job of this kind.
+        config: of the latest job of this condition.
         suggested: the consensus, as printed.
         lrs: the peak LRs to try, rising.
         trials: by LR and seed.
@@ -97,7 +97,7 @@ class KindToVerify:
 
 
 def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
-    """Verify every kind of run of a sweep, write and print what comes of it, and give the exit code.
+    """Verify every condition of a sweep, write and print what comes of it, and give the exit code.
 
     Args:
         asked: checked by verify_lr.check_values.
@@ -107,31 +107,33 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
         BadInput: no such sweep, no usable consensus in it, or values that its trainings refuse.
     """
     folder = Path(asked.sweep)
-    members = each_seed_once(from_sweep(folder))
-    consensus, onecycle = as_recorded(asked.consensus, asked.onecycle, members, overrides)
+    gathered = each_seed_once(from_sweep(folder))
+    consensus, onecycle = as_recorded(asked.consensus, asked.onecycle, gathered, overrides)
     if consensus.mix:
         raise BadInput(
             "consensus.mix=true averages runs that train different things: there is no one model to verify that with; "
             "give consensus.mix=false, and each kind of run is verified by itself"
         )
-    answer = answer_sweep(members, choose=consensus.choose.value, onecycle=onecycle)
+    answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle)
     chosen = _chosen(asked, answer)
     if not asked.trust_sweep:
-        _refuse_what_is_not_ours(asked, [answer.kinds[number - 1] for number in chosen])
-    kinds = [_kind_to_verify(asked, answer.kinds[number - 1], number, onecycle) for number in chosen]
-    asked_for = [trial for kind in kinds for trial in kind.trials.values()]
-    with store_folder(kinds[0].config, folder) as store:
+        _refuse_what_is_not_ours(asked, [answer.conditions[number - 1] for number in chosen])
+    conditions = [
+        _condition_to_verify(asked, answer.conditions[number - 1], number, onecycle) for number in chosen
+    ]
+    asked_for = [trial for condition in conditions for trial in condition.trials.values()]
+    with store_folder(conditions[0].config, folder) as store:
         done = _stored(asked_for, store)
         missing = [trial for trial in asked_for if trial.key not in done]
-        workers = min(fitting_trainings(kinds[0].config.device), len(asked_for))
-        print(_announcement(asked, kinds, missing, workers=workers), flush=True)
+        workers = min(fitting_trainings(conditions[0].config.device), len(asked_for))
+        print(_announcement(asked, conditions, missing, workers=workers), flush=True)
         if asked.dry_run:
             return EXIT_OK
         failed = _train(missing, store, workers=workers)
         if failed:
             return _refuse(missing, failed)
         done = _stored(asked_for, store)
-    return _conclude(folder, asked, onecycle, kinds, done)
+    return _conclude(folder, asked, onecycle, conditions, done)
 
 
 def _train(trials: Sequence[TrialToDo], store: Path, *, workers: int) -> dict[str, TrainingFailed]:
@@ -149,40 +151,42 @@ def _train(trials: Sequence[TrialToDo], store: Path, *, workers: int) -> dict[st
 
 
 def _chosen(asked: VerifyConfig, answer: SweepAnswer) -> list[int]:
-    """The numbers of the kinds to verify.
+    """The numbers of the conditions to verify.
 
     Raises:
         BadInput: none of them has an LR.
     """
-    numbers = range(1, len(answer.kinds) + 1)
+    numbers = range(1, len(answer.conditions) + 1)
     if asked.kind is not None and asked.kind not in numbers:
         raise BadInput(
             f"kind must be from 1 to {len(numbers)}, the kinds of run in this sweep; got {asked.kind}"
         )
     wanted = [number for number in numbers if asked.kind in (None, number)]
-    usable = [number for number in wanted if answer.kinds[number - 1].plan is not None]
+    usable = [number for number in wanted if answer.conditions[number - 1].plan is not None]
     for number in sorted(set(wanted) - set(usable)):
         if usable:
-            print(f"Not verified: {_why_not(answer.kinds[number - 1])}", file=sys.stderr)
+            print(f"Not verified: {_why_not(answer.conditions[number - 1])}", file=sys.stderr)
     if usable:
         return usable
-    reasons = [_why_not(answer.kinds[number - 1]) for number in wanted]
+    reasons = [_why_not(answer.conditions[number - 1]) for number in wanted]
     reasons += [f"job {job.label} {job.status}: {job.reason}" for job in answer.failed] if not wanted else []
     reasons += answer.problems if not wanted else ()
     raise BadInput("this sweep has no LR to verify: " + "; ".join(reasons or ["it has no finished job"]))
 
 
-def _why_not(kind: KindAnswer) -> str:
-    return f"{kind_title(kind)}: {kind.verdict.summary}"
+def _why_not(condition: ConditionAnswer) -> str:
+    return f"{condition_title(condition)}: {condition.verdict.summary}"
 
 
-def _refuse_what_is_not_ours(asked: VerifyConfig, kinds: Sequence[KindAnswer]) -> None:
+def _refuse_what_is_not_ours(asked: VerifyConfig, conditions: Sequence[ConditionAnswer]) -> None:
     """Refuse configs that name more than options of this project: whoever has sent the sweep has written them.
 
     Raises:
         BadInput: what would be imported, called, read or fetched.
     """
-    named = list(dict.fromkeys(one for kind in kinds for one in beyond_own_options(_recorded(kind))))
+    named = list(
+        dict.fromkeys(one for condition in conditions for one in beyond_own_options(_recorded(condition)))
+    )
     if named:
         more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         raise BadInput(
@@ -195,42 +199,45 @@ def _refuse_what_is_not_ours(asked: VerifyConfig, kinds: Sequence[KindAnswer]) -
 MOST_NAMED = 12  # targets and files that are named one by one
 
 
-def _recorded(kind: KindAnswer) -> dict[str, Any]:
-    """The config of the latest job of a kind, without what only identifies it."""
-    record = kind.members[-1].record
+def _recorded(condition: ConditionAnswer) -> dict[str, Any]:
+    """The config of the latest job of a condition, without what only identifies it."""
+    record = condition.readings[-1].record
     assert record is not None
     return {key: value for key, value in record.config.items() if key != "own_code"}
 
 
-def _kind_to_verify(asked: VerifyConfig, kind: KindAnswer, number: int, onecycle: OneCycle) -> KindToVerify:
-    """Say which trials a kind of run takes.
+def _condition_to_verify(
+    asked: VerifyConfig, condition: ConditionAnswer, number: int, onecycle: OneCycle
+) -> ConditionToVerify:
+    """Say which trials a condition takes.
 
     Raises:
         BadInput: the recorded config, or a schedule of so many steps, can't be had.
     """
-    head = kind.consensus.headline
+    head = condition.consensus.headline
     assert head.low is not None
     assert head.lr is not None
     assert head.high is not None
-    config = replace(check_config(OmegaConf.create(_recorded(kind))), store=asked.store)
+    config = replace(check_config(OmegaConf.create(_recorded(condition))), store=asked.store)
     if asked.workers is not None:
         config = replace(config, device=replace(config.device, workers=asked.workers))
     suggested = Suggested(*(as_printed(lr) for lr in (head.low, head.lr, head.high)))
     lrs = lrs_to_try(suggested, beyond=asked.beyond, further=asked.lrs)
     schedule = replace(onecycle, total_steps=asked.steps)
+    momentum = all(reading.momentum for reading in condition.readings)
     trials = {
-        (lr, seed): _trial(asked, config, schedule, kind, lr, seed) for lr in lrs for seed in asked.seeds
+        (lr, seed): _trial(asked, config, schedule, lr, seed, momentum=momentum)
+        for lr in lrs
+        for seed in asked.seeds
     }
-    return KindToVerify(number, kind_title(kind), config, suggested, lrs, trials)
+    return ConditionToVerify(number, condition_title(condition), config, suggested, lrs, trials)
 
 
 def _trial(
-    asked: VerifyConfig, config: Config, onecycle: OneCycle, kind: KindAnswer, lr: float, seed: int
+    asked: VerifyConfig, config: Config, onecycle: OneCycle, lr: float, seed: int, *, momentum: bool
 ) -> TrialToDo:
     try:
-        plan = plan_of(
-            onecycle, lr, low=None, high=None, momentum=all(member.momentum for member in kind.members)
-        )
+        plan = plan_of(onecycle, lr, low=None, high=None, momentum=momentum)
     except ValueError as error:
         raise BadInput(f"onecycle with steps={asked.steps}: {error}") from None
     own = trial_config(config, seed=seed, total_steps=asked.steps, val_samples=asked.val_samples)
@@ -247,14 +254,20 @@ def _stored(trials: Sequence[TrialToDo], folder: Path) -> dict[str, Trial]:
 
 
 def _announcement(
-    asked: VerifyConfig, kinds: Sequence[KindToVerify], missing: Sequence[TrialToDo], *, workers: int
+    asked: VerifyConfig,
+    conditions: Sequence[ConditionToVerify],
+    missing: Sequence[TrialToDo],
+    *,
+    workers: int,
 ) -> str:
     """What is about to be done, in one line."""
-    total = sum(len(kind.trials) for kind in kinds)
+    total = sum(len(condition.trials) for condition in conditions)
     parts = (
-        [f"{count(len(kinds[0].lrs), 'LR')} x {count(len(asked.seeds), 'seed')}"] if len(kinds) == 1 else []
+        [f"{count(len(conditions[0].lrs), 'LR')} x {count(len(asked.seeds), 'seed')}"]
+        if len(conditions) == 1
+        else []
     )
-    parts += [count(len(kinds), "kind")] if len(kinds) > 1 else []
+    parts += [count(len(conditions), "kind")] if len(conditions) > 1 else []
     parts += [f"{count(len(missing), 'training')} of {asked.steps:,} steps"]
     parts += [count(min(workers, len(missing)), "worker")] if missing else []
     note = f" ({total - len(missing)} from the store)" if total > len(missing) else ""
@@ -283,11 +296,11 @@ def _conclude(
     folder: Path,
     asked: VerifyConfig,
     onecycle: OneCycle,
-    kinds: Sequence[KindToVerify],
+    conditions: Sequence[ConditionToVerify],
     trials: Mapping[str, Trial],
 ) -> int:
     """Judge, write the files into the sweep's folder, print, and give the exit code."""
-    answers = [_judged(kind, asked, trials) for kind in kinds]
+    answers = [_judged(condition, asked, trials) for condition in conditions]
     judged_by = ", ".join(dict.fromkeys(str(trial.meta["judged_by"]) for trial in trials.values()))
     content = Verified(
         created=utc_now(),
@@ -297,16 +310,16 @@ def _conclude(
         val_samples=asked.val_samples,
         onecycle=plain_values(asdict(replace(onecycle, total_steps=asked.steps))),
         kinds=[
-            {"number": kind.number, "title": kind.title, **_as_dict(verification)}
-            for kind, verification in zip(kinds, answers, strict=True)
+            {"number": condition.number, "title": condition.title, **_as_dict(verification)}
+            for condition, verification in zip(conditions, answers, strict=True)
         ],
     )
-    verified = [(kind.title, verification) for kind, verification in zip(kinds, answers, strict=True)]
+    verified = list(zip([condition.title for condition in conditions], answers, strict=True))
     parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by, folder=folder))
-    figures = [figure_file(kind.number, several=len(kinds) > 1) for kind in kinds]
+    figures = [figure_file(condition.number, several=len(conditions) > 1) for condition in conditions]
     if not _is_written(folder, content, figures):
-        for kind, verification, name in zip(kinds, answers, figures, strict=True):
-            _draw(folder / name, kind, verification, steps=asked.steps, judged_by=judged_by)
+        for condition, verification, name in zip(conditions, answers, figures, strict=True):
+            _draw(folder / name, condition, verification, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
     show(parts)
@@ -315,24 +328,24 @@ def _conclude(
 
 
 def figure_file(number: int, *, several: bool) -> str:
-    """The figure of the kind with this number; numbered where several kinds are verified, as in summary-1.png."""
+    """The figure of the condition with this number; numbered where several are verified, as in summary-1.png."""
     return f"verification-{number}.png" if several else "verification.png"
 
 
-def _judged(kind: KindToVerify, asked: VerifyConfig, trials: Mapping[str, Trial]) -> Verification:
-    own = [[trials[kind.trials[lr, seed].key] for lr in kind.lrs] for seed in asked.seeds]
+def _judged(condition: ConditionToVerify, asked: VerifyConfig, trials: Mapping[str, Trial]) -> Verification:
+    own = [[trials[condition.trials[lr, seed].key] for lr in condition.lrs] for seed in asked.seeds]
     begun = [trial.initial_loss for row in own for trial in row]
     known = [loss for loss in begun if np.isfinite(loss)]
     if not known:
         raise BadInput(
-            f"{kind.title}: the loss of the first batch is no number with any seed, before any step was taken: "
+            f"{condition.title}: the loss of the first batch is no number with any seed, before any step was taken: "
             "look at the data and the loss"
         )
     return verify(
-        kind.lrs,
+        condition.lrs,
         [[trial.final_loss for trial in row] for row in own],
         initial_loss=float(np.mean(known)),
-        suggested=kind.suggested,
+        suggested=condition.suggested,
         tolerance=asked.tolerance,
     )
 
@@ -373,13 +386,15 @@ def _is_written(folder: Path, content: Verified, figures: Sequence[str]) -> bool
     return equal and all((folder / name).is_file() for name in (TEXT_FILE, *figures))
 
 
-def _draw(path: Path, kind: KindToVerify, verification: Verification, *, steps: int, judged_by: str) -> None:
+def _draw(
+    path: Path, condition: ConditionToVerify, verification: Verification, *, steps: int, judged_by: str
+) -> None:
     from steadylr.present.figures import save_figure, verification_figure, verification_info
 
     info = verification_info(
-        verification, title=f"{kind.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
+        verification, title=f"{condition.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
     )
     save_figure(verification_figure(info), path)
 
 
-__all__ = ["TEXT_FILE", "KindToVerify", "figure_file", "verify_sweep"]
+__all__ = ["TEXT_FILE", "ConditionToVerify", "figure_file", "verify_sweep"]

@@ -1,4 +1,4 @@
-"""What a config trains, its seeds aside: runs that train the same thing are of one kind, and may be averaged."""
+"""What a config trains, its seeds aside: runs that train the same thing are of one condition, and may be averaged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_recorded(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{key}={value!r}: a reference in a record is never followed")
 
 
-def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def condition_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal for the suggestions of two runs to be averaged: what is trained, by dotted key.
 
     Left out: seeds, how a curve is read, where data lie and how they are loaded, and how fast it went. A folder
@@ -57,9 +57,9 @@ def kind_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def kind_text(kind: Mapping[str, Any]) -> str:
-    """A kind as text: equal for runs of one kind."""
-    return repr(sorted(kind.items(), key=lambda item: item[0]))
+def condition_key(condition: Mapping[str, Any]) -> str:
+    """A condition as text: equal for its runs."""
+    return repr(sorted(condition.items(), key=lambda item: item[0]))
 
 
 def seeds_of(config: Mapping[str, Any]) -> Seeds:
