@@ -184,7 +184,7 @@ def test_swept_rules_are_compared_and_the_first_named_plans(
         other.consensus.headline,
     ]
     assert f"all else here is by {rules[0][0].split('=')[1]}, the first one named" in " ".join(
-        sweep_text(answer(from_sweep(tmp_path / "both")), tmp_path).split()
+        sweep_text(answer(from_sweep(tmp_path / "both"))).split()
     )
     (shift,) = both.consensus.shifts
     assert (shift.before, shift.n) == (both.consensus.groups[0].label, 3)

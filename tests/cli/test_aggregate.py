@@ -73,7 +73,7 @@ def test_a_sweep_is_aggregated_in_its_own_folder(aggregates: Aggregates, sweep: 
     """Given by its folder or by its name."""
     code, out, _ = aggregates.run(f"sweep={given}")
     assert code == 0
-    assert out == (sweep / "answer.txt").read_text()
+    assert out == (sweep / "answer.txt").read_text() + "\noutputs/sweeps/x\n"
     assert aggregates.made() == []
 
 

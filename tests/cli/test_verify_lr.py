@@ -124,7 +124,7 @@ def test_the_suggestions_and_their_surroundings_are_tried(sweep: Path, fake: typ
 
 
 def test_what_it_says_and_leaves(sweep: Path, fake: type[FakeWorkers]) -> None:
-    """The same answer on the terminal, in the text and in the JSON; a figure; the folder at the end."""
+    """The same answer on the terminal, in the text and in the JSON; a figure; on the terminal the folder at the end."""
     fake.best, fake.given_up = 0.5, 1.0
     done = verified("sweep=outputs/sweeps/x", "steps=100", "beyond=[3,100]", "lrs=0.5")
     assert done.code == 0, done.err
@@ -136,7 +136,7 @@ def test_what_it_says_and_leaves(sweep: Path, fake: type[FakeWorkers]) -> None:
     assert kind["summary"] in text
     assert "3 of 3 given up" in text
     assert "mlp on fashion_mnist_mini: 100 steps of OneCycle, 3 seeds, by validation loss" in text
-    assert text.rstrip().endswith("outputs/sweeps/x")
+    assert done.out.endswith(f"{text}\noutputs/sweeps/x\n")
     assert (sweep / "verification.png").stat().st_size > 10_000
     assert kind["tried"][-1]["losses"] == [{"$float": "Infinity"}] * 3
 

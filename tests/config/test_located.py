@@ -13,7 +13,7 @@ import pytest
 from steadylr.config.located import Located, Signature, TargetError, locate, written_signature
 from steadylr.config.schema import Loss, Model
 from steadylr.config.sources import files_fingerprint, reading_code, sources_of, targets_in
-from steadylr.training.targets import called, load, target_of
+from steadylr.training.targets import NOTHING, Offers, called, load, target_of
 
 MODULE = '''
 """A module that says when it is imported."""
@@ -136,8 +136,8 @@ def test_signatures_of_packages_are_what_python_says(path: str, needed: set[str]
     assert written == Signature.of(load(path, key="k"))
 
 
-def build(path: str, arguments: dict[str, Any]) -> Any:
-    return called(target_of("model", Model(path, arguments=arguments)))
+def build(path: str, arguments: dict[str, Any], offers: Offers = NOTHING) -> Any:
+    return called(target_of("model", Model(path, arguments=arguments), offers))
 
 
 def test_arguments_are_checked_again_when_it_is_called(folder: Path) -> None:
@@ -166,6 +166,29 @@ def test_an_argument_may_be_built_itself(folder: Path) -> None:
     ]
     with pytest.raises(ZeroDivisionError):
         build("own_module.Net", {"hidden": 2, "inner": {"_target_": "own_module.failing"}})
+
+
+def test_hydra_s_own_keys_beside_a_target_mean_what_they_mean_to_hydra(folder: Path) -> None:
+    """Arguments by their place, which no offer fills a second time; conversion and recursion as asked for."""
+    offers = {"hidden": lambda: pytest.fail("it is there by its place")}
+    assert build("own_module.Net", {"_args_": [3]}, offers).hidden == 3
+    inner = {"_target_": "own_module.loss", "_args_": [5, 3]}
+    assert build("own_module.Net", {"hidden": 2, "inner": inner}).inner == 2
+    assert build("own_module.Net", {"hidden": 2, "inner": inner, "_recursive_": False}).inner == inner
+    as_is = build("own_module.Net", {"hidden": 2, "inner": {"a": 1}, "_convert_": "none"}).inner
+    assert type(as_is).__name__ == "DictConfig"
+    assert type(build("own_module.Net", {"hidden": 2, "inner": {"a": 1}}).inner) is dict
+    for given, message in (
+        ({"_args_": [3], "hidden": 2}, r"model\.hidden is given twice: model\._args_ has it as well"),
+        ({"_args_": 3}, r"model\._args_ must be a list; got 3"),
+        ({"hidden": 2, "_arg_": [3]}, r"model\._arg_ is not known"),
+    ):
+        with pytest.raises(TargetError, match=message):
+            build("own_module.Net", given)
+    with pytest.raises(
+        TargetError, match=r"loss\._args_ has no place, as own_module\.loss is called with other"
+    ):
+        target_of("loss", Loss("own_module.loss", arguments={"_args_": [2.0]}))
 
 
 def test_offers_are_taken_where_they_fit(folder: Path) -> None:

@@ -159,9 +159,10 @@ def test_every_job_leaves_what_a_single_run_leaves(finished: Sweeps) -> None:
 
 
 def test_the_printed_answer_is_kept_word_for_word(finished: Sweeps) -> None:
-    """answer.txt is what followed the first line."""
-    printed = (finished.folder / "printed.txt").read_text()
-    assert printed.partition("\n")[2] == (finished.sweep() / "answer.txt").read_text()
+    """answer.txt is what stood between the first line and the folder."""
+    printed = (finished.folder / "printed.txt").read_text().partition("\n")[2]
+    assert printed.startswith((finished.sweep() / "answer.txt").read_text())
+    assert printed.splitlines()[-1].endswith(finished.sweep().name)
 
 
 def test_runs_csv_has_a_row_for_each_job(finished: Sweeps) -> None:

@@ -54,7 +54,16 @@ def test_equal_inputs_write_nothing_again(tmp_path: Path, capsys: pytest.Capture
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     concluded(from_sweep(tmp_path), tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
-    assert capsys.readouterr().out == printed == (tmp_path / "answer.txt").read_text()
+    assert capsys.readouterr().out == printed == f"{(tmp_path / 'answer.txt').read_text()}\n{tmp_path}\n"
+
+
+def test_the_answer_in_a_folder_holds_when_the_folder_is_moved(tmp_path: Path) -> None:
+    """It says nothing of where it was written, nor of the folder that the command was given in."""
+    make_sweep(tmp_path / "here")
+    concluded(from_sweep(tmp_path / "here"), tmp_path / "here")
+    written = (tmp_path / "here" / "answer.txt").read_text()
+    assert str(tmp_path) not in written
+    assert "here" not in written.split()
 
 
 @pytest.mark.parametrize("name", sorted(ONE_KIND))

@@ -10,7 +10,7 @@ import pytest
 
 from made_jobs import config_with, descent
 from steadylr.answer.reading import Answer, answer_of
-from steadylr.config.schema import Config
+from steadylr.config.schema import Config, Seeds
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.diagnosis import Code
 from steadylr.core.onecycle import plan
@@ -26,6 +26,7 @@ FLAT = Curve(np.geomspace(1e-6, 1, 100), np.full(100, 2.3), num_iter=100, stop=S
 def config_of_a_run() -> Config:
     config = config_with()
     config.seed, config.model.name, config.data.name = 4, "mlp", "digits"
+    config.seeds = Seeds(4, 4, 4, 4)
     return config
 
 
@@ -49,6 +50,22 @@ def test_the_title_leads_with_the_lr(capsys: pytest.CaptureFixture[str]) -> None
     lines = shown(descent(), capsys).splitlines()
     assert lines[0].startswith("mlp on digits, seed 4: LR ")
     assert lines[-1] == "outputs/runs/x"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "named"),
+    [
+        ({}, "seed 4"),
+        ({"init": 7}, "seed 4, init 7"),
+        ({"order": 0, "noise": 1}, "seed 4, order 0, noise 1"),
+        (dict.fromkeys(("init", "order", "augment", "noise"), 9), "seed 9"),
+    ],
+)
+def test_a_title_names_the_streams_that_have_a_seed_of_their_own(seeds: dict[str, int], named: str) -> None:
+    """Runs that differ in one stream alone are told apart by it."""
+    config = config_of_a_run()
+    config.seeds = replace(Seeds(4, 4, 4, 4), **seeds)
+    assert run_title(config) == f"mlp on digits, {named}"
 
 
 def test_the_text_of_a_run_says_everything(capsys: pytest.CaptureFixture[str]) -> None:

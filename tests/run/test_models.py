@@ -166,8 +166,11 @@ def saved(path: Path, state: object) -> str:
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {f"module.{k}": v for k, v in state.items()},
         lambda state: {"model": {f"_orig_mod.{k}": v for k, v in state.items()}},
+        lambda state: {f"_orig_mod.module.{k}": v for k, v in state.items()},
+        lambda state: {f"model.module._orig_mod.{k}": v for k, v in state.items()},
+        lambda state: {k.replace("blocks.", "blocks._orig_mod."): v for k, v in state.items()},
     ],
-    ids=["plain", "checkpoint", "parallel", "compiled"],
+    ids=["plain", "checkpoint", "parallel", "compiled", "compiled parallel", "all", "compiled layers"],
 )
 def test_weights_come_from_a_file(tmp_path: Path, wrap: Callable[[Any], Any]) -> None:
     """As saved by hand, in a checkpoint, or by a wrapper."""

@@ -106,6 +106,8 @@ def _unknown_key(
     if not (isinstance(parent_hint, type) and is_dataclass(parent_hint)):
         return f"{start}: {parent} is a value, with no keys of its own"
     names = list(hints(parent_hint))
+    if rest == ["lr"] and "lr_mult" in names:
+        return f"{start}: the ramp sets the LR, and {parent}.lr_mult the multiple of it that this group gets"
     siblings = names if parent else [*names, *groups]
     if near := difflib.get_close_matches(rest[0], siblings, n=1, cutoff=0.7):
         meant = ".".join([*parts[:position], near[0], *rest[1:]])

@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -135,6 +135,11 @@ class Signature:
     def takes(self, name: str) -> bool:
         """Whether an argument of this name is one of its own; what **kwargs would take is not."""
         return name in self.names
+
+    def by_place(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of those arguments that a config gives by their place, under _args_."""
+        given = arguments.get("_args_")
+        return self.names[: len(given)] if isinstance(given, list) else ()
 
 
 def written_signature(found: Located) -> Signature | None:

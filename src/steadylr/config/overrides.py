@@ -173,7 +173,17 @@ def _type_problems(override: Override, schema: type) -> Iterator[str]:
             OmegaConf.to_container(config)
         except OmegaConfBaseException:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-            yield f"{key} must be {type_words(hint)}; got {shown}"
+            unknown = list(_unknown_in_entries(key, value, schema))
+            yield from unknown or [f"{key} must be {type_words(hint)}; got {shown}"]
+
+
+def _unknown_in_entries(key: str, value: Any, schema: type) -> Iterator[str]:
+    """The unknown keys of the mappings in a list."""
+    entries = enumerate(value) if isinstance(value, list) else ()
+    for position, entry in entries:
+        for name in entry if isinstance(entry, dict) else ():
+            if (problem := key_problem(f"{key}.{position}.{name}", schema)) is not None:
+                yield problem
 
 
 def _given_values(override: Override) -> list[Any]:

@@ -54,6 +54,9 @@ TRANSFORMS = "torchvision.transforms.v2"
 """Where a transform comes from whose entry names no target."""
 
 
+RAMPED = "is the ramp's to set, from finder.start_lr to finder.end_lr"
+"""Why no optimizer takes an LR."""
+
 EXAMPLES = {
     "model._target_": "my_module.MyModel, or take one of the options of model",
     "model.name": "regnet_y_400mf",
@@ -89,7 +92,11 @@ def arguments_of(group: str, part: Part, signature: Signature | None) -> dict[st
     shared = (
         {}
         if signature is None
-        else {name: getattr(part, name) for name in PASSED[group] if signature.takes(name)}
+        else {
+            name: getattr(part, name)
+            for name in PASSED[group]
+            if signature.takes(name) and name not in signature.by_place(part.arguments)
+        }
     )
     return {name: value for name, value in shared.items() if value is not None} | part.arguments
 
@@ -149,7 +156,7 @@ def _part_problems(group: str, part: Part) -> Iterator[str]:
     moved = dict(_moved(group, part, found, signature))
     yield from moved.values()
     if group == "optimizer" and "lr" in part.arguments:
-        moved["lr"] = "optimizer.lr is the ramp's to set: take it out of optimizer's arguments"
+        moved["lr"] = f"optimizer.lr {RAMPED}: take it out of optimizer's arguments"
         yield moved["lr"]
     given = {name: value for name, value in part.arguments.items() if name not in moved}
     if signature is not None:
@@ -190,20 +197,32 @@ def argument_problems(
     Args:
         path: of the target.
         signature: what it takes.
-        given: the arguments that a config names.
+        given: the arguments that a config names; those under _args_ by their place.
         prefix: the config key that they stand under.
         known: all arguments that it will be given by name.
         filled: how many positional ones come before them.
         near: other names that may have been meant.
     """
     own = [name for name in signature.names[filled:] if name != "lr" or prefix != "optimizer"]
+    by_place = given.get("_args_", [])
+    if not isinstance(by_place, list) or (by_place and filled):
+        why = (
+            "must be a list"
+            if not filled
+            else f"has no place, as {path} is called with other arguments first"
+        )
+        yield f"{prefix}._args_ {why}; got {by_place}: give arguments by name"
+        return
+    placed = signature.by_place(given)
     for name in given:
+        if name in placed:
+            yield f"{prefix}.{name} is given twice: {prefix}._args_ has it as well"
         if name not in own and not signature.more and not is_hydras(name):
             hint = did_you_mean(str(name), sorted({*own, *near}))
             about = f"(these are the arguments of {path}; ~{prefix}.{name} takes it away)"
             yield f"{prefix}.{name} is not known; {hint} {about}"
     for name in own:
-        if name in signature.needed and name not in known:
+        if name in signature.needed and name not in known and name not in placed:
             key = f"{prefix}.{name}"
             yield f"{key} is needed for {prefix}.{TARGET}={path}: give {key}={EXAMPLES.get(key, 'VALUE')}"
 
@@ -211,13 +230,13 @@ def argument_problems(
 def _call_problems(entry: Mapping[str, Any], *, prefix: str, offered: Sequence[str] = ()) -> Iterator[str]:
     """What is wrong with one target and its arguments, at any depth."""
     path = str(entry[TARGET])
-    given = {name: value for name, value in entry.items() if not is_hydras(name)}
+    given = {name: value for name, value in entry.items() if name != TARGET}
     try:
         signature = signature_of(path, key=f"{prefix}.{TARGET}")
     except TargetError as error:
         yield str(error)
         return
-    if signature is not None and not entry.get("_args_"):
+    if signature is not None:
         known = dict.fromkeys((*offered, *given, *(signature.names if entry.get("_partial_") else ())))
         yield from argument_problems(path, signature, given, prefix=prefix, known=known)
     for name, value in given.items():
@@ -225,8 +244,8 @@ def _call_problems(entry: Mapping[str, Any], *, prefix: str, offered: Sequence[s
 
 
 def is_hydras(name: str) -> bool:
-    """Whether a key says how a target is called and is no argument of it: _target_, _partial_, _args_, ..."""
-    return name.startswith("_") and name.endswith("_")
+    """Whether a key says how Hydra calls a target, and is no argument of it."""
+    return name in (TARGET, "_args_", "_convert_", "_partial_", "_recursive_")
 
 
 def _inner_problems(value: Any, prefix: str) -> Iterator[str]:
@@ -248,7 +267,12 @@ def _moved(group: str, part: Part, found: Located, signature: Signature | None) 
     given = part.arguments
     taken = () if signature is None else signature.names
     if isinstance(given.get("kwargs"), Mapping) and "kwargs" not in taken:
-        moved = [f"{group}.kwargs.{name} is now {group}.{name}" for name in given["kwargs"]]
+        moved = [
+            f"{group}.kwargs.lr {RAMPED}"
+            if (group, name) == ("optimizer", "lr")
+            else f"{group}.kwargs.{name} is now {group}.{name}"
+            for name in given["kwargs"]
+        ]
         yield (
             "kwargs",
             "; ".join(moved or [f"{group}.kwargs is gone"]) + f": arguments stand beside {group}.{TARGET}",
@@ -268,8 +292,18 @@ def _moved(group: str, part: Part, found: Located, signature: Signature | None) 
         if "name" not in taken and part.name.replace("_", "").lower() != called.replace("_", ""):
             yield (
                 "name",
-                f"{group}.name={part.name} is another than {group}.{TARGET}={found.path}: take {group}={part.name}",
+                f"{group}.name={part.name} is another than {group}.{TARGET}={found.path}: {_option(group, part.name)}",
             )
+
+
+def _option(group: str, name: str) -> str:
+    """How an option is taken that has such a name; where there is none, the nearest ones."""
+    options = sorted(group_options(group, [config_folder()]))
+    if name in options:
+        return f"take {group}={name}"
+    hint = f"{group} has no option of that name; {did_you_mean(name, options, count=2)}"
+    also = " (any classifier of torchvision: model=torchvision model.name=NAME)" if group == "model" else ""
+    return hint + also
 
 
 def _meant(group: str, name: str) -> str:

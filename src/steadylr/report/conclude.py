@@ -82,7 +82,7 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
         )
         if condition.plan is not None:
             files.write_plan(folder / names.plan, condition)
-    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer, folder))
+    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
     files.write_summary(folder, answer, digest=digest, settings=settings)
     show_sweep(answer, folder)
     return code

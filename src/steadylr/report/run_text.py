@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,15 @@ SEVERAL_RUNS = "-m 'seed=range(0,5)'"
 
 
 def run_title(config: Config) -> str:
-    """Which model, data and seed: what tells a run from others to a person."""
-    return f"{config.model.called} on {config.data.called}, seed {config.seed}"
+    """Which model, data and seeds: what tells a run from others to a person.
+
+    Streams whose seed is another than the run's are named; the seed alone where all have the same.
+    """
+    seeds = asdict(config.seeds)
+    alike = set(seeds.values())
+    seed = alike.pop() if len(alike) == 1 else config.seed
+    others = [f"{stream} {own}" for stream, own in seeds.items() if own != seed]
+    return f"{config.model.called} on {config.data.called}, {', '.join([f'seed {seed}', *others])}"
 
 
 def show_run(folder: Path, config: Config, curves: RunCurves, answer: Answer, *, from_store: bool) -> None:

@@ -63,9 +63,9 @@ def show_sweep(answer: SweepAnswer, folder: Path) -> None:
     show(_sweep_parts(answer, folder, width=text_width(console)), console)
 
 
-def sweep_text(answer: SweepAnswer, folder: Path) -> str:
-    """The answer of a sweep as plain text."""
-    return plain(_sweep_parts(answer, folder))
+def sweep_text(answer: SweepAnswer) -> str:
+    """The answer of a sweep as plain text; where its files lie is not in it, so that they can be moved."""
+    return plain(_sweep_parts(answer, None))
 
 
 def condition_text(condition: ConditionAnswer, named: str, *, names: Names = COMMAND_LINE) -> str:
@@ -73,7 +73,7 @@ def condition_text(condition: ConditionAnswer, named: str, *, names: Names = COM
     return plain(_condition_parts(condition, named, names))
 
 
-def _sweep_parts(answer: SweepAnswer, folder: Path, *, width: int = MOST_WIDTH) -> Iterator[Part]:
+def _sweep_parts(answer: SweepAnswer, folder: Path | None, *, width: int = MOST_WIDTH) -> Iterator[Part]:
     for number, condition in enumerate(answer.conditions):
         if number:
             yield pasted()
@@ -120,7 +120,7 @@ def _mixed_note(answer: SweepAnswer) -> Iterator[str]:
         )
 
 
-def _to_go_on(answer: SweepAnswer, folder: Path) -> Iterator[str]:
+def _to_go_on(answer: SweepAnswer, folder: Path | None) -> Iterator[str]:
     """How to go on where a sweep has run out of runs before it was stable."""
     gave_up = [k for k in answer.conditions if k.decision is not None and k.decision.state is State.MAX_RUNS]
     needed = max((condition.consensus.headline.runs_needed or 0 for condition in gave_up), default=0)
@@ -129,7 +129,10 @@ def _to_go_on(answer: SweepAnswer, folder: Path) -> Iterator[str]:
             max(condition.decision.num_runs for condition in gave_up if condition.decision is not None)
             + needed
         )
-        yield f"To go on: the same command with sweep_name='{folder.name}' hydra.sweeper.max_runs={runs}"
+        name = (
+            "the name of this folder as sweep_name, and" if folder is None else f"sweep_name='{folder.name}'"
+        )
+        yield f"To go on: the same command with {name} hydra.sweeper.max_runs={runs}"
 
 
 # ---- one condition

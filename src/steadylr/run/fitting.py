@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from steadylr.errors import InvalidValue
 
-PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What wrappers put before the names of parameters."""
+PREFIXES = ("module.", "model.")
+"""What wrappers put before the names of all parameters, in any order."""
+
+INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What wrappers of single layers put into the middle of names as well."""
 
 NOTES = "steadylr_notes"
 """The attribute of a model that says how it came to be: sentences for the record."""
@@ -69,8 +72,8 @@ def load_weights(model: nn.Module, weights: str, *, name: str, published: Sequen
     if not path.is_file():
         also = f", nor one of those published for {name} ({', '.join(published)})" if published else ""
         raise ModelError(f"{key} is not a file{also}")
-    state = _read_state(path, key)
     own = model.state_dict()
+    state = _as_named(_read_state(path, key), own)
     last = last_layer_name(model)
     fresh = [
         k for k in own if k.startswith(f"{last}.") and (k not in state or state[k].shape != own[k].shape)
@@ -107,10 +110,19 @@ def _read_state(path: Path, key: str) -> dict[str, Tensor]:
             loaded = loaded[outer]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ModelError(f"{key} holds no state dict (a mapping from parameter names to tensors)")
-    state = cast("dict[str, Tensor]", dict(loaded))
-    for prefix in PREFIXES:
-        if state and all(k.startswith(prefix) for k in state):
-            state = {k.removeprefix(prefix): value for k, value in state.items()}
+    return cast("dict[str, Tensor]", dict(loaded))
+
+
+def _as_named(state: dict[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+    """A state dict without what wrappers put into its names, as far as the model itself has no such names."""
+    for part in INNER:
+        if not any(part in name for name in own):
+            state = {name.replace(part, ""): value for name, value in state.items()}
+    while not state.keys() & set(own):
+        shared = [prefix for prefix in PREFIXES if state and all(name.startswith(prefix) for name in state)]
+        if not shared:
+            break
+        state = {name.removeprefix(shared[0]): value for name, value in state.items()}
     return state
 
 

@@ -101,7 +101,8 @@ def _bound(
         if (problem := next(problems, None)) is not None:
             raise TargetError(problem)
     try:
-        made: partial[Any] = instantiate({TARGET: path, **arguments}, _partial_=True, _convert_="all")
+        convert = arguments.get("_convert_", "all")
+        made: partial[Any] = instantiate({TARGET: path, **arguments}, _partial_=True, _convert_=convert)
     except InstantiationException as error:
         raise (error.__cause__ or error) from None
     return partial(made, **taken)
@@ -111,7 +112,7 @@ def _taken(signature: Signature, arguments: Mapping[str, Any], offers: Offers) -
     """The offers that a target takes and a config does not give; one that can't be had must be needed to be missed."""
     found: dict[str, Any] = {}
     for name, make in offers.items():
-        if not signature.takes(name) or name in arguments:
+        if not signature.takes(name) or name in arguments or name in signature.by_place(arguments):
             continue
         try:
             value = make()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.present.numbers import count, format_loss, format_lr, format_lr_range
 from steadylr.present.text import Part, Row, heading, pasted, sentence, table, title
-from steadylr.report.run_text import ending
 from steadylr.words.verification import verification_advice, verification_summary
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def verification_parts(
-    verified: Sequence[tuple[str, Verification]], *, steps: int, judged_by: str, folder: Path | None = None
+    verified: Sequence[tuple[str, Verification]], *, steps: int, judged_by: str
 ) -> Iterator[Part]:
     """What the trainings of a verification say.
 
@@ -25,7 +23,6 @@ def verification_parts(
         verified: each condition, with its title.
         steps: of each training.
         judged_by: "validation loss" or "training loss".
-        folder: where everything was written.
     """
     for number, (name, verification) in enumerate(verified):
         if number:
@@ -34,7 +31,6 @@ def verification_parts(
         yield title(f"{name}: {count(steps, 'step')} of OneCycle, {seeds}, by {judged_by}")
         yield pasted()
         yield from _condition_parts(verification)
-    yield from ending((), folder)
 
 
 def _condition_parts(verification: Verification) -> Iterator[Part]:

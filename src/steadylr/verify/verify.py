@@ -27,6 +27,7 @@ from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
+from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
@@ -315,14 +316,14 @@ def _conclude(
         ],
     )
     verified = list(zip([condition.title for condition in conditions], answers, strict=True))
-    parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by, folder=folder))
+    parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by))
     figures = [figure_file(condition.number, several=len(conditions) > 1) for condition in conditions]
     if not _is_written(folder, content, figures):
         for condition, verification, name in zip(conditions, answers, figures, strict=True):
             _draw(folder / name, condition, verification, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
-    show(parts)
+    show([*parts, *ending((), folder)])
     learned = all(verification.conclusion is not Conclusion.NOTHING_LEARNED for verification in answers)
     return EXIT_OK if learned else EXIT_NO_ANSWER
 
