@@ -178,6 +178,20 @@ def test_the_plot_suggests_what_torch_lr_finders_does(
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("points", range(8))
+def test_the_plot_shows_the_points_that_torch_lr_finders_does(peer: ModuleType, points: int) -> None:
+    """None where the skips leave none, however few there are."""
+    shown = []
+    for package in (peer, compat):
+        finder = finder_of(package)
+        finder.history = {"lr": [10.0**k for k in range(points)], "loss": [float(k) for k in range(points)]}
+        axes = [Figure().add_subplot() for _ in range(2)]
+        finder.plot(skip_start=0, skip_end=5, suggest_lr=False, ax=axes[0])
+        finder.plot(skip_start=2, skip_end=3, suggest_lr=False, ax=axes[1])
+        shown.append([ax.lines[0].get_xydata().tolist() for ax in axes])
+    assert shown[0] == shown[1]
+
+
 def finder_of(package: Any = compat, **changes: Any) -> Any:
     model, optimizer = model_and_optimizer()
     return package.LRFinder(model, optimizer, **{"criterion": nn.CrossEntropyLoss(), **changes})
@@ -355,6 +369,21 @@ def test_the_validation_loss_is_the_mean_over_the_samples_that_come() -> None:
     finder = finder_of(criterion=Losses([9.0, 2.0, 4.0] * 2))
     finder.range_test(one, val_loader=part, num_iter=2)
     assert finder.curve.loss.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_samples_are_counted_where_labels_are_several(kind: type) -> None:
+    """Two kinds of label are not two samples: batches of four and two weigh two to one."""
+
+    def collate(rows: list[Any]) -> Any:
+        inputs, labels = (torch.stack(column) for column in zip(*rows, strict=True))
+        return inputs, {"a": labels, "b": labels} if kind is dict else [labels, labels]
+
+    one = DataLoader(TensorDataset(*samples(4)), batch_size=4)
+    two = DataLoader(TensorDataset(*samples(6)), batch_size=4, collate_fn=collate)
+    finder = finder_of(criterion=Losses([9.0, 3.0, 6.0] * 2))
+    finder.range_test(one, val_loader=two, num_iter=2)
+    assert finder.curve.loss.tolist() == [4.0, 4.0]
 
 
 def test_the_curve_holds_the_raw_losses_for_everything_else_here() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from steadylr.run.losses import OneHotMSE, mean_loss
+from steadylr.run.losses import OneHotMSE, mean_loss, num_samples
 
 
 def test_mse_is_against_one_hot_targets() -> None:
@@ -27,3 +27,13 @@ def test_the_mean_loss_weighs_samples_not_batches() -> None:
     assert mean_loss(model, batches, loss).item() == pytest.approx(2.0)
     with pytest.raises(ValueError, match="at least one batch"):
         mean_loss(model, [], loss)
+
+
+def test_the_mean_loss_counts_samples_where_targets_are_several() -> None:
+    """A batch has as many samples as its tensors have rows, however many kinds of target there are."""
+    model = nn.Linear(1, 1)
+    batches = [(torch.ones(n, 1), {"a": torch.zeros(n), "b": torch.zeros(n)}) for n in (3, 1)]
+    losses = iter([1.0, 5.0])
+    assert mean_loss(model, batches, lambda *_: torch.tensor(next(losses))).item() == pytest.approx(2.0)
+    assert num_samples([torch.ones(3)], [{"boxes": torch.zeros(5, 4)}] * 2) == 3
+    assert num_samples(["a", "b"], ["x", "y"]) == 2

@@ -21,6 +21,7 @@ from steadylr.present.progress import run_progress
 from steadylr.run.batches import kept_order
 from steadylr.run.fabric import move_data_to_device
 from steadylr.run.loop import evaluating
+from steadylr.run.losses import num_samples
 from steadylr.run.options import Options
 from steadylr.run.range_test import range_test
 from steadylr.run.snapshot import Stateful, restored, snapshot
@@ -223,7 +224,7 @@ class LRFinder:
             raise RuntimeError(
                 f"Need at least {skip_start + skip_end + 2} iterations to suggest a learning rate. Got {count}"
             )
-        shown = slice(skip_start, count - skip_end)
+        shown = slice(skip_start, max(count - skip_end, 0))
         lrs, losses = self.history["lr"][shown], self.history["loss"][shown]
         with _axes(ax) as drawn:
             drawn.plot(lrs, losses)
@@ -281,8 +282,9 @@ class LRFinder:
         with evaluating(self.model, self.optimizer):
             for pair in pairs:
                 inputs, labels = move_data_to_device(pair, self.device)
-                total += self.criterion(self.model(inputs), labels).item() * len(labels)
-                count += len(labels)
+                samples = num_samples(inputs, labels)
+                total += self.criterion(self.model(inputs), labels).item() * samples
+                count += samples
         if count == 0:
             raise ValueError("val_loader is empty: there is nothing to take the mean loss of")
         return total / count

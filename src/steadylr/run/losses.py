@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -48,9 +48,31 @@ def mean_loss(model: nn.Module, batches: Any, loss_fn: Loss) -> Tensor:
     count = 0
     for batch in batches:
         inputs, targets = move_data_to_device(batch, device)
-        part = loss_fn(model(inputs), targets).detach() * len(targets)
+        samples = num_samples(inputs, targets)
+        part = loss_fn(model(inputs), targets).detach() * samples
         total = part if total is None else total + part
-        count += len(targets)
+        count += samples
     if total is None:
         raise InvalidValue("there must be at least one batch to take the mean loss of")
     return total / count
+
+
+def num_samples(inputs: Any, targets: Any) -> int:
+    """How many samples a batch has: the length of its targets, or of the first tensor in it where they are several.
+
+    A dict or list of targets has as many entries as there are kinds of target, which says nothing of the samples.
+    """
+    if isinstance(targets, Mapping | list | tuple):
+        tensors = (tensor for part in (inputs, targets) for tensor in _tensors(part) if tensor.ndim)
+        if (first := next(tensors, None)) is not None:
+            return len(first)
+    return len(targets)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a batch, in whatever mappings and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
