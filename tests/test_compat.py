@@ -350,6 +350,25 @@ def test_the_groups_of_an_optimizer_keep_their_ratios() -> None:
     assert [second / first for first, second in seen] == pytest.approx([0.1] * 5)
 
 
+def test_a_group_at_0_stays_at_0() -> None:
+    """The ramp starts at the LR of the first group above 0; where there is none start_lr must be given."""
+    model, optimizer = model_and_optimizer()
+    optimizer.param_groups[0]["lr"] = 0.0
+    first, *others = model.parameters()
+    optimizer.param_groups[0]["params"] = [first]
+    optimizer.add_param_group({"params": others, "lr": 0.01})
+    finder = compat.LRFinder(model, optimizer, nn.CrossEntropyLoss())
+    before, moved = first.detach().clone(), []
+    optimizer.register_step_post_hook(lambda *_: moved.append(torch.equal(before, first)))
+    finder.range_test(loader(), num_iter=5)
+    assert (finder.history["lr"][0], moved) == (0.01, [True] * 5)
+    optimizer.param_groups[1]["lr"] = 0.0
+    with pytest.raises(
+        ValueError, match="start_lr must be above 0, and the optimizer's LR is 0: give start_lr"
+    ):
+        finder.range_test(loader(), num_iter=5)
+
+
 def test_a_part_in_eval_mode_stays_so() -> None:
     """A frozen BatchNorm keeps its statistics during the test too; torch-lr-finder trains it."""
     finder = finder_of()

@@ -76,7 +76,9 @@ def range_test(
         stop_rule: when a run has diverged; None: StopRule(). NaN and infinities always end it.
         accumulation_steps: batches per optimizer step, at least 1.
         batch_weight: batch_weight(batch) -> how much it counts among the batches of its step; None: all the same.
-        lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the groups have now.
+        lr_ratios: LR of each group over that of the ramp, at least 0; a group at 0 stays as it is. None: the ratios to
+            the first LR above 0 that the groups have now; where they are alike now, as at the start of a warm-up, those
+            that their scheduler notes (max_lr, initial_lr).
         others: further models, optimizers and gradient scalers that `step` trains by itself; given back as well.
         backward: called with the loss; None: loss.backward(). With Fabric: fabric.backward.
         scaler: of fp16: scales the loss, and leaves out updates whose gradients overflowed.
@@ -93,13 +95,13 @@ def range_test(
 
     Raises:
         ValueError: a number outside its range, batches that end early, no module or one without values, an optimizer
-            with none of the model's parameters or one that needs a closure (LBFGS), or a first group with LR 0 while
-            lr_ratios is None.
+            with none of the model's parameters or one that needs a closure (LBFGS).
         StepError: a ValueError as well: batches that are no pairs, a loss that is not one number or has no gradient,
             or a step, loss or model that fails on the first batch.
 
     Warns:
-        UserWarning: an optimizer for which a learning-rate finder makes little sense, such as Prodigy.
+        UserWarning: an optimizer for which a learning-rate finder makes little sense, such as Prodigy, or groups that
+            all have LR 0.
     """
     ramp = Ramp() if ramp is None else ramp
     doubt = optimizer_doubt(type(optimizer).__name__)

@@ -25,12 +25,12 @@ from steadylr.run.lightning_data import CombinedBatches
 from steadylr.run.lightning_module import (
     TrainingStep,
     check_module,
-    configured_lr,
     lr_ratios,
     mute_logger,
     silent_logging,
     take_apart,
 )
+from steadylr.run.optimizers import configured_lr, reference_lr
 from steadylr.run.options import Options
 from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
@@ -159,8 +159,8 @@ class LRFinderCallback(Callback):
         found = suggest(self.result.curve, rule=self.rule, reading=self.reading)
         self.suggestion = found
         if found.lr is None:
-            lr = configured_lr(trainer.optimizers[0].param_groups[0])
-            trainer.print(f"No LR was found: {found.reason}. The optimizer keeps {lr:.3g}")
+            own = _configured_lr(trainer.optimizers[0])
+            trainer.print(f"No LR was found: {found.reason}. The optimizer keeps {own:.3g}")
             return
         trainer.print(f"LR {found.lr:.3g} by {found.rule}{'' if self.set_lr else ', not set'}")
         if self.set_lr:
@@ -240,7 +240,7 @@ def _undisturbed(trainer: Any, module: Any, optimizer: Optimizer) -> Iterator[Co
 def _set_lr(trainer: Any, module: Any, lr: float) -> None:
     """Let an optimizer, its schedulers and the module go on as if they had been configured with this LR."""
     groups = trainer.optimizers[0].param_groups
-    factor = lr / configured_lr(groups[0])
+    factor = lr / _configured_lr(trainer.optimizers[0])
     for group in groups:
         for name in ("lr", "initial_lr", "max_lr", "min_lr"):
             if name in group:
@@ -252,6 +252,11 @@ def _set_lr(trainer: Any, module: Any, lr: float) -> None:
             setattr(module, name, lr)
         if name in module.hparams:
             module.hparams[name] = lr
+
+
+def _configured_lr(optimizer: Optimizer) -> float:
+    """The LR of a group of ratio 1, as configured."""
+    return reference_lr([configured_lr(group) for group in optimizer.param_groups])
 
 
 def _scaled(value: Any, factor: float) -> Any:

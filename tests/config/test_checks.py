@@ -230,7 +230,7 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["model=torchvision"], r"^model\.name is needed for .*torchvision_classifier: give model\.name=regnet_y_400mf$"),
     (["optimizer.weight_decay=-0.1"], r"optimizer\.weight_decay must be at least 0; got -0\.1"),
     (["optimizer.weight_decay=nan"], r"optimizer\.weight_decay must be at least 0; got nan"),
-    (["optimizer.groups=[{pattern:fc,lr_mult:0}]"], r"optimizer\.groups\.0\.lr_mult must be above 0; got 0\.0"),
+    (["optimizer.groups=[{pattern:fc,lr_mult:-1}]"], r"optimizer\.groups\.0\.lr_mult must be at least 0; got -1"),
     (["optimizer.groups=[{pattern:fc,weight_decay:-1}]"], r"optimizer\.groups\.0\.weight_decay must be at least 0"),
     (["optimizer.groups=[{pattern:''}]"], r"optimizer\.groups\.0\.pattern must match"),
     (["loss.label_smoothing=1"], r"loss\.label_smoothing must be in \[0, 1\); got 1\.0"),

@@ -153,9 +153,9 @@ def test_without_momentum_the_line_says_so() -> None:
 
 
 def test_parameter_groups_get_a_list() -> None:
-    """Each group's peak is its ratio times the peak, with the same factors."""
-    schedule = plan(0.04, total_steps=20, lr_ratios=[1.0, 0.1, 2.0])
-    assert "max_lr=[4e-2, 4e-3, 8e-2]" in schedule.torch_line()
+    """Each group's peak is its ratio times the peak, with the same factors; a group at 0 stays there."""
+    schedule = plan(0.04, total_steps=20, lr_ratios=[1.0, 0.1, 0.0])
+    assert "max_lr=[4e-2, 4e-3, 0e0]" in schedule.torch_line()
     assert plan(0.04, lr_ratios=(0.5,)).torch_kwargs()["max_lr"] == pytest.approx(0.02)
     for build in (
         lambda optimizer: OneCycleLR(optimizer, **schedule.torch_kwargs()),
@@ -198,7 +198,8 @@ def test_too_few_steps_are_refused(total_steps: int, pct_start: float, least: in
         ({"max_momentum": 1.0}, "max_momentum < 1"),
         ({"anneal_strategy": "cosine"}, r"anneal_strategy must be one of \('cos', 'linear'\); got 'cosine'"),
         ({"lr_ratios": ()}, "lr_ratios must hold one number"),
-        ({"lr_ratios": (1.0, 0.0)}, r"lr_ratios\[1\] must be a finite number above 0"),
+        ({"lr_ratios": (1.0, -0.1)}, r"lr_ratios\[1\] must be a finite number, at least 0; got -0\.1"),
+        ({"lr_ratios": (0.0, 0.0)}, r"lr_ratios must have one number above 0"),
         ({"total_steps": 10.5}, "total_steps must be a whole number"),
         ({"total_steps": True}, "total_steps must be a whole number"),
     ],

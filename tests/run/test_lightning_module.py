@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_modules import PACKAGES, batches, loader, module_of, ours, package
 from steadylr.core.ramp import Ramp
-from steadylr.run.lightning_module import take_apart
+from steadylr.run.lightning_module import lr_ratios, take_apart
 from steadylr.run.steps import StepError
 
 pytestmark = pytest.mark.slow
@@ -108,6 +108,12 @@ def test_groups_keep_the_ratios_that_they_were_configured_with(
     assert parts.lr_ratios == pytest.approx((1, 20))
     assert [kind for note in parts.notes for kind in noted if f"({kind})" in note] == list(noted)
     assert len(parts.notes) == len(noted)
+
+
+def test_a_group_at_0_stays_at_0() -> None:
+    """Also the first one: the ramp is then that of the next."""
+    groups = [{"params": [torch.ones(1)], "lr": lr} for lr in (0.0, 0.1, 0.2)]
+    assert lr_ratios(torch.optim.SGD(groups), object()) == pytest.approx((0, 1, 2))
 
 
 def apart(module: Any) -> list[torch.optim.Optimizer]:
@@ -258,7 +264,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "lr 0": (
         {"configure_optimizers": lambda self: torch.optim.SGD(self.parameters(), lr=0.0)},
-        r"^Classifier\.configure_optimizers gives SGD with the LRs 0: each must be above 0",
+        r"^Classifier\.configure_optimizers gives SGD with the LRs 0: one must be above 0",
     ),
 }
 

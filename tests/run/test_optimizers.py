@@ -96,7 +96,7 @@ def test_frozen_parameters_are_left_out() -> None:
         (
             "sgd",
             {"groups": [("*", -1.0, None)]},
-            r"groups\[0\]\.lr_mult must be finite and above 0; got -1.0",
+            r"groups\[0\]\.lr_mult must be finite and at least 0; got -1.0",
         ),
     ],
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def test_the_first_lr_is_start_lr_and_the_last_is_end_lr(mode: Any) -> None:
 
 
 def test_ratios_between_groups_are_kept() -> None:
-    """Those of the optimizer's LRs, the first group being 1, unless given."""
+    """Those of the optimizer's LRs, the first group above 0 being 1, unless given."""
     model = small_model()
     groups = [{"params": model[0].parameters(), "lr": 0.2}, {"params": model[3].parameters(), "lr": 0.02}]
     optimizer = torch.optim.SGD(groups, lr=0.1)
@@ -427,7 +427,7 @@ def test_dict_batches_need_a_step_of_their_own() -> None:
         ({"val_every": -1}, "val_every must be at least 0"),
         ({"read_lag": -1}, "read_lag must be at least 0"),
         ({"lr_ratios": (1.0, 2.0)}, r"one number per parameter group \(1\); got 2"),
-        ({"lr_ratios": (0.0,)}, "lr_ratios must be finite and above 0"),
+        ({"lr_ratios": (0.0,)}, "lr_ratios must be finite and at least 0, one of them above 0"),
         ({"loss_fn": None}, "give loss_fn, or step"),
         (
             {"loss_fn": lambda o, t: (o - t).square()},
@@ -441,12 +441,43 @@ def test_arguments_outside_their_range_are_refused(changes: dict[str, Any], mess
         run(**changes)
 
 
-def test_groups_with_unknown_ratios_are_refused() -> None:
-    """A first group with LR 0 gives no ratios."""
+def two_groups(model: nn.Module, *lrs: float) -> torch.optim.SGD:
+    groups = [{"params": model[place].parameters(), "lr": lr} for place, lr in zip((0, 3), lrs, strict=True)]  # type: ignore[index]
+    return torch.optim.SGD(groups, lr=0.1)
+
+
+@pytest.mark.parametrize(("lrs", "ratios"), [((0.0, 0.1), [0, 1]), ((0.2, 0.0), [1, 0])])
+def test_a_group_at_0_stays_at_0(lrs: tuple[float, float], ratios: list[float]) -> None:
+    """Whichever it is; the ramp is that of the first group above 0."""
     model = small_model()
-    groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[3].parameters()}]
-    with pytest.raises(ValueError, match="first group has LR 0"):
-        run(model, optimizer=torch.optim.SGD(groups, lr=0.1))
+    result = run(model, optimizer=two_groups(model, *lrs))
+    assert (result.group_lrs / result.curve.lr[:, None]).tolist() == [ratios] * len(result.curve)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 10),
+        lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, [lambda _: 1.0, lambda _: 0.05]),
+    ],
+    ids=["all at 0", "all alike"],
+)
+def test_a_warm_up_hides_no_ratios(schedule: Callable[[torch.optim.Optimizer], Any]) -> None:
+    """Where the groups' LRs are alike now, those count that the scheduler notes."""
+    model = small_model()
+    optimizer = two_groups(model, 0.01, 0.2)
+    schedule(optimizer)
+    result = run(model, optimizer=optimizer)
+    assert result.group_lrs[:, 1] / result.group_lrs[:, 0] == pytest.approx([20] * len(result.curve))
+
+
+def test_groups_that_are_all_at_0_are_warned_of() -> None:
+    """They all get the ramp's LR; a single group at 0 has nothing to lose."""
+    model = small_model()
+    with pytest.warns(UserWarning, match="all 2 parameter groups have LR 0, .* Give lr_ratios"):
+        result = run(model, optimizer=two_groups(model, 0.0, 0.0))
+    assert result.group_lrs[:, 0].tolist() == result.group_lrs[:, 1].tolist() == result.curve.lr.tolist()
+    assert len(run(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.0)).curve) == 12
 
 
 def test_runs_side_by_side_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from steadylr.run.batches import kept_order
 from steadylr.run.fabric import move_data_to_device
 from steadylr.run.loop import evaluating
 from steadylr.run.losses import num_samples
+from steadylr.run.optimizers import reference_lr
 from steadylr.run.options import Options
 from steadylr.run.range_test import range_test
 from steadylr.run.snapshot import Stateful, restored, snapshot
@@ -142,7 +143,8 @@ class LRFinder:
             train_loader: a DataLoader or a TrainDataLoaderIter.
             val_loader: a DataLoader or a ValDataLoaderIter: after each step the loss on all of it, in eval mode, is
                 what counts. None: the training loss.
-            start_lr: LR of the first step, above 0. None: that of the optimizer. Its groups keep their ratios.
+            start_lr: LR of the first step, above 0. None: that of the optimizer, of its first group above 0. Its groups
+                keep their ratios; one at 0 stays at 0.
             end_lr: LR of the last step, above start_lr.
             num_iter: steps, at least 2.
             step_mode: "exp" or "linear".
@@ -262,7 +264,11 @@ class LRFinder:
             raise ValueError(f"step_mode: expected one of (exp, linear), got {step_mode!r}")
         if num_iter < 2:
             raise ValueError(f"`num_iter` must be larger than 1; got {num_iter!r}")
-        first_lr = float(self.optimizer.param_groups[0]["lr"]) if start_lr is None else start_lr
+        first_lr = start_lr
+        if first_lr is None:
+            first_lr = reference_lr([float(group["lr"]) for group in self.optimizer.param_groups])
+            if first_lr == 0:
+                raise ValueError("start_lr must be above 0, and the optimizer's LR is 0: give start_lr")
         return Ramp(first_lr, end_lr, num_iter, "exp" if mode == "exp" else "linear")
 
     def _step(self, model: nn.Module, pair: tuple[Any, Any]) -> Tensor:

@@ -133,7 +133,9 @@ class ParamGroup:
     """Parameters, by a pattern of their names, with a multiple of the LR or another weight decay."""
 
     pattern: Annotated[str, Key("of names of parameters; * and ? stand for any characters")] = MISSING
-    lr_mult: Annotated[float, Key("their LR over that of the ramp", POSITIVE)] = 1.0
+    lr_mult: Annotated[
+        float, Key("their LR over that of the ramp; 0 leaves them as they are", NOT_NEGATIVE)
+    ] = 1.0
     weight_decay: Annotated[
         float | None, Key("theirs; null: the common one", Range(0, note="null: the common one"))
     ] = None

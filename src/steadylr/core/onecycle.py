@@ -46,7 +46,8 @@ class Plan:
             torch refuses those, and it switches on the momentum of an SGD or RMSprop made with momentum 0.
         base_momentum, max_momentum: momentum at the peak and at both ends, 0 <= base <= max < 1.
         anneal_strategy: "cos" or "linear".
-        lr_ratios: for each parameter group its peak as a multiple of max_lr, finite and above 0.
+        lr_ratios: for each parameter group its peak as a multiple of max_lr, finite and at least 0, not all of them
+            0: a group at 0 stays at 0.
 
     Raises:
         ValueError: an argument outside its range; the message names it.
@@ -89,7 +90,10 @@ class Plan:
         if not self.lr_ratios:
             raise ValueError("lr_ratios must hold one number per parameter group; got none")
         for index, ratio in enumerate(self.lr_ratios):
-            _check_positive(f"lr_ratios[{index}]", ratio)
+            if not (math.isfinite(ratio) and ratio >= 0):
+                raise ValueError(f"lr_ratios[{index}] must be a finite number, at least 0; got {ratio!r}")
+        if not any(self.lr_ratios):
+            raise ValueError("lr_ratios must have one number above 0: with none nothing is trained")
         if self.total_steps is not None:
             self._peak_step(self.total_steps)
 

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from steadylr.errors import InvalidValue
 from steadylr.run.lightning_data import loader_of, to_device
+from steadylr.run.optimizers import configured_lr, ratios_of, reference_lr
 from steadylr.run.steps import Step, StepError
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
@@ -35,7 +36,7 @@ class LightningParts:
         module: the module itself.
         optimizer: the one of its optimizers whose LR is ramped.
         held: its other optimizers: each takes a step with every step of the ramped one, at the LR that it has.
-        lr_ratios: the LR of each group of the ramped optimizer over that of its first, as configured.
+        lr_ratios: the LR of each group of the ramped optimizer over the first above 0, as configured.
         batches: what is iterated for batches.
         step: step(module, batch) -> loss, by the module's training_step.
         notes: what was left out.
@@ -320,31 +321,23 @@ def _chosen(optimizers: Sequence[Optimizer], index: int, module: Any) -> Optimiz
     )
 
 
-def configured_lr(group: Mapping[str, Any]) -> float:
-    """The LR that a parameter group was configured with, whatever its scheduler has made of it at the start.
-
-    A OneCycle or cyclic schedule notes its peak, any other schedule the LR that it multiplies.
-    """
-    return float(group.get("max_lr", group.get("initial_lr", group["lr"])))
-
-
 def lr_ratios(optimizer: Optimizer, module: Any) -> tuple[float, ...]:
-    """The configured LR of each parameter group over that of the first.
+    """The configured LR of each parameter group over the first above 0; a group at 0 stays at 0.
 
     Raises:
-        ValueError: an optimizer without LRs, or with an LR of 0 in it.
+        ValueError: an optimizer without LRs, or with no LR above 0.
     """
     groups = optimizer.param_groups
     name = f"{type(module).__name__}.configure_optimizers"
     if any("lr" not in group for group in groups):
         raise InvalidValue(f"{name} gives no optimizer with an LR; got {type(optimizer).__name__}")
     lrs = [configured_lr(group) for group in groups]
-    if min(lrs) <= 0:
+    if reference_lr(lrs) <= 0:
         raise InvalidValue(
-            f"{name} gives {type(optimizer).__name__} with the LRs {', '.join(f'{lr:g}' for lr in lrs)}: each must "
-            "be above 0, since their ratios are what the ramp keeps"
+            f"{name} gives {type(optimizer).__name__} with the LRs {', '.join(f'{lr:g}' for lr in lrs)}: one must "
+            "be above 0, whichever number, since their ratios are what the ramp keeps; a group at 0 stays at 0"
         )
-    return tuple(lr / lrs[0] for lr in lrs)
+    return ratios_of(lrs)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -54,6 +55,47 @@ def build_optimizer(
     return optimizer, tuple(group.pop(RATIO) for group in optimizer.param_groups)
 
 
+def configured_lr(group: Mapping[str, Any]) -> float:
+    """The LR that a parameter group was configured with, whatever its scheduler has made of it at the start.
+
+    A OneCycle or cyclic schedule notes its peak, any other schedule the LR that it multiplies.
+    """
+    return float(group.get("max_lr", group.get("initial_lr", group["lr"])))
+
+
+def reference_lr(lrs: Sequence[float]) -> float:
+    """The LR of a group of ratio 1: the first one above 0; 0 where there is none."""
+    return next((lr for lr in lrs if lr > 0), 0.0)
+
+
+def ratios_of(lrs: Sequence[float]) -> tuple[float, ...]:
+    """Each LR over the first one above 0: a group whose LR is 0 stays at 0. One of them must be above 0."""
+    reference = reference_lr(lrs)
+    return tuple(lr / reference for lr in lrs)
+
+
+def current_ratios(optimizer: Optimizer) -> tuple[float, ...]:
+    """The ratios that the LRs of an optimizer's groups have now.
+
+    Where they are all alike, as under a warm-up that starts at 0, those that they were configured with.
+
+    Warns:
+        UserWarning: several groups, all with LR 0, and nothing that tells what they are to have: they get ratio 1.
+    """
+    lrs = [float(group["lr"]) for group in optimizer.param_groups]
+    if math.isclose(min(lrs), max(lrs)):
+        lrs = [configured_lr(group) for group in optimizer.param_groups]
+    if reference_lr(lrs) > 0:
+        return ratios_of(lrs)
+    if len(lrs) > 1:
+        warnings.warn(
+            f"all {len(lrs)} parameter groups have LR 0, which says nothing of their ratios: each trains at the ramp's "
+            "LR. Give lr_ratios, one number per group, or LRs above 0",
+            stacklevel=5,
+        )
+    return (1.0,) * len(lrs)
+
+
 def set_train_mode(optimizer: Optimizer, *, train: bool) -> None:
     """Put an optimizer that has modes (a schedule-free one) into the one for training or for evaluation."""
     change = getattr(optimizer, "train" if train else "eval", None)
@@ -72,7 +114,7 @@ def _split(model: nn.Module, groups: Sequence[Group], *, lr: float) -> list[dict
         (rest if first is None else members[first]).append(value)
     parts: list[dict[str, Any]] = [{"params": rest, "lr": lr, RATIO: 1.0}] if rest else []
     for position, ((pattern, multiplier, decay), values) in enumerate(zip(groups, members, strict=True)):
-        _check_number(f"groups[{position}].lr_mult", multiplier, above_zero=True)
+        _check_number(f"groups[{position}].lr_mult", multiplier)
         if not values:
             raise InvalidValue(_no_match(model, pattern, position, [name for name, _ in named]))
         part: dict[str, Any] = {"params": values, "lr": lr * multiplier, RATIO: float(multiplier)}

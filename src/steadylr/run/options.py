@@ -34,7 +34,7 @@ class Options:
         accumulation_steps: batches per optimizer step, at least 1.
         batch_weight: batch_weight(batch) -> how much it counts among the batches of its step, above 0: its
             number of samples, say, so that an epoch's short last batch counts less. None: all the same.
-        lr_ratios: LR of each group over that of the ramp, above 0. None: the ratios that the optimizer's
+        lr_ratios: LR of each group over that of the ramp, at least 0. None: the ratios that the optimizer's
             groups have now, the first group being 1. (A plan has ratios of its own.)
         others: further models, optimizers and gradient scalers that `step` trains by itself, such as a GAN's
             discriminator with its optimizer: given back like the first two. Their LRs are left alone.

@@ -17,6 +17,7 @@ from steadylr.core.ramp import Ramp
 from steadylr.errors import InvalidValue
 from steadylr.run.batches import kept_order
 from steadylr.run.loop import Schedule, Trained, train_along
+from steadylr.run.optimizers import current_ratios
 from steadylr.run.options import Options
 from steadylr.run.snapshot import restored
 from steadylr.run.steps import check_trainable
@@ -71,7 +72,7 @@ def range_test(
 
     Raises:
         ValueError: batches that end early, a model or an optimizer that no range test can train (see
-            check_trainable), ratios that don't fit its groups, or a first group with LR 0 while lr_ratios is None.
+            check_trainable), or ratios that don't fit its groups.
         StepError: batches that are no pairs, a loss that is not one number or has no gradient, or a step, loss or
             model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
@@ -106,21 +107,14 @@ def _as_before(
 def _checked_ratios(optimizer: Optimizer, lr_ratios: Sequence[float] | None) -> tuple[float, ...]:
     groups = optimizer.param_groups
     if lr_ratios is None:
-        lrs = [float(group["lr"]) for group in groups]
-        if len(set(lrs)) == 1:
-            return (1.0,) * len(lrs)
-        if lrs[0] <= 0:
-            raise InvalidValue(
-                "the optimizer's first group has LR 0, so its groups' ratios are unknown: give lr_ratios"
-            )
-        return tuple(lr / lrs[0] for lr in lrs)
+        return current_ratios(optimizer)
     ratios = tuple(float(ratio) for ratio in lr_ratios)
     if len(ratios) != len(groups):
         raise InvalidValue(
             f"lr_ratios must have one number per parameter group ({len(groups)}); got {len(ratios)}"
         )
-    if not all(np.isfinite(ratio) and ratio > 0 for ratio in ratios):
-        raise InvalidValue(f"lr_ratios must be finite and above 0; got {ratios}")
+    if not all(np.isfinite(ratio) and ratio >= 0 for ratio in ratios) or not any(ratios):
+        raise InvalidValue(f"lr_ratios must be finite and at least 0, one of them above 0; got {ratios}")
     return ratios
 
 
