@@ -392,9 +392,8 @@ def _draw(
 ) -> None:
     from steadylr.present.figures import save_figure, verification_figure, verification_info
 
-    info = verification_info(
-        verification, title=f"{condition.title}: {count(steps, 'step')} of OneCycle", judged_by=judged_by
-    )
+    title = f"{condition.title}: {count(steps, 'step')} of OneCycle"
+    info = verification_info(verification, title=title, judged_by=judged_by)
     save_figure(verification_figure(info), path)
 
 
