@@ -375,16 +375,24 @@ class Batches:
     def __len__(self) -> int:
         return len(self.samples.x) // self.size
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(self.seed % 2**63)
+    def indices(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Which samples each batch holds, shape (size,), without end."""
         while True:
             order = torch.randperm(len(self.samples.x), generator=generator)
             for k in range(len(self)):
-                index = order[k * self.size : (k + 1) * self.size]
-                x = self.samples.x[index]
-                if self.augment:
-                    x = _augmented(x, self.augment, generator)
-                yield x, self.samples.y[index]
+                yield order[k * self.size : (k + 1) * self.size]
+
+    def generator(self) -> torch.Generator:
+        """A fresh generator of this seed."""
+        return torch.Generator().manual_seed(self.seed % 2**63)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = self.generator()
+        for index in self.indices(generator):
+            x = self.samples.x[index]
+            if self.augment:
+                x = _augmented(x, self.augment, generator)
+            yield x, self.samples.y[index]
 
 
 def _augmented(x: Tensor, shift: int, generator: torch.Generator) -> Tensor:

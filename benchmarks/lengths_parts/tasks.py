@@ -1,0 +1,231 @@
+"""Twelve tasks whose loss goes on falling for thousands of steps, and which of them were set aside.
+
+The kinds are those of docs/choosing-a-rule.md, as small as they can be: a truth takes half a million steps of each.
+Nothing here overfits within 8,000 steps: images come in many shifted copies, texts are long, and the teachers'
+samples are drawn, so that a validation loss falls as long as there is something to learn.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from quality_parts.tasks import (
+    DATA,
+    MODELS,
+    Samples,
+    Task,
+    _augmented,
+    _help_texts,
+    _source_code,
+    load,
+)
+
+STEPS = 8000
+"""The planned training."""
+
+LENGTHS = (125, 500, 2000, STEPS)
+
+LONG_TASKS_VERSION = 1
+"""Raise it when a model or data set below changes: results of another version are not read."""
+
+_NESTEROV = {"momentum": 0.9, "nesterov": True}
+_MOMENTUM = {"momentum": 0.9}
+_DECAY = {"weight_decay": 0.01}
+
+TASKS = (
+    Task("fashion-mlp-adamw", "tuning", "fashion14-shifted", "mlp32", "adamw", _DECAY, 32, STEPS),
+    Task("teacher2-mlp-adamw", "aside", "teacher2", "mlp32", "adamw", _DECAY, 16, STEPS),
+    Task("chars-mlp-adamw", "tuning", "chars8", "next_letter", "adamw", _DECAY, 32, STEPS),
+    Task("digits-mlp-sgdm", "aside", "digits-shifted", "mlp32", "sgd", _MOMENTUM, 32, STEPS),
+    Task("digits-cnnbn-nesterov", "tuning", "digits-shifted", "strided_cnn_bn", "sgd", _NESTEROV, 32, STEPS),
+    Task("fashion-cnnbn-adamw", "aside", "fashion14-shifted", "strided_cnn_bn", "adamw", {}, 32, STEPS),
+    Task("code-mlp-sgdm", "tuning", "code8", "next_letter", "sgd", _MOMENTUM, 32, STEPS),
+    Task("code-transformer-rmsprop", "aside", "code16", "transformer16", "rmsprop", {}, 4, STEPS),
+    Task("teacher-mlp-sgd", "tuning", "teacher", "mlp32", "sgd", {}, 16, STEPS),
+    Task("labels-mlp-rmsprop", "tuning", "labels", "mlp32", "rmsprop", {}, 32, STEPS),
+    Task("fashion-cnn-sgdm", "tuning", "fashion14-shifted", "strided_cnn", "sgd", _MOMENTUM, 32, STEPS),
+    Task("chars-transformer-adamw", "tuning", "chars16", "transformer16", "adamw", _DECAY, 4, STEPS),
+)
+"""In the order in which they are computed. Which are set aside was fixed before anything was computed of any of them."""
+
+
+def task_of(name: str) -> Task:
+    """A task by its name.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    for task in TASKS:
+        if task.name == name:
+            return task
+    raise ValueError(f"unknown task {name!r}; allowed: {', '.join(task.name for task in TASKS)}")
+
+
+# ---- data
+
+
+def _shifted(name: str, copies: int, shift: int) -> Samples:
+    """Images of another data set, each in many copies, flipped or not and shifted."""
+    plain = load(name)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.cat([_augmented(plain.x, shift, generator) for _ in range(copies)])
+    return Samples("image", x.contiguous(), plain.y.repeat(copies), plain.x_val, plain.y_val, plain.num_outputs)
+
+
+def _teacher(seed: int, *, classes: int = 0, size: int = 100_000, num_val: int = 4000) -> Samples:
+    """What a wide random network says of normal inputs: a number with a tenth of noise, or the likeliest class."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    inputs, width, outputs = 12, 64, classes or 1
+    x = normal(size + num_val, inputs)
+    hidden = torch.tanh(1.5 * x @ normal(inputs, width) / inputs**0.5)
+    hidden = torch.tanh(2.0 * hidden @ normal(width, width) / width**0.5)
+    said = hidden @ normal(width, outputs) / width**0.5
+    said = (said - said.mean(0)) / said.std(0)
+    y = said.argmax(1) if classes else said + 0.1 * normal(size + num_val, 1)
+    return Samples("table", x[num_val:], y[num_val:], x[:num_val], y[:num_val], outputs)
+
+
+def _next_letters(text: str, *, context: int = 8, length: int = 150_000) -> Samples:
+    """Windows of letters at every place; the target of each is the letter after it."""
+    text = text[:length]
+    letters = {letter: i for i, letter in enumerate(sorted(set(text)))}
+    codes = torch.tensor([letters[letter] for letter in text])
+    x, y = codes[:-1].unfold(0, context, 1).contiguous(), codes[context:].contiguous()
+    last = len(x) - 6000
+    return Samples("text", x[:last], y[:last], x[last:], y[last:], len(letters))
+
+
+def _letters(text: str, *, context: int = 16, length: int = 400_000) -> Samples:
+    """Windows of letters side by side; the target of each letter is the next one."""
+    text = text[:length]
+    letters = {letter: i for i, letter in enumerate(sorted(set(text)))}
+    codes = torch.tensor([letters[letter] for letter in text])
+    windows = codes[: (len(codes) - 1) // context * context + 1]
+    x, y = windows[:-1].reshape(-1, context), windows[1:].reshape(-1, context)
+    last = len(x) - 400
+    return Samples("text", x[:last], y[:last], x[last:], y[last:], len(letters))
+
+
+DATA.update(
+    {
+        "fashion14-shifted": lambda: _shifted("fashion14", copies=10, shift=1),
+        "digits-shifted": lambda: _shifted("digits", copies=20, shift=1),
+        "teacher": lambda: _teacher(1),
+        "teacher2": lambda: _teacher(2),
+        "labels": lambda: _teacher(3, classes=5),
+        "chars8": lambda: _next_letters(_help_texts()),
+        "code8": lambda: _next_letters(_source_code()),
+        "chars16": lambda: _letters(_help_texts()),
+        "code16": lambda: _letters(_source_code()),
+    }
+)
+
+
+# ---- models
+
+
+def _mlp32(samples: Samples) -> nn.Module:
+    inputs = samples.x[0].numel()
+    layers = [nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, samples.num_outputs)]
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+class _NextLetter(nn.Module):
+    """A perceptron over the embeddings of eight letters; logits of shape (n, letters).
+
+    Reference: Y. Bengio et al., "A neural probabilistic language model" (JMLR 2003).
+    """
+
+    def __init__(self, num_letters: int, *, context: int = 8, dim: int = 8, hidden: int = 64) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(num_letters, dim)
+        self.inner = nn.Linear(context * dim, hidden)
+        self.out = nn.Linear(hidden, num_letters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.out(torch.relu(self.inner(self.letters(x).flatten(-2))))
+        return logits
+
+
+class _StridedConv(nn.Module):
+    """A convolution without padding over channels-last images, as a product with shifted slices.
+
+    That is several times quicker than torch's own for many tiny models at once.
+    """
+
+    def __init__(self, channels: int, width: int, *, size: int, stride: int) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+        self.weights = nn.Linear(size**2 * channels, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, height, width, channels) to (n, height out, width out, channels out)."""
+        places = (x.shape[-3] - self.size) // self.stride + 1
+        span = (places - 1) * self.stride + 1
+        offsets = [(i, j) for i in range(self.size) for j in range(self.size)]
+        slices = [x[..., i : i + span : self.stride, j : j + span : self.stride, :] for i, j in offsets]
+        out: Tensor = self.weights(torch.cat(slices, -1))
+        return out
+
+
+class _StridedCNN(nn.Module):
+    """Two strided convolutions (2 x 2, then 3 x 3), with BatchNorm or without, and a linear layer."""
+
+    def __init__(self, samples: Samples, *, norm: bool) -> None:
+        super().__init__()
+        channels, side = samples.x.shape[1], samples.x.shape[-1] // 2
+        self.first = _StridedConv(channels, 8, size=2, stride=2)
+        self.second = _StridedConv(8, 16, size=3, stride=2 if side > 4 else 1)
+        side = (side - 3) // self.second.stride + 1
+        self.norms = nn.ModuleList([nn.BatchNorm1d(8), nn.BatchNorm1d(16)] if norm else [])
+        self.out = nn.Linear(16 * side**2, samples.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.movedim(-3, -1)
+        for number, conv in enumerate((self.first, self.second)):
+            x = conv(x)
+            if self.norms:
+                x = self.norms[number](x.flatten(0, 2)).reshape(x.shape)
+            x = torch.relu(x)
+        logits: Tensor = self.out(x.flatten(1))
+        return logits
+
+
+class _Transformer16(nn.Module):
+    """One layer of causal attention over 16 letters, 2 heads of 8; logits of shape (n, letters, positions)."""
+
+    def __init__(self, num_letters: int, *, context: int = 16, dim: int = 16) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(num_letters, dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, context, dim))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
+        self.qkv, self.mix = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.inner = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.out = nn.Linear(dim, num_letters)
+        self.register_buffer("mask", torch.full((context, context), -1e9).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.letters(x) + self.positions
+        parts = self.qkv(self.norms[0](tokens)).chunk(3, -1)
+        query, key, value = (part.unflatten(-1, (2, 8)).transpose(-2, -3) for part in parts)
+        weights = (query @ key.transpose(-1, -2) / 8**0.5 + self.mask).softmax(-1)
+        tokens = tokens + self.mix((weights @ value).transpose(-2, -3).flatten(-2))
+        tokens = tokens + self.inner(self.norms[1](tokens))
+        logits: Tensor = self.out(self.norms[2](tokens))
+        return logits.transpose(-1, -2)
+
+
+MODELS.update(
+    {
+        "mlp32": _mlp32,
+        "next_letter": lambda s: _NextLetter(s.num_outputs),
+        "strided_cnn": lambda s: _StridedCNN(s, norm=False),
+        "strided_cnn_bn": lambda s: _StridedCNN(s, norm=True),
+        "transformer16": lambda s: _Transformer16(s.num_outputs),
+    }
+)
