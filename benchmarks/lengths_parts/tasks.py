@@ -7,8 +7,11 @@ samples are drawn, so that a validation loss falls as long as there is something
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quality_parts.tasks import (
     DATA,
@@ -34,18 +37,18 @@ _MOMENTUM = {"momentum": 0.9}
 _DECAY = {"weight_decay": 0.01}
 
 TASKS = (
-    Task("fashion-mlp-adamw", "tuning", "fashion14-shifted", "mlp32", "adamw", _DECAY, 32, STEPS),
+    Task("fashion-mlp-adamw", "tuning", "fashion8-shifted", "mlp32", "adamw", _DECAY, 16, STEPS),
     Task("teacher2-mlp-adamw", "aside", "teacher2", "mlp32", "adamw", _DECAY, 16, STEPS),
-    Task("chars-mlp-adamw", "tuning", "chars8", "next_letter", "adamw", _DECAY, 32, STEPS),
-    Task("digits-mlp-sgdm", "aside", "digits-shifted", "mlp32", "sgd", _MOMENTUM, 32, STEPS),
-    Task("digits-cnnbn-nesterov", "tuning", "digits-shifted", "strided_cnn_bn", "sgd", _NESTEROV, 32, STEPS),
-    Task("fashion-cnnbn-adamw", "aside", "fashion14-shifted", "strided_cnn_bn", "adamw", {}, 32, STEPS),
-    Task("code-mlp-sgdm", "tuning", "code8", "next_letter", "sgd", _MOMENTUM, 32, STEPS),
-    Task("code-transformer-rmsprop", "aside", "code16", "transformer16", "rmsprop", {}, 4, STEPS),
+    Task("chars-mlp-adamw", "tuning", "chars6", "next_letter", "adamw", _DECAY, 32, STEPS),
+    Task("digits-mlp-sgdm", "aside", "digits-shifted", "mlp32", "sgd", _MOMENTUM, 16, STEPS),
+    Task("digits-cnnbn-nesterov", "tuning", "digits-shifted", "strided_cnn_bn", "sgd", _NESTEROV, 16, STEPS),
+    Task("fashion-cnnbn-adamw", "aside", "fashion8-shifted", "strided_cnn_bn", "adamw", {}, 16, STEPS),
+    Task("code-mlp-sgdm", "tuning", "code6", "next_letter", "sgd", _MOMENTUM, 32, STEPS),
+    Task("code-transformer-rmsprop", "aside", "code8", "transformer8", "rmsprop", {}, 8, STEPS),
     Task("teacher-mlp-sgd", "tuning", "teacher", "mlp32", "sgd", {}, 16, STEPS),
-    Task("labels-mlp-rmsprop", "tuning", "labels", "mlp32", "rmsprop", {}, 32, STEPS),
-    Task("fashion-cnn-sgdm", "tuning", "fashion14-shifted", "strided_cnn", "sgd", _MOMENTUM, 32, STEPS),
-    Task("chars-transformer-adamw", "tuning", "chars16", "transformer16", "adamw", _DECAY, 4, STEPS),
+    Task("labels-mlp-rmsprop", "tuning", "labels", "mlp32", "rmsprop", {}, 16, STEPS),
+    Task("fashion-cnn-sgdm", "tuning", "fashion8-shifted", "strided_cnn", "sgd", _MOMENTUM, 16, STEPS),
+    Task("chars-transformer-adamw", "tuning", "chars8", "transformer8", "adamw", _DECAY, 8, STEPS),
 )
 """In the order in which they are computed. Which are set aside was fixed before anything was computed of any of them."""
 
@@ -66,11 +69,16 @@ def task_of(name: str) -> Task:
 
 
 def _shifted(name: str, copies: int, shift: int) -> Samples:
-    """Images of another data set, each in many copies, flipped or not and shifted."""
+    """Images of another data set, each in many copies, flipped or not and shifted, as 8 x 8 means."""
     plain = load(name)
     generator = torch.Generator().manual_seed(0)
-    x = torch.cat([_augmented(plain.x, shift, generator) for _ in range(copies)])
-    return Samples("image", x.contiguous(), plain.y.repeat(copies), plain.x_val, plain.y_val, plain.num_outputs)
+    x = torch.cat([_small(_augmented(plain.x, shift, generator)) for _ in range(copies)])
+    y = plain.y.repeat(copies)
+    return Samples("image", x, y, _small(plain.x_val), plain.y_val, plain.num_outputs)
+
+
+def _small(x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x, 8).contiguous()
 
 
 def _teacher(seed: int, *, classes: int = 0, size: int = 100_000, num_val: int = 4000) -> Samples:
@@ -90,38 +98,45 @@ def _teacher(seed: int, *, classes: int = 0, size: int = 100_000, num_val: int =
     return Samples("table", x[num_val:], y[num_val:], x[:num_val], y[:num_val], outputs)
 
 
-def _next_letters(text: str, *, context: int = 8, length: int = 150_000) -> Samples:
+NUM_LETTERS = 32
+
+
+def _codes(text: str) -> Tensor:
+    """Each letter's place among the commonest; the rarer ones share the last. Capitals are small."""
+    text = text.lower()
+    common = [letter for letter, _ in Counter(text).most_common(NUM_LETTERS - 1)]
+    places = {letter: place for place, letter in enumerate(common)}
+    return torch.tensor([places.get(letter, NUM_LETTERS - 1) for letter in text])
+
+
+def _next_letters(text: str, *, context: int = 6, length: int = 150_000) -> Samples:
     """Windows of letters at every place; the target of each is the letter after it."""
-    text = text[:length]
-    letters = {letter: i for i, letter in enumerate(sorted(set(text)))}
-    codes = torch.tensor([letters[letter] for letter in text])
+    codes = _codes(text[:length])
     x, y = codes[:-1].unfold(0, context, 1).contiguous(), codes[context:].contiguous()
     last = len(x) - 6000
-    return Samples("text", x[:last], y[:last], x[last:], y[last:], len(letters))
+    return Samples("text", x[:last], y[:last], x[last:], y[last:], NUM_LETTERS)
 
 
-def _letters(text: str, *, context: int = 16, length: int = 400_000) -> Samples:
+def _letters(text: str, *, context: int = 8, length: int = 400_000) -> Samples:
     """Windows of letters side by side; the target of each letter is the next one."""
-    text = text[:length]
-    letters = {letter: i for i, letter in enumerate(sorted(set(text)))}
-    codes = torch.tensor([letters[letter] for letter in text])
+    codes = _codes(text[:length])
     windows = codes[: (len(codes) - 1) // context * context + 1]
     x, y = windows[:-1].reshape(-1, context), windows[1:].reshape(-1, context)
-    last = len(x) - 400
-    return Samples("text", x[:last], y[:last], x[last:], y[last:], len(letters))
+    last = len(x) - 800
+    return Samples("text", x[:last], y[:last], x[last:], y[last:], NUM_LETTERS)
 
 
 DATA.update(
     {
-        "fashion14-shifted": lambda: _shifted("fashion14", copies=10, shift=1),
+        "fashion8-shifted": lambda: _shifted("fashion14", copies=10, shift=1),
         "digits-shifted": lambda: _shifted("digits", copies=20, shift=1),
         "teacher": lambda: _teacher(1),
         "teacher2": lambda: _teacher(2),
         "labels": lambda: _teacher(3, classes=5),
-        "chars8": lambda: _next_letters(_help_texts()),
-        "code8": lambda: _next_letters(_source_code()),
-        "chars16": lambda: _letters(_help_texts()),
-        "code16": lambda: _letters(_source_code()),
+        "chars6": lambda: _next_letters(_help_texts()),
+        "code6": lambda: _next_letters(_source_code()),
+        "chars8": lambda: _letters(_help_texts()),
+        "code8": lambda: _letters(_source_code()),
     }
 )
 
@@ -136,12 +151,12 @@ def _mlp32(samples: Samples) -> nn.Module:
 
 
 class _NextLetter(nn.Module):
-    """A perceptron over the embeddings of eight letters; logits of shape (n, letters).
+    """A perceptron over the embeddings of six letters; logits of shape (n, letters).
 
     Reference: Y. Bengio et al., "A neural probabilistic language model" (JMLR 2003).
     """
 
-    def __init__(self, num_letters: int, *, context: int = 8, dim: int = 8, hidden: int = 64) -> None:
+    def __init__(self, num_letters: int, *, context: int = 6, dim: int = 8, hidden: int = 32) -> None:
         super().__init__()
         self.letters = nn.Embedding(num_letters, dim)
         self.inner = nn.Linear(context * dim, hidden)
@@ -179,11 +194,10 @@ class _StridedCNN(nn.Module):
     def __init__(self, samples: Samples, *, norm: bool) -> None:
         super().__init__()
         channels, side = samples.x.shape[1], samples.x.shape[-1] // 2
-        self.first = _StridedConv(channels, 8, size=2, stride=2)
-        self.second = _StridedConv(8, 16, size=3, stride=2 if side > 4 else 1)
-        side = (side - 3) // self.second.stride + 1
-        self.norms = nn.ModuleList([nn.BatchNorm1d(8), nn.BatchNorm1d(16)] if norm else [])
-        self.out = nn.Linear(16 * side**2, samples.num_outputs)
+        self.first = _StridedConv(channels, 6, size=2, stride=2)
+        self.second = _StridedConv(6, 12, size=3, stride=1)
+        self.norms = nn.ModuleList([nn.BatchNorm1d(6), nn.BatchNorm1d(12)] if norm else [])
+        self.out = nn.Linear(12 * (side - 2) ** 2, samples.num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.movedim(-3, -1)
@@ -196,10 +210,10 @@ class _StridedCNN(nn.Module):
         return logits
 
 
-class _Transformer16(nn.Module):
-    """One layer of causal attention over 16 letters, 2 heads of 8; logits of shape (n, letters, positions)."""
+class _Transformer8(nn.Module):
+    """One layer of causal attention over 8 letters, 2 heads of 4; logits of shape (n, letters, positions)."""
 
-    def __init__(self, num_letters: int, *, context: int = 16, dim: int = 16) -> None:
+    def __init__(self, num_letters: int, *, context: int = 8, dim: int = 8) -> None:
         super().__init__()
         self.letters = nn.Embedding(num_letters, dim)
         self.positions = nn.Parameter(0.02 * torch.randn(1, context, dim))
@@ -212,8 +226,8 @@ class _Transformer16(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.letters(x) + self.positions
         parts = self.qkv(self.norms[0](tokens)).chunk(3, -1)
-        query, key, value = (part.unflatten(-1, (2, 8)).transpose(-2, -3) for part in parts)
-        weights = (query @ key.transpose(-1, -2) / 8**0.5 + self.mask).softmax(-1)
+        query, key, value = (part.unflatten(-1, (2, 4)).transpose(-2, -3) for part in parts)
+        weights = (query @ key.transpose(-1, -2) / 4**0.5 + self.mask).softmax(-1)
         tokens = tokens + self.mix((weights @ value).transpose(-2, -3).flatten(-2))
         tokens = tokens + self.inner(self.norms[1](tokens))
         logits: Tensor = self.out(self.norms[2](tokens))
@@ -226,6 +240,6 @@ MODELS.update(
         "next_letter": lambda s: _NextLetter(s.num_outputs),
         "strided_cnn": lambda s: _StridedCNN(s, norm=False),
         "strided_cnn_bn": lambda s: _StridedCNN(s, norm=True),
-        "transformer16": lambda s: _Transformer16(s.num_outputs),
+        "transformer8": lambda s: _Transformer8(s.num_outputs),
     }
 )
