@@ -54,10 +54,14 @@ def _options() -> argparse.Namespace:
     names = [task.name for task in TASKS]
     parser.add_argument("what", choices=["truth", "choices", "report"])
     parser.add_argument("--tasks", nargs="+", default=names, choices=names, metavar="TASK")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD"
+    )
     parser.add_argument("--repeats", type=int, default=REPEATS, help="of each choice, with other seeds")
     parser.add_argument("--results", type=Path, default=FOLDER, help="where the numbers are")
-    parser.add_argument("--out", type=Path, default=Path("outputs/lengths"), help="where tables and figure go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("outputs/lengths"), help="where tables and figure go"
+    )
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ import math
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -120,12 +121,11 @@ class Lockstep:
 
     def _take(self, *, wait: bool) -> None:
         """Let in what fits."""
-        fresh = []
-        while len(self._active) + len(fresh) < SLOTS:
-            try:
-                fresh.append(self._todo.get(timeout=0.01) if wait and not fresh else self._todo.get_nowait())
-            except queue.Empty:
-                break
+        room = SLOTS - len(self._active)
+        fresh = [self._todo.get_nowait() for _ in range(min(room, self._todo.qsize()))]
+        if wait and not fresh:
+            with suppress(queue.Empty):
+                fresh = [self._todo.get(timeout=0.01)]
         if not fresh:
             return
         models = [build(self._task, training.seed, lr=1.0)[0] for training in fresh]

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from steadylr.core.length.ladder import Ladder, lr_for_length
+from steadylr.core.length.law import EXPECTED_LENGTH, PRIOR, Start
 
 from lengths_parts.lockstep import Lockstep, one_cycle, ramp
 from quality_parts.tasks import Task
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule, first_stop
-from steadylr.core.length.ladder import Ladder, lr_for_length
-from steadylr.core.length.law import EXPECTED_LENGTH, PRIOR, Start
 from steadylr.core.ramp import Ramp
 from steadylr.core.rules import suggest
 
@@ -70,12 +70,12 @@ class Trainer:
         asked = [submit(one_cycle(self._task, lr, steps, self._own(seed))) for lr in lrs]
         return [float(each.result()) for each in asked]
 
-    def pruned(self, lr: float, steps: int, seed: int, after: Sequence[int], judge: Callable[[int, float], bool]) -> float:
+    def pruned(
+        self, lr: float, steps: int, seed: int, after: Sequence[int], judge: Callable[[int, float], bool]
+    ) -> float:
         """A training that judge, asked after some steps, may end early: those left over are not paid for."""
         self._pay(steps)
-        training = one_cycle(
-            self._task, lr, steps, self._own(seed), judge=judge, judged_after=tuple(after)
-        )
+        training = one_cycle(self._task, lr, steps, self._own(seed), judge=judge, judged_after=tuple(after))
         loss = float(self._lockstep.submit(training).result())
         self.spent -= steps - training.step
         return loss
@@ -87,7 +87,9 @@ class Trainer:
         losses = self._lockstep.submit(training).result()
         stopped = first_stop(losses, StopRule())
         number, stop = (len(losses), Stop.COMPLETED) if stopped is None else (stopped[0] + 1, stopped[1])
-        return Curve(Ramp(LOWEST, HIGHEST, num_iter).lrs()[:number], np.array(losses[:number]), num_iter, stop)
+        return Curve(
+            Ramp(LOWEST, HIGHEST, num_iter).lrs()[:number], np.array(losses[:number]), num_iter, stop
+        )
 
     def _own(self, seed: int) -> int:
         return 10_000 * self._repeat + seed
@@ -122,14 +124,18 @@ def range_test(trainer: Trainer, *, runs: int, exponent: float = 0.0) -> float |
 
 
 def for_length(trainer: Trainer) -> float | None:
-    """A range test with a quarter of the budget, 100 to 1000 iterations, and a ladder of trainings with the rest."""
+    """A range test with a quarter of the budget, 100 to 1000 iterations, and a ladder of trainings with the rest.
+
+    Where the range test can't be read, the ladder begins far below where it ended, and knows that this says little.
+    """
     num_iter = min(RANGE_TEST, max(trainer.budget // 4, 100))
-    lr = _range_tests(trainer, 1, num_iter)
+    curve = trainer.ramp(num_iter)
+    lr = suggest(curve).lr
     if lr is None:
-        return None
-    start = Start(lr, EXPECTED_LENGTH * num_iter)
-    ladder = Ladder(trainer.planned, trainer.left, start)
-    return lr_for_length(trainer.train, ladder).lr
+        start = Start(float(curve.lr[-1]) / 10, EXPECTED_LENGTH * num_iter, octaves_std=3.0)
+    else:
+        start = Start(lr, EXPECTED_LENGTH * num_iter)
+    return lr_for_length(trainer.train, Ladder(trainer.planned, trainer.left, start)).lr
 
 
 # ---- what else there is

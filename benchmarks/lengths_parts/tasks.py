@@ -50,7 +50,7 @@ TASKS = (
     Task("fashion-cnn-sgdm", "tuning", "fashion8-shifted", "strided_cnn", "sgd", _MOMENTUM, 16, STEPS),
     Task("chars-transformer-adamw", "tuning", "chars8", "transformer8", "adamw", _DECAY, 4, STEPS),
 )
-"""In the order in which they are computed. Which are set aside was fixed before anything was computed of any of them."""
+"""In the order in which they are computed. Which are set aside was fixed before anything was computed of them."""
 
 
 def task_of(name: str) -> Task:
@@ -146,7 +146,13 @@ DATA.update(
 
 def _mlp32(samples: Samples) -> nn.Module:
     inputs = samples.x[0].numel()
-    layers = [nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, samples.num_outputs)]
+    layers = [
+        nn.Linear(inputs, 32),
+        nn.ReLU(),
+        nn.Linear(32, 32),
+        nn.ReLU(),
+        nn.Linear(32, samples.num_outputs),
+    ]
     return nn.Sequential(nn.Flatten(), *layers)
 
 

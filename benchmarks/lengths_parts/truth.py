@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from lengths_parts.lockstep import Lockstep, one_cycle
 from lengths_parts.results import Results
@@ -198,13 +197,13 @@ class Truth:
 
     @property
     def still_falls(self) -> bool:
-        """Whether the last factor of 4 lowers the best loss by STILL_FALLS of the whole fall, and by 3 standard errors."""
+        """Whether the last factor of 4 lowers the best loss by STILL_FALLS of the whole fall, and 3 standard errors."""
         bottoms = [valley.bottom for valley in self.valleys]
         fall, noise = bottoms[-2] - bottoms[-1], math.hypot(*(valley.noise for valley in self.valleys[-2:]))
         return fall > max(STILL_FALLS * (bottoms[0] - bottoms[-1]), 3 * noise)
 
     def regret(self, lr: float | None) -> float:
-        """(Loss there - best loss) / (best loss of the shortest - best loss), at the longest; at most 1; 1 without LR."""
+        """(Loss there - best loss) / (best loss of the shortest length - best loss), in [0, 1]; 1 without an LR."""
         if lr is None:
             return 1.0
         last = self.valleys[-1]
@@ -214,16 +213,22 @@ class Truth:
     def wasted(self, lr: float | None) -> float:
         """The share of the longest training that the best LR could have saved at equal loss; 1 without an LR.
 
-        The best loss over the log of the length is a monotone cubic through the bottoms (PCHIP). A loss above that
-        of the shortest length counts as 1.
+        From one length to the next the best loss falls as the power of the length that it and its neighbour show,
+        loss = limit + amplitude T^-p. A loss above that of the shortest length counts as 1.
         """
         if lr is None:
             return 1.0
         loss = self.valleys[-1].at(math.log2(lr))
-        logs = np.linspace(math.log(self.lengths[0]), math.log(self.lengths[-1]), 4001)
         bottoms = np.minimum.accumulate([valley.bottom for valley in self.valleys])
-        best = PchipInterpolator(np.log(self.lengths), bottoms)(logs)
-        if loss > best[0]:
+        if loss > bottoms[0]:
             return 1.0
-        enough = logs[int(np.argmax(best <= max(loss, best[-1])))]
+        if loss <= bottoms[-1]:
+            return 0.0
+        place = int(np.argmax(bottoms < loss)) - 1  # the interval of lengths in which it is reached
+        falls = -np.diff(bottoms)
+        ratio = float(falls[1] / falls[0] if place == 0 else falls[place] / max(falls[place - 1], 1e-12))
+        reached = (bottoms[place] - loss) / falls[place]
+        share = reached if abs(ratio - 1) < 1e-6 else math.log1p(reached * (ratio - 1)) / math.log(ratio)
+        log_steps = np.log(self.lengths)
+        enough = log_steps[place] + share * (log_steps[place + 1] - log_steps[place])
         return 1.0 - math.exp(float(enough)) / self.lengths[-1]

@@ -1,0 +1,172 @@
+"""Tables and the figure: the waste of each method at each budget, tasks set aside and others apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lengths_parts.choices import BUDGETS, Choice, Choices
+from lengths_parts.methods import BASELINES, METHODS, OURS
+from lengths_parts.tasks import STEPS, TASKS
+from lengths_parts.truth import Truth, Truths
+from steadylr.core.curve import FloatArray
+
+GROUPS = {"aside": "Tasks set aside", "tuning": "Tasks to develop on"}
+
+Wastes = Mapping[tuple[str, int], FloatArray]
+"""By method and budget: what each choice wastes, over tasks and repeats."""
+
+
+def report(truths: Truths, choices: Choices, out: Path) -> int:
+    """Write and print lengths.md, draw lengths.png; 1 while nothing is there to report."""
+    known = {task.name: Truth.of(truths, task.name) for task in TASKS}
+    judged = {name: truth for name, truth in known.items() if truth is not None}
+    if not judged:
+        print("no task has its truth yet: python benchmarks/lengths.py truth")
+        return 1
+    falling = {name for name, truth in judged.items() if truth.still_falls}
+    lines = [*truth_lines(judged)]
+    wastes = {group: _wastes(choices, judged, _names(group) & falling) for group in GROUPS}
+    for group, title in GROUPS.items():
+        lines += ["", *waste_lines(title, wastes[group], len(_names(group) & falling))]
+    flat = set(judged) - falling
+    if flat:
+        title = f"Regret where the loss hardly falls any more: {', '.join(sorted(flat))}"
+        regrets = _wastes(choices, judged, flat, regret=True)
+        lines += ["", *waste_lines(title, regrets, len(flat))]
+    text = "\n".join(lines) + "\n"
+    print(text, end="")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "lengths.md").write_text(text)
+    (out / "lengths.json").write_text(json.dumps(_as_plain(wastes), indent=1) + "\n")
+    draw(wastes, out / "lengths.png")
+    return 0
+
+
+def _names(group: str) -> set[str]:
+    return {task.name for task in TASKS if task.group == group}
+
+
+def _wastes(
+    choices: Iterable[Choice], truths: Mapping[str, Truth], names: set[str], *, regret: bool = False
+) -> Wastes:
+    found: dict[tuple[str, int], list[float]] = {}
+    for choice in choices:
+        if choice.task in names and choice.method in METHODS:
+            truth = truths[choice.task]
+            value = truth.regret(choice.lr) if regret else truth.wasted(choice.lr)
+            found.setdefault((choice.method, choice.budget), []).append(value)
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def alternatives() -> tuple[str, ...]:
+    """What a user would do instead, by the installed packages."""
+    return tuple(name for name in METHODS if name != OURS and name not in BASELINES)
+
+
+def best_alternative(wastes: Wastes, budget: int, quantile: float) -> tuple[str, float] | None:
+    """The alternative with the lowest quantile of waste at a budget, known only afterwards; None without any."""
+    values = {
+        m: float(np.quantile(wastes[m, budget], quantile)) for m in alternatives() if (m, budget) in wastes
+    }
+    best = min(values, key=lambda method: values[method], default=None)
+    return None if best is None else (best, values[best])
+
+
+# ---- tables
+
+
+def truth_lines(truths: Mapping[str, Truth]) -> Iterator[str]:
+    """The best LR of each length, and what lower and higher ones waste at the longest, as a markdown table."""
+    lengths = next(iter(truths.values())).lengths
+    joined = ", ".join(f"{steps:,}" for steps in lengths)
+    header = ("task", f"best LR at {joined} steps", "best loss there")
+    header += (f"wasted at {STEPS:,} by 1/4, 1/2, 2, 4 times the best", "still falls")
+    yield f"| {' | '.join(header)} |"
+    yield "|---|---|---|---|---|"
+    groups = {task.name: task.group for task in TASKS}
+    for name, truth in truths.items():
+        lrs = ", ".join(f"{2**valley.best_octave:.1e}" for valley in truth.valleys)
+        losses = ", ".join(f"{valley.bottom:.3f}" for valley in truth.valleys)
+        best = truth.valleys[-1].best_octave
+        away = ", ".join(f"{truth.wasted(2 ** (best + octave)):.0%}" for octave in (-2, -1, 1, 2))
+        aside = " (set aside)" if groups[name] == "aside" else ""
+        yield f"| {name}{aside} | {lrs} | {losses} | {away} | {'yes' if truth.still_falls else 'no'} |"
+
+
+def waste_lines(title: str, wastes: Wastes, num_tasks: int) -> Iterator[str]:
+    """Median and 90th percentile by method and budget, as a markdown table."""
+    repeats = max((len(values) for values in wastes.values()), default=0)
+    yield f"{title}: {num_tasks} tasks, {repeats} choices of each method at each budget; median, 90th percentile"
+    yield ""
+    yield "| method | " + " | ".join(f"{budget}%" for budget in BUDGETS) + " |"
+    yield "|---|" + "---|" * len(BUDGETS)
+    for method in METHODS:
+        cells = [_cell(wastes.get((method, budget))) for budget in BUDGETS]
+        yield f"| {f'**{method}**' if method == OURS else method} | " + " | ".join(cells) + " |"
+    best = [[best_alternative(wastes, budget, q) for q in (0.5, 0.9)] for budget in BUDGETS]
+    cells = [", ".join("-" if one is None else f"{one[1]:.0%}" for one in pair) for pair in best]
+    yield "| best of the last " + f"{len(alternatives())}, known afterwards | " + " | ".join(cells) + " |"
+
+
+def _cell(values: FloatArray | None) -> str:
+    if values is None:
+        return "-"
+    return f"{np.median(values):.0%}, {np.quantile(values, 0.9):.0%}"
+
+
+def _as_plain(wastes: Mapping[str, Wastes]) -> dict[str, object]:
+    return {
+        group: {f"{method} at {budget}%": values.tolist() for (method, budget), values in sorted(own.items())}
+        for group, own in wastes.items()
+    }
+
+
+# ---- figure
+
+DRAWN = {
+    OURS: ("C0", "this project: LR for a length"),
+    "range test": ("C1", "range test alone"),
+    "range test, fixed exponent": ("C2", "range test, fixed exponent"),
+}
+
+
+def draw(wastes: Mapping[str, Wastes], path: Path) -> None:
+    """Wasted compute against budget: median as a line, up to the 90th percentile as a band."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    axes = figure.subplots(1, len(GROUPS), sharey=True)
+    for ax, (group, title) in zip(axes, GROUPS.items(), strict=True):
+        own = wastes[group]
+        for method, (colour, label) in DRAWN.items():
+            budgets = [budget for budget in BUDGETS if (method, budget) in own]
+            pairs = [np.quantile(own[method, budget], (0.5, 0.9)) for budget in budgets]
+            _band(ax, budgets, pairs, colour, label)
+        found = {b: [best_alternative(own, b, q) for q in (0.5, 0.9)] for b in BUDGETS}
+        known = {b: [one[1] for one in pair if one] for b, pair in found.items() if None not in pair}
+        _band(ax, list(known), list(known.values()), "0.4", "best of Optuna, halving, grids")
+        ax.set_xscale("log")
+        ax.set_xticks(BUDGETS, [f"{budget}%" for budget in BUDGETS])
+        ax.minorticks_off()
+        ax.set_xlabel("spent on the choice, of the planned training")
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes[0].set_ylabel("training wasted by the LR chosen")
+    if any(wastes.values()):
+        axes[-1].legend(frameon=False, fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _band(ax, budgets: Sequence[int], pairs: Sequence[Sequence[float]], colour: str, label: str) -> None:  # type: ignore[no-untyped-def]
+    if not budgets:
+        return
+    median, high = np.array(pairs).T
+    ax.plot(budgets, median, marker="o", color=colour, label=label)
+    ax.plot(budgets, high, color=colour, linestyle=":", linewidth=1)
+    ax.fill_between(budgets, median, high, color=colour, alpha=0.08, linewidth=0)
