@@ -41,7 +41,7 @@ def main() -> int:
             number = compute(truths, [name])
         else:
             repeats = range(1, options.repeats + 1)
-            number = choose(choices, name, methods=options.methods, budgets=BUDGETS, repeats=repeats)
+            number = choose(choices, name, methods=options.methods, budgets=options.budgets, repeats=repeats)
         seconds, on_core = time.monotonic() - start, time.process_time() - on_core
         print(f"{name}: {number} in {seconds:.0f} s, {on_core:.0f} s of them on the core", flush=True)
     return 0
@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD"
     )
+    parser.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, choices=BUDGETS, help="percent")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="of each choice, with other seeds")
     parser.add_argument("--results", type=Path, default=FOLDER, help="where the numbers are")
     parser.add_argument(

@@ -18,10 +18,10 @@ from steadylr.core.curve import FloatArray
 
 SEEDS = (1001, 1002, 1003)
 
-OCTAVES = {"sgd": (-8, 3), "momentum": (-11, 0), "adamw": (-14, -3), "rmsprop": (-14, -3)}
+OCTAVES = {"sgd": (-8, 2), "momentum": (-11, -1), "adamw": (-13, -3), "rmsprop": (-13, -3)}
 """Both ends of the LRs that are tried first, as powers of 2. Where the best is within one of an end, more follow."""
 
-CLOSER = (-1.5, -0.5, 0.5, 1.5)
+CLOSER = (-0.5, 0.5)
 """Octaves from the best LR of a length at which it is tried too."""
 
 MAX_OCTAVE = 5
