@@ -93,6 +93,8 @@ class Lockstep:
         self._task = task
         self._samples = load(task.data)
         self._model, _ = build(task, 0, lr=1.0)
+        self._judged, _ = build(task, 0, lr=1.0)
+        self._begun: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}
         self._names = [name for name, _ in self._model.named_parameters()]
         self._shapes = [parameter.shape for parameter in self._model.parameters()]
         self._losses = vmap(self._loss)
@@ -128,12 +130,19 @@ class Lockstep:
                 fresh = [self._todo.get(timeout=0.01)]
         if not fresh:
             return
-        models = [build(self._task, training.seed, lr=1.0)[0] for training in fresh]
-        self._weights = torch.cat([self._weights, torch.stack([_flat(model) for model in models])])
+        begun = [self._begin(training.seed) for training in fresh]
+        self._weights = torch.cat([self._weights, torch.stack([weights for weights, _ in begun])])
         for name, value in self._buffers.items():
-            self._buffers[name] = torch.cat([value, torch.stack([_buffers(model)[name] for model in models])])
+            self._buffers[name] = torch.cat([value, torch.stack([buffers[name] for _, buffers in begun])])
         self._optimizer.grow(len(fresh))
         self._active += fresh
+
+    def _begin(self, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weights and buffers that trainings of a seed begin with."""
+        if seed not in self._begun:
+            model, _ = build(self._task, seed, lr=1.0)
+            self._begun[seed] = _flat(model), _buffers(model)
+        return self._begun[seed]
 
     def _drop(self, places: Sequence[int]) -> None:
         keep = [place for place in range(len(self._active)) if place not in set(places)]
@@ -204,7 +213,7 @@ class Lockstep:
         return False
 
     def _validation(self, place: int) -> float:
-        model, _ = build(self._task, 0, lr=1.0)
+        model = self._judged
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), self._views(self._weights[place]), strict=True):
                 parameter.copy_(value)
