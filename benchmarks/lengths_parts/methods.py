@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from steadylr.core.length.ladder import Ladder, lr_for_length
-from steadylr.core.length.law import EXPECTED_LENGTH, PRIOR, Start
 
 from lengths_parts.lockstep import Lockstep, one_cycle, ramp
 from quality_parts.tasks import Task
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule, first_stop
+from steadylr.core.length.ladder import Ladder, lr_for_length
+from steadylr.core.length.law import EXPECTED_LENGTH, PRIOR, Start
 from steadylr.core.ramp import Ramp
 from steadylr.core.rules import suggest
 
@@ -184,7 +184,11 @@ def optuna_tpe(trainer: Trainer, *, pruner: str, trials: int) -> float | None:
         "halving": optuna.pruners.SuccessiveHalvingPruner(shortest, ETA),
     }
     seed = int(trainer.rng.integers(2**31))
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruners[pruner])
+    study = optuna.create_study(
+        study_name=str(seed),  # Hyperband draws brackets by it
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=pruners[pruner],
+    )
     after = [shortest * ETA**k for k in range(3) if shortest * ETA**k < longest]
     while trainer.left >= longest >= 4:
         trial = study.ask()
