@@ -168,6 +168,17 @@ def test_bad_input_is_named(aggregates: Aggregates, sweep: Path, override: str, 
     assert out == ""
 
 
+@pytest.mark.parametrize("out", ["file/x", "file"])
+def test_a_folder_that_cannot_be_made_is_one_sentence(aggregates: Aggregates, sweep: Path, out: str) -> None:
+    """Which it is, why, and what to do."""
+    (aggregates.folder / "file").touch()
+    code, printed, err = aggregates.run("sweep=x", f"out={out}")
+    assert (code, printed) == (1, "")
+    (said,) = err.splitlines()
+    assert said.startswith("file")
+    assert "give another folder with" in said
+
+
 def test_what_can_be_read_is_still_aggregated(aggregates: Aggregates, sweep: Path) -> None:
     """Exit code 1, and the file is named."""
     (sweep / "1" / "curve.npz").write_bytes(b"cut")

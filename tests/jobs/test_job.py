@@ -18,12 +18,12 @@ from steadylr.run.names import did_you_mean
 from steadylr.run.steps import StepError
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore, StoreError
-from steadylr.store.job_folder import job_folders
+from steadylr.store.job_folder import job_folders, next_job_number, odd_places
 from steadylr.training import obtain as obtaining
 from steadylr.training.devices import Share
 from steadylr.training.failure import as_failure
 from steadylr.training.identity import Training, describe_training, full_key, job_key
-from steadylr.training.obtain import Trained, open_store, store_folder, train_into
+from steadylr.training.obtain import IN_USE, Trained, open_store, store_folder, train_into
 
 
 def described(*overrides: str) -> tuple[schema.Config, Training]:
@@ -57,6 +57,17 @@ def test_job_folders_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "7").touch()
     assert [folder.name for folder in job_folders(tmp_path)] == ["0", "9", "10"]
+
+
+@pytest.mark.parametrize("name", ["007", "٣", "1" + 30 * "0"])
+def test_a_name_that_is_nearly_a_number_is_no_job(tmp_path: Path, name: str) -> None:
+    """007 beside 7 would be the same job, and no folder's name has room for a number after the longest; it is named."""
+    for each in (name, "7"):
+        (tmp_path / each).mkdir()
+    assert [folder.name for folder in job_folders(tmp_path)] == ["7"]
+    assert next_job_number(tmp_path) == 8
+    (said,) = odd_places(tmp_path)
+    assert said.startswith(f"{tmp_path / name}: is not read as a job")
 
 
 # ---- where a run comes from
@@ -106,6 +117,30 @@ def test_a_store_that_is_switched_off_is_one_for_the_time_being(tmp_path: Path, 
     with store_folder(config, tmp_path / "sweep") as store:
         assert not trained_into(store).from_store
     assert trainings == [0, 0]
+
+
+def test_what_killed_commands_left_of_such_stores_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next command, there and in folders of runs beside it; not what another command holds, or others made."""
+    monkeypatch.setattr(obtaining, "YOUNG_SECONDS", -60.0)  # older than in a minute: all
+    config = config_of("store.enabled=false")
+    here, beside = tmp_path / "runs" / "1", tmp_path / "runs" / "0"
+    for folder in (here / ".store-dead", beside / ".store-dead", here / "store-mine"):
+        folder.mkdir(parents=True)
+        Path(f"{folder}{IN_USE}").touch()
+    (here / ".store-theirs").mkdir()
+    (here / ".store-link").symlink_to(here / "store-mine")
+    (here / f".store-link{IN_USE}").touch()
+    with store_folder(config, beside) as held, store_folder(config, here):
+        assert held.is_dir()
+    assert {path.name for path in here.iterdir()} == {
+        ".store-link",
+        ".store-theirs",
+        "store-mine",
+        f"store-mine{IN_USE}",
+    }
+    assert list(beside.iterdir()) == []
 
 
 def test_a_store_that_is_off_or_absent_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

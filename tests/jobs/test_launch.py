@@ -167,6 +167,26 @@ def test_what_a_kill_left_half_written_is_removed_from_a_job_that_is_done(tmp_pa
     assert not left.exists()
 
 
+def test_nothing_is_written_through_the_links_of_a_job_that_is_to_do(tmp_path: Path) -> None:
+    """Whoever sent the sweep would choose where Hydra's files lie; in a job that is done nothing is written."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    sweep = tmp_path / "x"
+    leave_status(sweep / "0", "failed", key="a")
+    (sweep / "0" / ".hydra").symlink_to(elsewhere)
+    leave_status(sweep / "1", "failed", key="b")
+    (sweep / "1" / ".hydra").mkdir()
+    (sweep / "1" / ".hydra" / "config.yaml").symlink_to(elsewhere / "config.yaml")
+    make_job(sweep / "2")
+    (sweep / "2" / "notes").symlink_to(elsewhere)
+    done = JobStatus.read(sweep / "2")
+    places(sweep, [Asked("a", ()), Asked("b", ()), Asked(done.job_key, tuple(done.overrides))])
+    assert not (sweep / "0" / ".hydra").exists()
+    assert list((sweep / "1" / ".hydra").iterdir()) == []
+    assert (sweep / "2" / "notes").is_symlink()
+    assert elsewhere.is_dir()
+
+
 def test_runs_are_named_by_what_sets_them_apart() -> None:
     """Not by what all share, nor by how curves are read; a long name is cut."""
     jobs = [

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from made_jobs import curve_of, leave_status, make_job, make_sweep
+from made_jobs import change_file, curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.readings import Gathered, from_sweep, from_values
 from steadylr.config.schema import Choose, Consensus, OneCycle
 from steadylr.core.curve import Curve
@@ -91,6 +91,22 @@ def test_a_file_that_was_changed_is_written_again_and_never_printed(
     if not name.endswith(".png"):
         assert (tmp_path / name).read_bytes() == written
     assert (tmp_path / name).stat().st_size > len(content)
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_an_edited_summary_is_written_again(tmp_path: Path, checksum: bool) -> None:
+    """Also where its checksum was made to fit: what it says is compared with what was computed."""
+    found = from_values([0.1, 0.2])
+    concluded(found, tmp_path)
+    before = json.loads((tmp_path / "summary.json").read_text())
+
+    def double(summary: dict[str, Any]) -> None:
+        summary["kinds"][0]["consensus"]["lr"] *= 2
+
+    change_file(tmp_path / "summary.json", double, checksum=checksum)
+    concluded(found, tmp_path)
+    after = json.loads((tmp_path / "summary.json").read_text())
+    assert after["kinds"] == before["kinds"]
 
 
 def test_other_settings_or_a_further_job_are_other_inputs(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steadylr.store.files import (
+    MOST_BYTES,
+    MOST_JSON_BYTES,
     DamagedFile,
     NewerSchema,
     is_temp_name,
@@ -227,3 +229,18 @@ def test_store_imports_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    """Its size is looked at first; of text, a smaller one is too large."""
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(DamagedFile, match=r"has 1,073,741,825 bytes, and may have 1,073,741,824 at most"):
+        read_bytes(large)
+    with large.open("wb") as file:
+        file.truncate(MOST_JSON_BYTES + 1)
+    with pytest.raises(DamagedFile, match=r"may have 67,108,864 at most"):
+        read_json(large)
+    (tmp_path / "small").write_bytes(b"123")
+    assert read_bytes(tmp_path / "small", most=3) == b"123"

@@ -10,6 +10,9 @@ from typing import Any
 from steadylr.store.files import DamagedFile, NewerSchema, read_bytes
 from steadylr.store.records import JobStatus, RunRecord
 
+MOST_OVERRIDES = 2**20
+"""Bytes that Hydra's list of a job's overrides may have."""
+
 
 def key_of(folder: Path) -> str:
     """The key of the job in a folder, from its status or else its record; empty where neither says it."""
@@ -45,7 +48,7 @@ def overrides_of(folder: Path) -> tuple[str, ...] | None:
     with suppress(OSError, DamagedFile, NewerSchema):
         return tuple(JobStatus.read(folder).overrides)
     try:
-        kept = yaml.safe_load(read_bytes(folder / ".hydra" / "overrides.yaml"))
+        kept = yaml.safe_load(read_bytes(folder / ".hydra" / "overrides.yaml", most=MOST_OVERRIDES))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     if not isinstance(kept, list) or not all(isinstance(override, str) for override in kept):

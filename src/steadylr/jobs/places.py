@@ -11,7 +11,7 @@ from typing import Protocol
 from steadylr.answer.asked import key_of, overrides_of
 from steadylr.answer.readings import from_job
 from steadylr.store.files import remove_temp_files
-from steadylr.store.job_folder import job_folders, next_job_number
+from steadylr.store.job_folder import job_folders, next_job_number, remove_links
 from steadylr.store.locks import locked
 from steadylr.store.records import STATUS_FILE, JobStatus
 
@@ -81,6 +81,9 @@ def _places(sweep: Path, asked: Sequence[Asked], *, reserve: bool) -> list[Place
             place = Place(next(free), False)
         if reserve:
             remove_temp_files(sweep / str(place.number))
+        if reserve and not place.finished:
+            for folder in (sweep / str(place.number), sweep / str(place.number) / ".hydra"):
+                remove_links(folder)
         if reserve and job.key not in by_key:
             status = JobStatus(
                 status="interrupted", job_key=job.key, overrides=list(job.overrides), error=NOT_ENDED

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
-from steadylr.store.job_folder import next_job_number
+from steadylr.store.job_folder import next_job_number, remove_links
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -48,6 +48,7 @@ class SweepCallback(Callback):
         """Note the folder, and let new jobs be numbered after those that are already there."""
         SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
         SESSION.sweep_config = config
+        remove_links(SESSION.sweep_folder, names=("multirun.yaml",))  # Hydra writes it next
         os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
 
 

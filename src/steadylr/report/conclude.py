@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from steadylr._version import __version__
 from steadylr.answer.answer import SweepAnswer, answer_sweep
 from steadylr.answer.readings import each_seed_once, from_sweep
+from steadylr.config.errors import BadInput
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.report import files
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from steadylr.answer.readings import Gathered
     from steadylr.config.schema import Consensus, OneCycle
+    from steadylr.store.records import Summary
 
 
 def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = False) -> int:
@@ -58,18 +60,34 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
     drawn again. What is printed is what was computed, never what a file says.
 
     Raises:
-        BadInput: an LR that is no number above 0.
+        BadInput: an LR that is no number above 0, or a folder that can't be made or written.
     """
     settings = {"consensus": plain_values(asdict(consensus)), "onecycle": plain_values(asdict(onecycle))}
     gathered = each_seed_once(gathered)
     digest = files.inputs_digest(gathered, settings, __version__)
     answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
     code = exit_code(answer)
-    if files.unchanged(folder, digest):
-        show_sweep(answer, folder)
-        return code
+    summary = files.summary_of(answer, digest=digest, settings=settings)
+    if not files.unchanged(folder, summary):
+        try:
+            _write(folder, gathered, answer, summary)
+        except OSError as error:
+            raise BadInput(
+                f"{error.filename or folder}: can't be written ({error.strerror or error}), so the answer is not kept; "
+                "give another folder with `python src/aggregate.py ... out=FOLDER`"
+            ) from None
+    show_sweep(answer, folder)
+    return code
+
+
+def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary) -> None:
+    """Leave all files of an answer in a folder.
+
+    Raises:
+        OSError: one of them can't be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files.remove_stale(folder, files.written_files(answer))
+    files.remove_stale(folder, summary.files)
     files.write_runs(folder, gathered)
     files.write_curves(folder, gathered.readings)
     for number, condition in enumerate(answer.conditions, start=1):
@@ -83,9 +101,7 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
         if condition.plan is not None:
             files.write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
-    files.write_summary(folder, answer, digest=digest, settings=settings)
-    show_sweep(answer, folder)
-    return code
+    files.write_summary(folder, summary)
 
 
 def exit_code(answer: SweepAnswer) -> int:

@@ -16,7 +16,15 @@ import numpy.typing as npt
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
 from steadylr.present.escaped import spreadsheet_cell
-from steadylr.store.files import DamagedFile, NewerSchema, json_text, read_bytes, temp_name, write_atomic
+from steadylr.store.files import (
+    DamagedFile,
+    NewerSchema,
+    canonical_digest,
+    json_text,
+    read_bytes,
+    temp_name,
+    write_atomic,
+)
 from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import decision_text
@@ -90,15 +98,19 @@ def _facts(reading: RunReading) -> list[Any]:
     return [reading.label, reading.run, reading.condition_key, list(reading.overrides), read, plan, seeds]
 
 
-def unchanged(folder: Path, digest: str) -> bool:
-    """Whether the folder holds the finished aggregate of just these inputs."""
-    summary = _earlier(folder)
-    return (
-        summary is not None
-        and summary.inputs == digest
-        and bool(summary.digests)
-        and all(_digest(folder / name) == summary.digests.get(name) for name in _files_of(summary))
+def unchanged(folder: Path, summary: Summary) -> bool:
+    """Whether the folder holds the finished aggregate that a summary is of: its numbers, and each file as written."""
+    earlier = _earlier(folder)
+    if earlier is None or not earlier.digests:
+        return False
+    return _said(earlier) == _said(summary) and all(
+        _digest(folder / name) == earlier.digests.get(name) for name in summary.files
     )
+
+
+def _said(summary: Summary) -> str:
+    """What a summary says, as one text: all but when it was written, and its files' digests."""
+    return canonical_digest(summary.model_dump(exclude={"created", "digests"}))
 
 
 def _digest(path: Path) -> str | None:
@@ -130,10 +142,9 @@ def _files_of(summary: Summary | None) -> list[str]:
     return [name for name in names if name == Path(name).name and name not in ("", "..")]
 
 
-def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: dict[str, Any]) -> None:
-    """The numbers of the answer as JSON; written last, so that it is there only when all else is."""
-    names = written_files(answer)
-    summary = Summary(
+def summary_of(answer: SweepAnswer, *, digest: str, settings: dict[str, Any]) -> Summary:
+    """The numbers of an answer, which is made of the inputs with this digest; the digests of its files are to come."""
+    return Summary(
         created=utc_now(),
         inputs=digest,
         settings=settings,
@@ -143,10 +154,14 @@ def write_summary(folder: Path, answer: SweepAnswer, *, digest: str, settings: d
             for job in answer.failed
         ],
         problems=list(answer.problems),
-        files=names,
-        digests={name: own for name in names if (own := _digest(folder / name)) is not None},
+        files=written_files(answer),
     )
-    summary.write(folder)
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write a summary beside its files; last, so that it is there only when all else is."""
+    digests = {name: own for name in summary.files if (own := _digest(folder / name)) is not None}
+    summary.model_copy(update={"digests": digests}).write(folder)
 
 
 def _condition(condition: ConditionAnswer) -> dict[str, Any]:

@@ -22,6 +22,12 @@ from steadylr.errors import InvalidValue
 TEMP_SUFFIX = ".tmp"
 FLOAT_TAG = "$float"
 
+MOST_BYTES = 2**30
+"""What a file may have that is read whole: the curves of ten million steps have a third of it."""
+
+MOST_JSON_BYTES = 2**26
+"""The same for JSON, which takes many times its size once it is read."""
+
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|\d[\d.eE+-]*)', re.DOTALL)
 
@@ -124,13 +130,17 @@ def removed(path: Path) -> bool:
     return True
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: str | os.PathLike[str], *, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file, or of one that a link names. All that the store reads, it reads by this.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
 
     Raises:
         FileNotFoundError: there is no such file.
         DamagedFile: there is something else by this name, such as a folder, a FIFO, a device or links in a circle:
-            reading one of those may never end.
+            reading one of those may never end. Or the file is larger than it may be.
         OSError: the file can't be read.
     """
     # Without O_NONBLOCK opening a FIFO waits for somebody who writes to it.
@@ -144,11 +154,13 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             raise DamagedFile(path, "is no regular file but a link that leads back to itself") from None
         raise
     try:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            raise DamagedFile(path, f"is no regular file but {_kind_of_file(mode)}")
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedFile(path, f"is no regular file but {_kind_of_file(status.st_mode)}")
+        if status.st_size > most:
+            raise DamagedFile(path, f"has {status.st_size:,} bytes, and may have {most:,} at most")
         with open(handle, "rb", closefd=False) as file:
-            return file.read()
+            return file.read(most)
     finally:
         os.close(handle)
 
@@ -241,9 +253,9 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         FileNotFoundError: there is no such file.
         DamagedFile: no UTF-8 or no JSON (the message has line and column), a key that comes twice, a number
-            that no finite float holds.
+            that no finite float holds, or more than MOST_JSON_BYTES.
     """
-    return parse_json(read_bytes(path), source=path)
+    return parse_json(read_bytes(path, most=MOST_JSON_BYTES), source=path)
 
 
 def parse_json(content: bytes, *, source: str | os.PathLike[str]) -> Any:

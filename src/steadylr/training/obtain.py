@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.store.curve_store import Content, CurveStore, Store, TrialStore
+from steadylr.store.files import removed, was_written_before
+from steadylr.store.locks import locked, remove_free_lock
 from steadylr.training.devices import Share, train
 from steadylr.training.identity import Training
 from steadylr.training.trial import train_trial
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
 
 TEMPORARY = ".store-"
 """How the name of a store begins that goes when its command ends."""
+
+IN_USE = ".lock"
+"""How the name of the lock file beside such a store ends: its process holds it."""
+
+YOUNG_SECONDS = 5.0
+"""A mark so young may belong to a process that is about to lock it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +63,49 @@ def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
 def store_folder(config: Config, own: Path) -> Iterator[Path]:
     """The folder of the store that a config names; where it is switched off, one that goes with this context.
 
+    Such stores of commands that were killed are removed.
+
     Args:
         config: of any job of the command.
         own: the folder of the sweep or run, which a temporary store is made in.
     """
+    _remove_left_stores(own)
     if config.store.enabled:
         yield Path(config.store.dir)
         return
     own.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=own, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+        mark = Path(f"{folder}{IN_USE}")
+        try:
+            with locked(mark, busy="uses this store", without="the store may go while it is in use"):
+                yield Path(folder)
+        finally:
+            removed(mark)
+
+
+def _remove_left_stores(own: Path) -> None:
+    """Remove temporary stores that kills have left in a folder, and in those beside it: of earlier runs.
+
+    Those that a living process holds stay, and so does what has no mark of ours.
+    """
+    beside = _entries(own.parent, lambda entry: entry.is_dir(follow_symlinks=False))
+    limit = time.time() - YOUNG_SECONDS
+    for folder in {own, *beside}:
+        for mark in _entries(folder, _is_mark):
+            if was_written_before(mark, limit) and remove_free_lock(mark):
+                shutil.rmtree(str(mark).removesuffix(IN_USE), ignore_errors=True)
+
+
+def _is_mark(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    return name.startswith(TEMPORARY) and name.endswith(IN_USE) and entry.is_file(follow_symlinks=False)
+
+
+def _entries(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:
+    """What a folder holds of some kind; nothing where it can't be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if wanted(entry)]
+    return []
 
 
 def train_into(
