@@ -10,7 +10,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [HERE, os.environ.get("P
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-from steadylr.cli.find_lr import main  # noqa: E402  (the path comes first)
+from steadylr.cli.start import find_lr  # noqa: E402  (the path comes first)
 
 if __name__ == "__main__":
-    main()
+    find_lr()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from steadylr.cli.store import main
+from steadylr.cli.start import store
 
 if __name__ == "__main__":
-    main()
+    store()

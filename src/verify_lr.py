@@ -7,7 +7,7 @@ HERE = str(Path(__file__).resolve().parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-from steadylr.cli.verify_lr import main  # noqa: E402  (the path comes first)
+from steadylr.cli.start import verify_lr  # noqa: E402  (the path comes first)
 
 if __name__ == "__main__":
-    main()
+    verify_lr()

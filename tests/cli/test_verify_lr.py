@@ -203,7 +203,7 @@ def test_code_of_ones_own_is_trained_once_the_sweep_is_trusted(
 
 def test_another_choice_and_another_schedule(sweep: Path, fake: type[FakeWorkers]) -> None:
     """consensus.choose and onecycle.* of the command line come before the sweep's."""
-    verified("sweep=x", "consensus.choose=conservative", "onecycle.div_factor=10", "seeds=1")
+    verified("sweep=x", "consensus.choose=conservative", "onecycle.div_factor=10", "seeds=[1]")
     suggested = kind_in(sweep)["suggested"]
     assert suggested["chosen"] == suggested["low"]
     assert {p.div_factor for p in fake.plans} == {10.0}
@@ -216,12 +216,12 @@ def test_every_kind_of_a_mixed_sweep_is_verified(
     """Each with its own figure; one alone on demand; mixed averages are refused."""
     monkeypatch.chdir(tmp_path)
     folder = make_sweep(tmp_path / "m", seeds=2, overrides=(("data.batch_size=16",), ("data.batch_size=32",)))
-    assert verified(f"sweep={folder}", "seeds=1").code == 0
+    assert verified(f"sweep={folder}", "seeds=[1]").code == 0
     kinds = json.loads((folder / "verification.json").read_text())["kinds"]
     assert [kind["number"] for kind in kinds] == [1, 2]
     assert (folder / "verification-1.png").is_file()
     assert (folder / "verification-2.png").is_file()
-    assert verified(f"sweep={folder}", "seeds=1", "kind=2").code == 0
+    assert verified(f"sweep={folder}", "seeds=[1]", "kind=2").code == 0
     assert "data.batch_size=32" in kind_in(folder)["title"]
     refused = verified(f"sweep={folder}", "kind=3")
     assert (refused.code, "kind must be from 1 to 2" in refused.err) == (1, True)
@@ -262,6 +262,10 @@ def test_where_nothing_is_learned_the_exit_code_says_so(sweep: Path, fake: type[
         ("sweep=x steps=1", "steps must be from 2 to ten million; got 1"),
         ("sweep=x steps=many", "steps must be a whole number; got many"),
         ("sweep=x steps=3", "onecycle with steps=3: total_steps must be at least 4"),
+        (
+            "sweep=x seeds=2",
+            r"seeds=2 could be how many or which one: give a list, 'seeds=\[0,1\]' or 'seeds=\[2\]'",
+        ),
         ("sweep=x seeds=[]", "seeds must hold at least one seed, better three"),
         ("sweep=x seeds=[1,1]", "seeds must differ"),
         ("sweep=x seeds=[-1]", "seeds must be from 0 to 2**63 - 1; got -1"),

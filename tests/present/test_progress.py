@@ -114,3 +114,23 @@ def test_an_empty_sweep_shows_nothing() -> None:
     with SweepProgress(0, 0, console=Console(file=file, force_terminal=True)) as progress:
         progress.update(steps=0, running=0)
     assert file.getvalue() == ""
+
+
+def test_a_run_without_a_terminal_has_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a program asks for it: after a few seconds, and then every half minute."""
+    clock = [0.0]
+    monkeypatch.setattr(run_bar.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(run_bar, "_may_be_terminal", lambda: False)
+    with run_progress(1001, lines=True) as report:
+        assert report is not None
+        for step in range(401):
+            report(step, 1e-3, None)
+            clock[0] += 0.125
+    assert capsys.readouterr().err.splitlines() == [
+        "step 41 of 1,001, about 2 min left",
+        "step 281 of 1,001, about 1 min 30 s left",
+    ]
+    with run_progress(1001) as report:
+        assert report is None

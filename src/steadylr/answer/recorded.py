@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -43,6 +44,12 @@ def as_recorded(
         _merged(consensus, "consensus", latest, keys),
         _merged(onecycle, "onecycle", latest, keys),
     )
+
+
+def given_overrides() -> tuple[str, ...]:
+    """The overrides of this job or command as they were typed: Hydra would follow a `${...}` in them."""
+    given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return tuple(map(str, cast("list[str]", given)))
 
 
 Part = TypeVar("Part", Consensus, OneCycle)

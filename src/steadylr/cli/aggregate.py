@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from steadylr.answer.recorded import as_recorded, sweep_folder
+from steadylr.answer.recorded import as_recorded, given_overrides, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
 from steadylr.config.schema import Consensus, OneCycle, Smoother
@@ -86,10 +85,14 @@ def aggregate(cfg: DictConfig) -> int:
     if config.out is not None and not config.out.strip():
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
-    consensus, onecycle = as_recorded(
-        config.consensus, config.onecycle, found, HydraConfig.get().overrides.task
-    )
-    return conclude(found, out, consensus=consensus, onecycle=onecycle)
+    consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
+    try:
+        return conclude(found, out, consensus=consensus, onecycle=onecycle)
+    except OSError as error:
+        key = f"out={config.out}" if config.out else out
+        raise BadInput(
+            f"{key}: can't be written ({error.strerror or error}); give out=/path/to/folder"
+        ) from None
 
 
 def _new_folder() -> Path:

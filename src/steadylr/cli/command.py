@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-import hydra
-
-from steadylr.config.folder import config_folder
-from steadylr.config.overrides import check_keys
+from steadylr.cli.through_hydra import run_through_hydra
+from steadylr.config.folder import help_for
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from steadylr.run.processes import interrupts_are_heard
+from steadylr.words.program import program_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int]) -> NoReturn:
     """Run a command line with Hydra, and exit with the code that the work gives.
 
-    An error of ours and an interrupt become one line on stderr; Hydra prints any other with its traceback.
+    An error of ours and an interrupt become one line on stderr; any other is raised.
 
     Args:
         config_name: of the command's config in conf/.
@@ -38,9 +37,11 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
             codes.append(EXIT_FAILED)
 
     try:
-        check_keys(sys.argv[1:], schema)
+        if (text := help_for(sys.argv[1:], program=config_name, called=program_name())) is not None:
+            print(text)
+            sys.exit(EXIT_OK)
         with interrupts_are_heard():
-            hydra.main(version_base="1.3", config_path=config_folder(), config_name=config_name)(task)()
+            run_through_hydra(task, config_name=config_name, schema=schema)
     except SteadylrError as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_FAILED)

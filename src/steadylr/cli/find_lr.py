@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import OmegaConf
 
+from steadylr.cli.through_hydra import LauncherFailed, run_through_hydra
 from steadylr.config.errors import BadInput
-from steadylr.config.folder import config_folder, help_for
-from steadylr.config.overrides import check_overrides
-from steadylr.config.schema import register
+from steadylr.config.folder import help_for
+from steadylr.config.schema import Config, register
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from steadylr.jobs.session import SESSION, job_number
+from steadylr.jobs.session import SESSION, job_number, leave_no_trace
 from steadylr.run.processes import interrupts_are_heard
 from steadylr.run.ranks import torchrun_rank
+from steadylr.words.program import program_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -49,10 +49,6 @@ def main() -> None:
 
 
 def _run_command_line() -> None:
-    text = help_for(sys.argv[1:])
-    if text is not None:
-        print(text)
-        return
     try:
         with interrupts_are_heard():
             sys.exit(_run_hydra())
@@ -66,14 +62,32 @@ def _run_command_line() -> None:
 def _run_hydra() -> int:
     """Check the command line, run its jobs, and conclude; give the exit code."""
     try:
-        check_overrides(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=config_folder(), config_name="find_lr")(task)()
+        if (text := help_for(sys.argv[1:], called=program_name())) is not None:
+            print(text)
+            return EXIT_OK
+        run_through_hydra(task, config_name="find_lr", schema=Config)
     except BadInput as error:
         print(error, file=sys.stderr)
+        if SESSION.sweep_folder is not None:
+            leave_no_trace(SESSION.sweep_folder)
         return EXIT_FAILED
+    except LauncherFailed as failure:
+        return _conclude_what_is_left(failure)
     except KeyboardInterrupt:
         return finish(interrupted=True)
     return finish()
+
+
+def _conclude_what_is_left(failure: LauncherFailed) -> int:
+    """Say which jobs a launcher has lost, and answer from the rest."""
+    from steadylr.jobs.lost import lost_text
+
+    folder = SESSION.sweep_folder
+    assert folder is not None, "Hydra tells of a sweep before it launches its jobs"
+    print(f"{failure}: {lost_text(folder, failure.job_overrides)}", file=sys.stderr)
+    if not leave_no_trace(folder):
+        finish()
+    return EXIT_FAILED
 
 
 def finish(*, interrupted: bool = False) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from steadylr.answer.recorded import sweep_folder
+from steadylr.answer.recorded import given_overrides, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
 from steadylr.config.ranges import Range
@@ -46,7 +46,7 @@ def _verify(cfg: DictConfig) -> int:
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, VerifyConfig)
     check_values(config)
-    return verify_sweep(config, HydraConfig.get().overrides.task)
+    return verify_sweep(config, given_overrides())
 
 
 def check_values(config: VerifyConfig) -> None:
@@ -55,7 +55,7 @@ def check_values(config: VerifyConfig) -> None:
     Raises:
         BadInput: all that is wrong, in one message.
     """
-    problems = []
+    problems = list(_ambiguous_seeds(config.seeds))
     for key, whole in (("beyond", False), ("lrs", False), ("seeds", True)):
         given = getattr(config, key)
         entries = [] if given is None else given if isinstance(given, list) else [given]
@@ -87,5 +87,14 @@ def check_values(config: VerifyConfig) -> None:
     config.store.dir = str(Path(config.store.dir).expanduser())
     config.sweep = str(sweep_folder(Path(config.sweep).expanduser()))
 
+
+def _ambiguous_seeds(given: object) -> Iterator[str]:
+    """One number could be how many seeds there are, or which one."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        some = ",".join(map(str, range(given))) if 1 < given <= MOST_LISTED else "0,1,2"
+        yield f"seeds={given} could be how many or which one: give a list, 'seeds=[{some}]' or 'seeds=[{given}]'"
+
+
+MOST_LISTED = 10
 
 _EXAMPLES = {"beyond": "3,10", "lrs": "0.01,0.05", "seeds": "0,1,2"}

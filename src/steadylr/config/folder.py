@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
+from steadylr.config.command_line import CommandLine
+from steadylr.words.program import MAIN
+
 
 def config_folder() -> str:
     """The absolute path of the folder that holds find_lr.yaml.
@@ -37,32 +40,47 @@ def groups(folders: Iterable[str | Path]) -> list[str]:
     return sorted(name for name in found - {"hydra"} if group_options(name, folders))
 
 
-def help_text(folders: Sequence[str | Path]) -> str:
-    """What --help prints, read from hydra/help/steadylr.yaml.
+HELP = {MAIN: "steadylr", "aggregate": "steadylr_aggregate", "verify_lr": "steadylr_verify"}
+"""The file in hydra/help/ of each program."""
+
+
+def help_text(folders: Sequence[str | Path], *, program: str = MAIN, called: str = "") -> str:
+    """What --help of a program prints, read from hydra/help/.
 
     It is the text that Hydra would print; but Hydra composes a config first and copies it for every group,
     which takes several times as long as all the rest.
 
     Args:
         folders: the config folder, then those that the user adds.
+        program: whose, by its module.
+        called: what stands for `python src/<program>.py` in it; empty leaves that.
     """
     import yaml
 
-    template = yaml.safe_load(Path(folders[0], "hydra", "help", "steadylr.yaml").read_text())["template"]
+    file = Path(folders[0], "hydra", "help", f"{HELP[program]}.yaml")
+    template = yaml.safe_load(file.read_text(encoding="utf-8"))["template"]
     lines = [f"{group}: {', '.join(sorted(group_options(group, folders)))}" for group in groups(folders)]
-    return Template(template).substitute(APP_CONFIG_GROUPS="".join(f"{line}\n" for line in lines))
+    text = Template(template).substitute(APP_CONFIG_GROUPS="".join(f"{line}\n" for line in lines))
+    return text.replace(f"python src/{program}.py", called) if called else text
 
 
-def help_for(argv: Sequence[str]) -> str | None:
+def help_for(argv: Sequence[str], *, program: str = MAIN, called: str = "") -> str | None:
     """The text for a command line that asks for --help.
 
     None when it doesn't, or when Hydra has to make the text: for another config, or a change of hydra.help.
-    """
-    from hydra._internal.utils import get_args_parser
 
-    args = get_args_parser().parse_known_args(list(argv))[0]
-    by_hydra = args.config_path or args.config_name or any("hydra" in text for text in args.overrides)
-    if not args.help or by_hydra:
+    Args:
+        argv: the command line without the program's name, Hydra's own options included.
+        program: see help_text.
+        called: see help_text.
+
+    Raises:
+        BadInput: see CommandLine.of.
+    """
+    line = CommandLine.of(argv)
+    options = line.options
+    by_hydra = options.config_path or options.config_name or any("hydra" in text for text in line.overrides)
+    if not options.help or by_hydra:
         return None
-    added = [args.config_dir] if args.config_dir and Path(args.config_dir).is_dir() else []
-    return help_text([config_folder(), *added])
+    added = [options.config_dir] if options.config_dir else []
+    return help_text([config_folder(), *added], program=program, called=called)

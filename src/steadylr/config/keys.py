@@ -48,6 +48,11 @@ def without_none(hint: Any) -> Any:
     return kinds[0] if is_optional and get_origin(hint) not in (list, dict) else hint
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, which OmegaConf would take for true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _inside(hint: Any, part: str) -> Any:
     """The type of what one part of a key leads to; FREE where anything goes, None where nothing is."""
     hint = without_none(hint)

@@ -14,9 +14,10 @@ from urllib.parse import unquote, urlparse
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steadylr.config.command_line import CommandLine
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder, group_options, groups
-from steadylr.config.keys import FREE, hint_of, hints, key_problem, without_none
+from steadylr.config.keys import FREE, hint_of, hints, is_number, key_problem, without_none
 from steadylr.config.names import sweep_name_problem
 from steadylr.config.schema import Config
 
@@ -31,7 +32,7 @@ def check_overrides(argv: Sequence[str]) -> None:
         argv: the command line without the program's name, Hydra's own options included.
 
     Raises:
-        BadInput: see unknown_override; also for a --config-dir that is not there.
+        BadInput: see unknown_override and CommandLine.of.
     """
     check_keys(argv, Config)
 
@@ -44,20 +45,14 @@ def check_keys(argv: Sequence[str], schema: type) -> None:
         schema: the dataclass of the whole config.
 
     Raises:
-        BadInput: see unknown_override; also for a --config-dir that is not there.
+        BadInput: see unknown_override and CommandLine.of.
     """
-    from hydra._internal.utils import get_args_parser
-
-    args = get_args_parser().parse_known_args(list(argv))[0]
-    if args.shell_completion or args.help or args.hydra_help or args.experimental_rerun:
+    line = CommandLine.of(argv)
+    if line.is_question:
         return
-    if args.config_dir and not Path(args.config_dir).is_dir():
-        raise BadInput(
-            f"--config-dir {args.config_dir} is not a folder: give the folder that holds your groups"
-        )
-    own = [args.config_dir] if args.config_dir else []
-    replaced = args.config_path or args.config_name
-    unknown_override(args.overrides, schema=schema, folders=None if replaced else [config_folder(), *own])
+    own = [line.options.config_dir] if line.options.config_dir else []
+    replaced = line.options.config_path or line.options.config_name
+    unknown_override(line.overrides, schema=schema, folders=None if replaced else [config_folder(), *own])
 
 
 def unknown_override(
@@ -143,9 +138,14 @@ def _unreadable(text: str, error: Exception) -> str:
 
 def _override_problems(override: Override, folders: _Folders, schema: type) -> Iterator[str]:
     key = override.key_or_group
+    names = groups(folders.paths)
+    if (problem := _sweep_problem(override, is_group="/" in key or key in names)) is not None:
+        yield problem
+        return
+    if key in PLUGINS:
+        yield from _plugin_problems(override)
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return
-    names = groups(folders.paths)
     if "/" in key or key in names:
         if folders.complete and not override.is_delete():
             yield from _option_problems(override, folders.paths)
@@ -156,6 +156,78 @@ def _override_problems(override: Override, folders: _Folders, schema: type) -> I
         yield from _sweep_name_override_problems(override)
     else:
         yield from _type_problems(override, schema)
+
+
+def _sweep_problem(override: Override, *, is_group: bool) -> str | None:
+    """What is wrong with the values that a key is to have one after the other; None for one value."""
+    from hydra.core.override_parser.types import Glob
+
+    if not override.is_sweep_override():
+        return None
+    given = override.input_line
+    if not override.is_discrete_sweep():
+        return (
+            f"{given}: a sweep needs single values, and an interval has none; give them, "
+            f"{override.key_or_group}=1,2,3, or range(0,5)"
+        )
+    if isinstance(override.value(), Glob):
+        return (
+            None if is_group else f"{given}: glob() chooses among the options of a group, and this is a key"
+        )
+    try:
+        first = next(iter(override.sweep_iterator()), None)
+    except ValueError as error:  # a step of 0
+        return f"{given}: {error}"
+    return None if first is not None else f"{given} has no values: there is nothing to run"
+
+
+LAUNCHERS = {
+    "joblib": "pip install 'steadylr[launchers]'",
+    "submitit_local": "pip install 'steadylr[launchers]'",
+    "submitit_slurm": "pip install 'steadylr[launchers]'",
+    "ray": "pip install hydra-ray-launcher",
+    "ray_aws": "pip install hydra-ray-launcher",
+    "rq": "pip install hydra-rq-launcher",
+}
+"""Launchers of others, and what brings their plugins."""
+
+OPTIMIZING = ("optuna", "ax", "nevergrad")
+"""Sweepers that look for the best value of an objective."""
+
+PLUGINS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.backend")
+"""Where plugins of Hydra are chosen, and the setting that one of them passes over."""
+
+
+def _plugin_problems(override: Override) -> Iterator[str]:
+    """What is known beforehand of plugins that aren't there, or can't be of use."""
+    given = _given_options(override)
+    if override.key_or_group == "hydra/launcher":
+        for name in given:
+            if name in LAUNCHERS and not _is_there("launcher", name):
+                yield f"hydra/launcher={name} is a plugin that is not installed: {LAUNCHERS[name]}"
+    elif override.key_or_group == "hydra/sweeper":
+        for name in given:
+            if name in OPTIMIZING:
+                yield (
+                    f"hydra/sweeper={name} looks for the best value of an objective, and there is none here: an LR is "
+                    "no better for being larger or smaller. Sweep with -m over the values themselves, or let "
+                    "-m +experiment=until_stable add seeds"
+                )
+    elif given and given != ["loky"]:
+        yield (
+            f"hydra.launcher.backend={given[0]} would be passed over: hydra-joblib-launcher runs all jobs by loky; "
+            "leave it out"
+        )
+
+
+def _is_there(kind: str, name: str) -> bool:
+    """Whether a plugin of Hydra has registered an option: plugins do so when Hydra looks for them."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()
+    registered = ConfigStore.instance().repo.get("hydra", {}).get(kind, {})
+    return f"{name}.yaml" in registered
 
 
 def _type_problems(override: Override, schema: type) -> Iterator[str]:
@@ -171,7 +243,10 @@ def _type_problems(override: Override, schema: type) -> Iterator[str]:
         try:
             OmegaConf.update(config, key, value, force_add=True)
             OmegaConf.to_container(config)
+            fits = without_none(hint) is not bool or not is_number(value)
         except OmegaConfBaseException:
+            fits = False
+        if not fits:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
             unknown = list(_unknown_in_entries(key, value, schema))
             yield from unknown or [f"{key} must be {type_words(hint)}; got {shown}"]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steadylr.config.composing import composition_problem
 from steadylr.config.errors import BadInput
-from steadylr.config.keys import ARGUMENTS, hints, is_open, key_problem, ranges
+from steadylr.config.keys import ARGUMENTS, hints, is_number, is_open, key_problem, ranges, without_none
 from steadylr.config.names import sweep_name_problem
 from steadylr.config.schema import Config, Finder, Loss, Optimizer, ParamGroup
 from steadylr.config.targets import EXAMPLES, target_problems, unidentified
@@ -20,6 +21,7 @@ from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.names import did_you_mean
 from steadylr.run.optimizer_facts import REFUSED, optimizer_doubt
 from steadylr.run.ranks import torchrun_rank
+from steadylr.words.program import other_program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,7 +49,7 @@ def check_config(cfg: DictConfig) -> Config:
         problems, known = _known_part(given, Config, "")
         typed = OmegaConf.merge(OmegaConf.structured(Config), known)
     except OmegaConfBaseException as error:
-        raise BadInput(_omegaconf_message(error)) from None
+        raise BadInput(composition_problem(error)) from None
     brought = {"optimizer._target_", "loss._target_"} if typed.model.is_lightning else set()
     missing = [_missing(key) for key in sorted((asked | OmegaConf.missing_keys(typed)) - brought)]
     if missing:
@@ -62,12 +64,6 @@ def check_config(cfg: DictConfig) -> Config:
         config.data.root = os.path.expanduser(config.data.root)
     config.store.dir = os.path.expanduser(config.store.dir)
     return config
-
-
-def _omegaconf_message(error: OmegaConfBaseException) -> str:
-    key = getattr(error, "full_key", None)
-    reason = str(error).partition("\n")[0]
-    return f"{key}: {reason}" if key else reason
 
 
 def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list[str], dict[str, Any]]:
@@ -91,6 +87,8 @@ def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list
             parts = [_known_part(entry, element, f"{key}.{i}.") for i, entry in enumerate(value)]
             problems += [problem for inner, _ in parts for problem in inner]
             known[str(name)] = [entry for _, entry in parts]
+        elif without_none(hint) is bool and is_number(value):
+            problems.append(f"{key} must be true or false; got {value!r}")
         else:
             known[str(name)] = value
     return problems, known
@@ -166,6 +164,9 @@ def _data_problems(config: Config) -> Iterator[str]:
 
 def _optimizer_problems(config: Config) -> Iterator[str]:
     optimizer = config.optimizer
+    for name, value in optimizer.arguments.items():
+        if any(math.isnan(number) for number in _numbers_in(value)):
+            yield f"optimizer.{name} must be a number; got {value}"
     if (reason := REFUSED.get(optimizer._target_.rpartition(".")[2].lower())) is not None:
         yield f"optimizer._target_={optimizer._target_} can't be ramped: {reason}"
     for position, group in enumerate(optimizer.groups):
@@ -176,6 +177,17 @@ def _optimizer_problems(config: Config) -> Iterator[str]:
             value = getattr(group, name)
             if value is not None and not allowed.holds(value):
                 yield f"{key}.{name} must be {allowed.words()}; got {value}"
+
+
+def _numbers_in(value: Any) -> Iterator[float]:
+    """The floats in an argument, in whatever lists and mappings."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _numbers_in(entry)
+    elif isinstance(value, Mapping):
+        yield from _numbers_in(list(value.values()))
 
 
 def _finder_problems(config: Config) -> Iterator[str]:
@@ -295,7 +307,7 @@ def refuse_sweep_in_torchrun() -> None:
         raise BadInput(
             "a sweep can't run under torchrun: on one machine leave torchrun out, and device.devices=N starts N "
             "processes for each run; on several machines give torchrun one command for each seed, without -m, then "
-            "python src/aggregate.py 'runs=[...]' with the folders of the runs"
+            f"{other_program('aggregate')} 'runs=[...]' with the folders of the runs"
         )
 
 

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from steadylr.answer.reading import Answer, answer_of
+from steadylr.answer.recorded import given_overrides
 from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchrun
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.session import SESSION
@@ -108,7 +109,7 @@ def do_job(cfg: DictConfig) -> None:
     """One Hydra job from start to end, in whatever process a launcher runs it: all but our own launcher's jobs."""
     hydra_config = HydraConfig.get()
     single = hydra_config.mode != RunMode.MULTIRUN
-    ending = _Ending(tuple(hydra_config.overrides.task), single=single)
+    ending = _Ending(given_overrides(), single=single)
 
     def work() -> int:
         if not single:
@@ -120,7 +121,7 @@ def do_job(cfg: DictConfig) -> None:
         at_once = 1 if single else _trainings_at_once(job.config, str(hydra_config.launcher._target_))
         share = Share(threads_for(job.config, workers=at_once))
         with store_folder(job.config, ending.folder) as store:
-            with run_progress(job.config.finder.num_iter, shown=single) as report:
+            with run_progress(job.config.finder.num_iter, shown=single, lines=True) as report:
                 trained = train_into(store, job.config, job.training, share=share, report=report)
             return _finish(job, ending, store, trained)
 

@@ -16,12 +16,11 @@ from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job, finish_job
 from steadylr.jobs.places import is_finished
-from steadylr.jobs.session import JOB_OFFSET, SESSION
+from steadylr.jobs.session import JOB_OFFSET, SESSION, leave_no_trace
 from steadylr.jobs.work import Work, check_jobs, plan_work, training_tasks
 from steadylr.jobs.workers import Workers
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store import records
-from steadylr.store.job_folder import next_job_number
 from steadylr.training.devices import shared_gpus
 from steadylr.training.failure import TrainingFailed, as_failure
 from steadylr.training.obtain import Trained, store_folder
@@ -44,17 +43,21 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     sweep = Path(str(config.hydra.sweep.dir))
     try:
+        if not job_overrides:
+            raise BadInput("no jobs: one of the sweeps, or of hydra.sweeper.params, has no values")
         jobs = check_jobs(job_overrides, hydra_context=hydra_context, config=config)
     except BadInput as error:
         print(error, file=sys.stderr)
         SESSION.exit_code = EXIT_FAILED
-        return _leave_no_trace(sweep)
+        leave_no_trace(sweep)
+        return []
     dry_run = jobs[0].config.dry_run
     os.environ.pop(JOB_OFFSET, None)  # the places have their numbers already
     work = plan_work(sweep, jobs, reserve=not dry_run)
     print(work.announcement(), flush=True)
     if dry_run:
-        return _leave_no_trace(sweep)
+        leave_no_trace(sweep)
+        return []
     with store_folder(jobs[0].config, sweep) as store:
         _Launch(work, sweep, store, hydra_context, config).do_all()
     return [_done(job) for job in jobs]
@@ -133,16 +136,3 @@ def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
     )
     with suppress(OSError):  # then the status still says that the job has not ended
         failed.write(folder)
-
-
-def _leave_no_trace(sweep: Path) -> Sequence[JobReturn]:
-    """Remove what Hydra made for a sweep in which nothing will run; all else stays."""
-    SESSION.sweep_folder = None
-    if next_job_number(sweep) > 0:
-        return []
-    with suppress(OSError):
-        (sweep / "multirun.yaml").unlink(missing_ok=True)
-        for folder in (sweep, *sweep.parents[:2]):
-            if folder == sweep or folder.name in ("sweeps", "outputs"):
-                folder.rmdir()  # only when empty
-    return []

@@ -7,11 +7,13 @@ can only be left here for the code after it. No run travels this way.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.store.job_folder import next_job_number, remove_links
 
@@ -46,10 +48,26 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the folder, and let new jobs be numbered after those that are already there."""
-        SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
+        try:
+            SESSION.sweep_folder = Path(str(config.hydra.sweep.dir))
+        except OmegaConfBaseException:  # of which Hydra would make a warning; its sweeper meets it next
+            return
         SESSION.sweep_config = config
         remove_links(SESSION.sweep_folder, names=("multirun.yaml",))  # Hydra writes it next
         os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
+
+
+def leave_no_trace(sweep: Path) -> bool:
+    """Remove what Hydra made for a sweep in which nothing has run; all else stays. Gives whether nothing has run."""
+    SESSION.sweep_folder = None
+    if next_job_number(sweep) > 0:
+        return False
+    with suppress(OSError):
+        (sweep / "multirun.yaml").unlink(missing_ok=True)
+        for folder in (sweep, *sweep.parents[:2]):
+            if folder == sweep or folder.name in ("sweeps", "outputs"):
+                folder.rmdir()  # only when empty
+    return True
 
 
 def job_number(number: Any) -> int:

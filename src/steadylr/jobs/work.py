@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import filter_overrides
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
+from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
@@ -104,8 +103,10 @@ def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
     """Keep what is wrong with a job, so that all that is wrong is told together."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, SteadylrError) as error:
+    except SteadylrError as error:
         problems.setdefault(str(error), []).append(label)
+    except CompositionError as error:
+        problems.setdefault(composition_problem(error), []).append(label)
 
 
 def _named_problem(text: str, labels: Sequence[str]) -> str:

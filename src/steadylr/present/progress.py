@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from steadylr.present.notebook import in_notebook, notebook_bar
-from steadylr.present.numbers import format_loss, format_lr
+from steadylr.present.numbers import format_duration, format_loss, format_lr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,10 @@ StepReport = Callable[[int, float, "float | None"], None]
 """Called after each step with its number from 0, its LR, and its loss if that is known by now."""
 
 REFRESH_SECONDS = 0.15
+
+FIRST_LINE_SECONDS = 5.0
+LINE_SECONDS = 30.0
+"""Without a bar: when a run is first told of, and how long a line stands before the next."""
 
 
 def progress_console() -> Console:
@@ -30,22 +34,28 @@ def progress_console() -> Console:
 
 @contextmanager
 def run_progress(
-    num_iter: int, *, shown: bool = True, label: str = "", console: Console | None = None
+    num_iter: int,
+    *,
+    shown: bool = True,
+    label: str = "",
+    console: Console | None = None,
+    lines: bool = False,
 ) -> Iterator[StepReport | None]:
     """A progress bar with loss, LR and iterations per second while one run trains.
 
     Gives what is to be called after each step, or None where nothing is shown: shown is false, or standard
-    error is neither a terminal nor a notebook's. Most calls only note the numbers; the bar is drawn a few times per
-    second.
+    error is neither a terminal nor a notebook's and no lines are wanted. Most calls only note the numbers; the bar is
+    drawn a few times per second.
 
     Args:
         num_iter: steps of the ramp.
         shown: whether to show anything.
         label: what the run is called, shown before the numbers; empty for nothing.
         console: where; standard error by default, or below the cell of a notebook.
+        lines: where there is no bar, tell of a run that takes its time by a line now and then.
     """
     if not shown or (console is None and not (in_notebook() or _may_be_terminal())):
-        yield None
+        yield _RunLines(num_iter).report if shown and lines else None
         return
     if console is None and in_notebook():
         bar = _RunBar(notebook_bar(num_iter), label)
@@ -84,6 +94,28 @@ def _may_be_terminal() -> bool:
     isatty = getattr(sys.stderr, "isatty", None)
     asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")
     return bool(asked) or (isatty is not None and isatty())
+
+
+class _RunLines:
+    """Lines on standard error for a run that takes longer than a moment, for whoever reads a log or a pipe."""
+
+    __slots__ = ("_due", "_num_iter", "_started")
+
+    def __init__(self, num_iter: int) -> None:
+        self._num_iter = num_iter
+        self._started: float | None = None
+        self._due = 0.0
+
+    def report(self, step: int, lr: float, loss: float | None) -> None:
+        """Note a step; print when it is time."""
+        now = time.perf_counter()
+        if self._started is None:  # the first step is slower than the others
+            self._started, self._due = now, now + FIRST_LINE_SECONDS
+        elif now >= self._due:
+            self._due = now + LINE_SECONDS
+            left = (now - self._started) / step * (self._num_iter - 1 - step)
+            text = f"step {step + 1:,} of {self._num_iter:,}, about {format_duration(left)} left"
+            print(text, file=sys.stderr, flush=True)
 
 
 class _RunBar:

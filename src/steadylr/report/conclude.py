@@ -50,7 +50,9 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
         )
     except SteadylrError as error:
         print(error, file=sys.stderr)
-        return EXIT_FAILED
+    except OSError as error:
+        print(f"{error.filename or folder}: can't be written ({error.strerror or error})", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
