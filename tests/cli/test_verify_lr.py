@@ -264,7 +264,7 @@ def test_where_nothing_is_learned_the_exit_code_says_so(sweep: Path, fake: type[
         ("sweep=x steps=3", "onecycle with steps=3: total_steps must be at least 4"),
         (
             "sweep=x seeds=2",
-            r"seeds=2 could be how many or which one: give a list, 'seeds=\[0,1\]' or 'seeds=\[2\]'",
+            "seeds=2 could be how many or which one: give a list, 'seeds=[0,1]' or 'seeds=[2]'",
         ),
         ("sweep=x seeds=[]", "seeds must hold at least one seed, better three"),
         ("sweep=x seeds=[1,1]", "seeds must differ"),

@@ -12,10 +12,10 @@ from omegaconf import ValidationError
 
 from made_jobs import composed, config_of, leave_status, make_job
 from steadylr.config.errors import BadInput
-from steadylr.jobs import launch, work
+from steadylr.jobs import work
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
-from steadylr.jobs.session import SESSION
+from steadylr.jobs.session import SESSION, leave_no_trace
 from steadylr.jobs.work import check_jobs, differing, plan_work, training_tasks
 from steadylr.run.extras import MissingPackage
 from steadylr.run.fingerprint import DataError
@@ -212,11 +212,11 @@ def test_a_sweep_in_which_nothing_runs_leaves_only_what_was_there(tmp_path: Path
     sweep = tmp_path / "outputs" / "sweeps" / "x"
     sweep.mkdir(parents=True)
     (sweep / "multirun.yaml").write_text("")
-    launch._leave_no_trace(sweep)
+    leave_no_trace(sweep)
     assert list(tmp_path.iterdir()) == []
     sweep.mkdir(parents=True)
     (sweep / "notes.txt").write_text("mine")
-    launch._leave_no_trace(sweep)
+    leave_no_trace(sweep)
     assert (sweep / "notes.txt").read_text() == "mine"
     assert SESSION.sweep_folder is None
 
