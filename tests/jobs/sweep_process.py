@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import steadylr.jobs.job as job
+import steadylr.jobs.workers as workers
 from steadylr.core.curve import Curve, Stop
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.records import RunRecord
@@ -63,7 +62,7 @@ def fake_train(config: Any, training: Any, *, share: Any, report: Any = None) ->
 
 
 obtain.train = fake_train  # type: ignore[assignment]
-sys.modules["steadylr.run.range_test"] = types.ModuleType("range_test")  # what workers import to warm up
+workers.PRELOADED = "steadylr"  # torch isn't needed here
 
 if os.environ.get("PLAIN"):
 

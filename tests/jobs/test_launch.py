@@ -55,11 +55,13 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (1, 1, "1 job, 1 training, 1 worker"),
         (3, 2, "6 jobs, 3 trainings, 3 workers"),
+        (7, 1, "7 jobs, 7 trainings, 7 workers"),
+        (8, 1, "8 jobs, 8 trainings, 4 workers"),
         (9, 1, "9 jobs, 9 trainings, 4 workers"),
     ],
 )
 def test_a_sweep_says_how_much_it_is(in_folder: Path, seeds: int, readings: int, text: str) -> None:
-    """Jobs, distinct trainings, and no more workers than either cores or trainings."""
+    """Jobs, distinct trainings, and no more workers than trainings; than cores, where each gets two or more to do."""
     jobs = [job(f"finder.smooth_f=0.{k + 1}", seed=seed) for seed in range(seeds) for k in range(readings)]
     assert plan_work(in_folder / "x", jobs, reserve=False).announcement() == text
     assert list(in_folder.iterdir()) == []

@@ -88,7 +88,7 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes of a process, without the helper of Python's own."""
+    """The processes that a process has started and that are still there, without the helper of Python's own."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
@@ -98,9 +98,14 @@ def children(pid: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == pid and b"spawn_main" in command:
+        if parent == pid and b"resource_tracker" not in command:
             found.append(int(entry.name))
     return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """The workers of a sweep: forked by the one child that has torch imported."""
+    return [worker for server in children(pid) for worker in children(server)]
 
 
 def alive(pid: int) -> bool:
@@ -310,12 +315,30 @@ def test_a_worker_that_dies_costs_its_own_run(sweeps: Sweeps) -> None:
 def test_workers_that_are_killed_while_they_start_cost_their_own_runs(sweeps: Sweeps) -> None:
     """A later run gets a new worker."""
     process = sweeps.start("seed=1,2,3", "sweep_name=x", WAIT="1,2")
-    for pid in until(lambda: len(found := children(process.pid)) == 2 and found):
+    for pid in until(lambda: len(found := workers_of(process.pid)) == 2 and found):
         os.kill(pid, signal.SIGKILL)
     out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1, err
     assert "2 jobs failed" in out
     assert sweeps.trained() == [3]
+
+
+def test_what_the_workers_are_forked_from_may_die(sweeps: Sweeps) -> None:
+    """While it starts, and while they train: the first costs nothing, the second the trainings that are under way."""
+    process = sweeps.start("seed=1,2,3,4", "sweep_name=x", WAIT="3,4")
+    (first,) = until(lambda: children(process.pid))
+    os.kill(first, signal.SIGKILL)
+    until(
+        lambda: list(statuses(sweeps.sweep()).values())[:2] == ["finished"] * 2
+    )  # the workers have new work
+    (second,) = until(lambda: children(process.pid))
+    os.kill(second, signal.SIGKILL)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert "2 jobs failed" in out
+    sweeps.run("seed=1,2,3,4", "sweep_name=x")
+    assert sweeps.trained() == [1, 2, 3, 4]
 
 
 def test_a_job_that_raises_fails_alone(sweeps: Sweeps) -> None:
@@ -361,7 +384,7 @@ def test_an_interrupt_keeps_what_has_finished(sweeps: Sweeps, number: signal.Sig
     """The workers stop, the answer so far is printed, the exit code is 130, and the same command goes on."""
     process = sweeps.start("seed=1,2,3", "sweep_name=x", WAIT="2,3")
     until(lambda: statuses(sweeps.sweep()).get("0") == "finished")
-    workers = until(lambda: children(process.pid))
+    workers = until(lambda: workers_of(process.pid))
     (os.killpg if to_all else os.kill)(process.pid, number)
     if to_all and number is signal.SIGTERM:
         process.communicate(timeout=DEADLINE)  # the workers die of it, too
@@ -394,7 +417,7 @@ def test_an_interrupt_is_heard_where_it_was_inherited_as_ignored(sweeps: Sweeps)
 def test_workers_end_with_a_parent_that_is_killed(sweeps: Sweeps) -> None:
     """Nobody would take their results."""
     process = sweeps.start("seed=1,2", "sweep_name=x", WAIT="1,2")
-    workers = until(lambda: len(found := children(process.pid)) == 2 and found)
+    workers = until(lambda: len(found := workers_of(process.pid)) == 2 and found)
     process.kill()
     process.communicate()
     until(lambda: not any(map(alive, workers)))

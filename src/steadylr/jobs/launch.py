@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,8 @@ from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job, finish_job
 from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import JOB_OFFSET, SESSION, leave_no_trace
-from steadylr.jobs.work import Work, check_jobs, plan_work, refuse_missing_device, training_tasks
-from steadylr.jobs.workers import Workers
-from steadylr.present.streams import complain
+from steadylr.jobs.work import Work, check_jobs, plan_work, training_tasks
+from steadylr.jobs.workers import Workers, expect_workers
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store import records
 from steadylr.training.devices import shared_gpus
@@ -46,9 +46,8 @@ def launch(
         if not job_overrides:
             raise BadInput("no jobs: one of the sweeps, or of hydra.sweeper.params, has no values")
         jobs = check_jobs(job_overrides, hydra_context=hydra_context, config=config)
-        refuse_missing_device(sweep, jobs)
     except BadInput as error:
-        complain(error)
+        print(error, file=sys.stderr)
         SESSION.exit_code = EXIT_FAILED
         leave_no_trace(sweep)
         return []
@@ -88,6 +87,9 @@ class _Launch:
         work = self._work
         missing = [next(iter(work.runs[key].values())) for key in work.missing]
         tasks = training_tasks(missing, self._store)
+        if tasks:
+            expect_workers()
+            _import_for_reports()
         with Workers(work.workers, tasks, gpus=shared_gpus([job.training for job in missing])) as workers:
             for key in work.stored:
                 self._do_jobs(key, Trained(from_store=True, seconds=0.0))
@@ -117,6 +119,14 @@ class _Launch:
                 _note_failure(folder, job, result._return_value)
 
 
+def _import_for_reports() -> None:
+    """Import what figures and tables need while the workers' imports are under way, rather than at the end."""
+    import pyarrow.parquet  # noqa: F401
+
+    import steadylr.present.figures.curve
+    import steadylr.present.figures.summary  # noqa: F401
+
+
 def _done(job: Job) -> JobReturn:
     """Hydra's form of a job that is over: what came of it is in its status.json."""
     result = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
@@ -127,7 +137,7 @@ def _done(job: Job) -> JobReturn:
 def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
     """Write down an error that Hydra met around a job, such as a full disk; the job itself raises none."""
     failure = as_failure(error)
-    complain(f"job {folder.name}: {failure.message}")
+    print(f"job {folder.name}: {failure.message}", file=sys.stderr)
     failed = records.JobStatus(
         status="failed",
         job_key=job.key,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from hydra.core.utils import filter_overrides
 
-from steadylr.config.choices import Accelerator
 from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
@@ -49,7 +47,7 @@ class Work:
         jobs: all jobs, with the place of each.
         runs: the jobs that are still to do by the numbers of their places, by run.
         stored: the runs among them that the store holds.
-        workers: how many trainings share the machine.
+        workers: how many trainings are done at a time.
     """
 
     jobs: tuple[tuple[Place, Job], ...]
@@ -66,7 +64,7 @@ class Work:
         """What is about to be done, in one line."""
         finished, missing = sum(place.finished for place, _ in self.jobs), len(self.missing)
         parts = [count(len(self.jobs), "job"), count(missing, "training")]
-        parts += [count(min(self.workers, missing), "worker")] if missing else []
+        parts += [count(self.workers, "worker")] if missing else []
         notes = [f"{count(finished, 'job')} already finished"] if finished else []
         notes += [f"{count(len(self.stored), 'run')} from the store"] if self.stored else []
         return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
@@ -126,10 +124,17 @@ def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     return [tuple(text for text in own if text not in common) for own in overrides]
 
 
-def _workers(jobs: Sequence[Job]) -> int:
-    """How many trainings share the machine: as many as fit on it, never more than there are runs."""
-    fitting = min(fitting_trainings(job.config.device) for job in jobs)
-    return min(fitting, len({job.run for job in jobs}))
+def workers_for(device: Device, trainings: int) -> int:
+    """How many workers do some trainings: as many as fit on the machine, never more than there are trainings.
+
+    All trainings at once where they are not twice as many as the cores: with three one after the other on two cores
+    the last would leave a core idle.
+    """
+    fitting = fitting_trainings(device)
+    shared = (
+        device.workers is None and device.devices == 1 and probe_device(device.accelerator.value) == "cpu"
+    )
+    return trainings if shared and trainings < 2 * fitting else min(fitting, trainings)
 
 
 def fitting_trainings(device: Device) -> int:
@@ -155,34 +160,8 @@ def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
         if not place.finished:
             runs.setdefault(job.run, {})[place.number] = job
     stored = tuple(key for key, group in runs.items() if next(iter(group.values())).is_stored())
-    return Work(placed, runs, stored, _workers(jobs))
-
-
-def refuse_missing_device(sweep: Path, jobs: Sequence[Job]) -> None:
-    """Refuse jobs that would train on a kind of device that this machine lacks; what is stored is read anywhere.
-
-    Raises:
-        BadInput: naming what there is.
-    """
-    asked = {job.config.device.accelerator for job in jobs}
-    lacking = [
-        kind.value
-        for kind, is_there in (
-            (Accelerator.cuda, bool(visible_gpus())),
-            (Accelerator.mps, sys.platform == "darwin"),
-        )
-        if kind in asked and not is_there
-    ]
-    if lacking and any(
-        job.config.device.accelerator.value in lacking
-        for key in plan_work(sweep, jobs, reserve=False).missing
-        for job in jobs
-        if job.run == key
-    ):
-        raise BadInput(
-            f"device.accelerator={lacking[0]} is not there: this machine has {probe_device('auto')}; "
-            "use device=auto to take the best that is there"
-        )
+    workers = min(workers_for(job.config.device, len(runs) - len(stored)) for job in jobs)
+    return Work(placed, runs, stored, workers)
 
 
 def training_tasks(jobs: Sequence[Job], store: Path) -> list[Task]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import connection, forkserver
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-from pebble import ProcessExpired, ProcessPool
 
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
@@ -19,9 +19,26 @@ from steadylr.training.failure import TrainingFailed, as_failure
 from steadylr.training.obtain import Trained
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from steadylr.config.schema import Config
 
 POLL_SECONDS = 0.2
+STOP_SECONDS = 3.0
+"""How long a worker may take to end before it is killed."""
+
+PRELOADED = "steadylr.jobs.preload"
+FORKS = sys.platform == "linux"
+"""Whether workers are forked from a process that has imported torch. Elsewhere what the system's libraries start on
+import doesn't survive a fork, and each worker imports torch for itself."""
+
+
+def expect_workers() -> None:
+    """Have torch imported for workers while this process does something else; without this, the first one waits."""
+    if FORKS:
+        with interrupts_wait():
+            forkserver.set_forkserver_preload([PRELOADED])
+            forkserver.ensure_running()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +64,8 @@ class Task:
         return self.config.finder.num_iter
 
 
-_Result = Future[Any]
-
-
 class Workers:
     """Worker processes for some trainings. Leaving the context stops them, whatever they are doing.
-
-    Each worker is a pool of one process. In a pool of several, a worker that is killed can take the lock of
-    their common queue along, and one that dies while it starts ends the whole pool.
 
     Args:
         count: how many processes, at least 1.
@@ -63,18 +74,20 @@ class Workers:
     """
 
     def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
-        self._context = multiprocessing.get_context("spawn")
         self._tasks = tuple(tasks)
+        self._context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
-        self._each = max((task.config.device.devices for task in self._tasks), default=1)
-        self._gpus = [_gpus_of(k, self._each, len(gpus)) for k in range(min(count, len(self._tasks)))]
-        self._pools: dict[int, ProcessPool] = {}
-        self._waiting = list(enumerate(self._tasks))[::-1]
+        each = max((task.config.device.devices for task in self._tasks), default=1)
+        self._gpus = [_gpus_of(k, each, len(gpus)) for k in range(min(count, len(self._tasks)))]
+        self._waiting = list(range(len(self._tasks)))[::-1]
         self._idle = list(range(len(self._gpus)))[::-1]
-        self._busy: dict[_Result, tuple[int, int]] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._busy: dict[int, int] = {}  # the task of each worker that has one
 
     def __enter__(self) -> Workers:
         try:
+            if self._waiting:
+                expect_workers()
             self._start_waiting()
         except BaseException:
             self.stop()
@@ -92,7 +105,11 @@ class Workers:
     def stop(self) -> None:
         """End all processes."""
         with interrupts_wait():
-            _ended(self._pools.values())
+            for worker in self._workers.values():
+                worker.terminate()
+            for worker in self._workers.values():
+                worker.join()
+            self._workers.clear()
 
     def results(self, progress: SweepProgress) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         """Give the key of each task as it ends, with whether it is in the store now or why not, until all have.
@@ -102,46 +119,37 @@ class Workers:
         ended: list[tuple[str, Trained | TrainingFailed]] = []
         while self._busy or ended:
             yield from ended  # after the workers have got new work: what their receiver does takes a moment
-            done = wait(self._busy, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done
-            ended = [self._end(future, progress) for future in done]
+            connection.wait(
+                [sign for worker in self._busy for sign in self._workers[worker].signs()], POLL_SECONDS
+            )
+            ended = [
+                self._end(worker, progress) for worker in list(self._busy) if self._workers[worker].is_done()
+            ]
             self._start_waiting()
             progress.update(steps=sum(self._steps), running=len(self._busy))
 
     def _start_waiting(self) -> None:
         while self._waiting and self._idle:
-            worker, (index, task) = self._idle.pop(), self._waiting.pop()
+            number, index = self._idle.pop(), self._waiting.pop()
+            task = self._tasks[index]
             with interrupts_wait():
-                arguments = (index, task, self._share(worker, task))
-                future = self._pool(worker).schedule(_train_in_worker, args=arguments)
-            self._busy[future] = worker, index
+                worker = self._workers.get(number)
+                if worker is None:
+                    worker = self._workers[number] = _Worker(self._context, self._steps)
+                worker.give(
+                    index, task, Share(threads_for(task.config, workers=len(self._gpus)), self._gpus[number])
+                )
+            self._busy[number] = index
 
-    def _end(self, future: _Result, progress: SweepProgress) -> tuple[str, Trained | TrainingFailed]:
-        worker, index = self._busy.pop(future)
-        self._idle.append(worker)
-        task, run = self._tasks[index], _result(future)
+    def _end(self, number: int, progress: SweepProgress) -> tuple[str, Trained | TrainingFailed]:
+        index = self._busy.pop(number)
+        task, outcome = self._tasks[index], self._workers[number].outcome()
+        if self._workers[number].is_dead():
+            self._workers.pop(number).join()
+        self._idle.append(number)
         self._steps[index] = task.num_steps  # also where it stopped early
-        progress.run_done(task.label, failed=isinstance(run, TrainingFailed))
-        return task.key, run
-
-    def _share(self, worker: int, task: Task) -> Share:
-        """What a training may use of the machine in one of these workers."""
-        return Share(threads_for(task.config, workers=len(self._gpus)), self._gpus[worker])
-
-    def _pool(self, worker: int) -> ProcessPool:
-        """The pool of a worker; a new one where a death has ended the last."""
-        pool = self._pools.get(worker)
-        if pool is not None and not pool.active:
-            _ended([pool])
-            pool = None
-        if pool is None:
-            pool = ProcessPool(
-                max_workers=1,
-                context=self._context,
-                initializer=_start_worker,
-                initargs=(self._steps, self._each == 1),
-            )
-            self._pools[worker] = pool
-        return pool
+        progress.run_done(task.label, failed=isinstance(outcome, TrainingFailed))
+        return task.key, outcome
 
 
 def _gpus_of(worker: int, each: int, gpus: int) -> tuple[int, ...]:
@@ -149,56 +157,85 @@ def _gpus_of(worker: int, each: int, gpus: int) -> tuple[int, ...]:
     return tuple((worker * each + k) % gpus for k in range(each)) if gpus else ()
 
 
-def _ended(pools: Collection[ProcessPool]) -> None:
-    """Stop pools and wait for their processes to be gone."""
-    for pool in pools:
-        pool.stop()  # type: ignore[no-untyped-call]
-    for pool in pools:
-        pool.join()
+class _Worker:
+    """A process that trains one task after the other, as seen from the process that hands them out.
 
+    Each has a pipe of its own, so that no death leaves a lock or half a message to another.
+    """
 
-def _result(future: _Result) -> Any:
-    try:
-        return future.result()
-    except ProcessExpired as death:
-        return TrainingFailed(
-            f"the worker process died ({exit_text(death.exitcode)}): killed from outside, or out of memory; lower "
-            "device.workers or data.batch_size if memory was short, and run the same command again"
+    def __init__(self, context: Any, steps: Any) -> None:
+        self._pipe, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, steps), name="steadylr worker"
         )
-    except BrokenProcessPool:
+        try:
+            self._process.start()
+        except (EOFError, OSError):  # what it is forked from has died: there will be another
+            self._process.start()
+        theirs.close()
+
+    def give(self, index: int, task: Task, share: Share) -> None:
+        """Have it train a task."""
+        with suppress(BrokenPipeError):  # it has died, which its signs tell
+            self._pipe.send((index, task, share))
+
+    def signs(self) -> tuple[Any, int]:
+        """What becomes ready for reading when it has done its task or has died."""
+        return self._pipe, self._process.sentinel
+
+    def is_done(self) -> bool:
+        """Whether its task has ended, or it has."""
+        return bool(connection.wait(self.signs(), 0))
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return not self._process.is_alive()
+
+    def outcome(self) -> Trained | TrainingFailed:
+        """What came of its task, once that is done."""
+        with suppress(EOFError, OSError):
+            if self._pipe.poll():
+                outcome: Trained | TrainingFailed = self._pipe.recv()
+                return outcome
+        self.join()
         return TrainingFailed(
-            "the worker process died while it started: killed from outside, or out of memory; lower "
-            "device.workers if memory was short, and run the same command again"
+            f"the worker process died ({exit_text(self._process.exitcode)}): killed from outside, or out of "
+            "memory; lower device.workers or data.batch_size if memory was short, and run the same command again"
         )
-    except Exception as error:  # what the worker sent can't be read here
-        return as_failure(error)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def join(self) -> None:
+        """Wait until it has ended; a process that does not is killed."""
+        self._process.join(STOP_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._pipe.close()
 
 
 # ---- in a worker
 
 
-_steps: Any = None  # shared memory, one counter of steps per task
-
-
-def _start_worker(steps: Any, trains_itself: bool) -> None:
-    """Make a fresh process ready to train: torch takes seconds, and an orphan must not train on.
-
-    Where trainings have a process for each of several devices, those need torch, and this one doesn't.
-    """
-    global _steps
-    _steps = steps
+def _serve(pipe: connection.Connection, steps: Any) -> None:
+    """Train what comes through a pipe until it closes."""
     leave_with_parent()
-    if trains_itself:
-        import steadylr.run.range_test  # noqa: F401
+    with suppress(EOFError, BrokenPipeError):  # nobody is there any more
+        while True:
+            pipe.send(_outcome(pipe.recv_bytes(), steps))
 
 
-def _train_in_worker(index: int, task: Task, share: Share) -> Trained | TrainingFailed:
-    """One training, with its errors as a value: not every exception can cross between processes."""
-
-    def report(step: int, lr: float, loss: float | None) -> None:
-        _steps[index] = step + 1
-
+def _outcome(message: bytes, steps: Any) -> Trained | TrainingFailed:
+    """Train one task, with its errors as a value: not every exception can cross between processes."""
     try:
-        return task.work(share=share, report=report)
+        index, task, share = pickle.loads(message)
+
+        def report(step: int, lr: float, loss: float | None) -> None:
+            steps[index] = step + 1
+
+        done: Trained = task.work(share=share, report=report)
     except Exception as error:
         return as_failure(error)
+    return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,11 +21,10 @@ from steadylr.config.own_options import beyond_own_options
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
-from steadylr.jobs.work import fitting_trainings
+from steadylr.jobs.work import workers_for
 from steadylr.jobs.workers import Task, Workers
 from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count, format_lr
-from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
 from steadylr.report.run_text import ending
@@ -126,7 +126,7 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
     with store_folder(conditions[0].config, folder) as store:
         done = _stored(asked_for, store)
         missing = [trial for trial in asked_for if trial.key not in done]
-        workers = min(fitting_trainings(conditions[0].config.device), len(asked_for))
+        workers = workers_for(conditions[0].config.device, len(missing))
         print(_announcement(asked, conditions, missing, workers=workers), flush=True)
         if asked.dry_run:
             return EXIT_OK
@@ -166,7 +166,7 @@ def _chosen(asked: VerifyConfig, answer: SweepAnswer) -> list[int]:
     usable = [number for number in wanted if answer.conditions[number - 1].plan is not None]
     for number in sorted(set(wanted) - set(usable)):
         if usable:
-            complain(f"Not verified: {_why_not(answer.conditions[number - 1])}")
+            print(f"Not verified: {_why_not(answer.conditions[number - 1])}", file=sys.stderr)
     if usable:
         return usable
     reasons = [_why_not(answer.conditions[number - 1]) for number in wanted]
@@ -286,10 +286,10 @@ def _refuse(missing: Sequence[TrialToDo], failed: Mapping[str, TrainingFailed]) 
         reasons.setdefault(failure.message, []).append(labels[key])
     for message, own in reasons.items():
         others = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        complain(f"training with {own[0]}{others} failed: {message}")
+        print(f"training with {own[0]}{others} failed: {message}", file=sys.stderr)
         details = next(failure.details for failure in failed.values() if failure.message == message)
-        complain(details, end="")
-    complain("No answer without these; what has finished is kept, and the same command goes on")
+        print(details, end="", file=sys.stderr)
+    print("No answer without these; what has finished is kept, and the same command goes on", file=sys.stderr)
     return EXIT_FAILED
 
 
