@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -36,13 +37,19 @@ class Finished:
     err: str
 
 
-def main_of(module: Any, *argv: str) -> Finished:
-    """Run a program's main() in this process, with nothing of it left behind in Hydra or logging."""
+def main_of(module: Any, *argv: str, out: io.StringIO | None = None) -> Finished:
+    """Run a program's main() in this process, with nothing of it left behind in Hydra or logging.
+
+    Args:
+        module: which program.
+        argv: what follows its name on the command line.
+        out: its standard output, if another than usual.
+    """
     from steadylr.jobs.session import SESSION
 
     SESSION.sweep_folder = SESSION.exit_code = SESSION.sweep_config = None
     GlobalHydra.instance().clear()
-    out, err = io.StringIO(), io.StringIO()
+    out, err = out or io.StringIO(), io.StringIO()
     code: Any = 0
     before, sys.argv = sys.argv, ["program", *argv]
     with _logging_restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -58,11 +65,18 @@ def main_of(module: Any, *argv: str) -> Finished:
     return Finished(code, out.getvalue(), err.getvalue())
 
 
-def find_lr(*argv: str) -> Finished:
+def find_lr(*argv: str, out: io.StringIO | None = None) -> Finished:
     """find_lr.py in this process."""
     from steadylr.cli import find_lr as module
 
-    return main_of(module, *argv)
+    return main_of(module, *argv, out=out)
+
+
+class FullDisk(io.StringIO):
+    """Standard output that can't be written."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextlib.contextmanager

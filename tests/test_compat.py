@@ -510,3 +510,31 @@ def test_its_module_path_is_there() -> None:
 
     assert (LRFinder, TrainDataLoaderIter) == (compat.LRFinder, compat.TrainDataLoaderIter)
     assert ValDataLoaderIter is compat.ValDataLoaderIter
+
+
+def test_what_cannot_be_ramped_is_refused_when_the_finder_is_made() -> None:
+    """No module, one without values, an optimizer that needs a closure: a sentence, not what happens to fail first."""
+    model, optimizer = model_and_optimizer()
+    picture = torch.zeros(3, requires_grad=True)
+    for given, message in (
+        ((None, optimizer), "model must be a torch.nn.Module; got None"),
+        ((picture, torch.optim.SGD([picture])), r"as torch\.nn\.ParameterList\(\[parameter\]\)"),
+        ((model, torch.optim.SGD([picture])), r"To train a tensor outside of it .*ParameterList"),
+        ((nn.Linear(2, 2, device="meta"), optimizer), "is on the meta device"),
+        ((nn.Linear(2, 2), None), "optimizer must be a torch.optim.Optimizer; got None"),
+        ((lines := nn.Linear(2, 2), torch.optim.LBFGS(lines.parameters())), "LBFGS can't be ramped"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compat.LRFinder(*given, nn.CrossEntropyLoss())
+
+
+def test_what_a_criterion_raises_is_told_with_its_name() -> None:
+    """An AssertionError too."""
+
+    def strict(outputs: Tensor, labels: Tensor) -> Tensor:
+        assert outputs.shape == labels.shape, "other shapes"
+        return outputs.mean()
+
+    finder = finder_of(criterion=strict)
+    with pytest.raises(ValueError, match=r"criterion .*strict with model Sequential failed .*: other shapes"):
+        finder.range_test(loader(), num_iter=3)

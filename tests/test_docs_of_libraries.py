@@ -51,6 +51,13 @@ def test_the_script_with_a_trainer_runs(tmp_path: Path) -> None:
     assert float(found) == float(of_module) > 0
 
 
+def test_the_script_with_a_trainer_of_transformers_runs(tmp_path: Path) -> None:
+    """It trains as long as the plan says."""
+    write_files("hugging-face.md", tmp_path)
+    out = python("-W", "ignore", "fine_tune.py", cwd=tmp_path)
+    assert out.splitlines()[-1].startswith("60 steps up to LR ")
+
+
 @pytest.mark.parametrize(("page", "number"), [("lightning.md", 1), ("hugging-face.md", 1)])
 def test_a_command_of_a_page_runs(page: str, number: int, tmp_path: Path) -> None:
     """As it stands, with fewer iterations."""

@@ -237,3 +237,12 @@ def test_after_an_exception_in_the_test_the_module_is_as_it_was() -> None:
         trainer.fit(module, loader())
     assert same(module, fresh)
     assert finder in trainer.callbacks
+    assert same(module, fresh)
+    assert finder in trainer.callbacks
+
+
+def test_an_optimizer_that_cannot_be_ramped_is_refused() -> None:
+    """LBFGS would call the loss, which does not change with its trials, again and again."""
+    module = module_of(configure=lambda module: torch.optim.LBFGS(module.parameters()))
+    with pytest.raises(ValueError, match=r"^LBFGS can't be ramped"):
+        fitted(ours().LRFinderCallback(RAMP), module=module)

@@ -35,6 +35,7 @@ from steadylr.run.options import Options
 from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import restored
+from steadylr.run.steps import check_trainable
 from steadylr.words.python import Suggestion, suggest
 
 try:
@@ -172,6 +173,7 @@ class LRFinderCallback(Callback):
 
 def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> RangeTest:
     optimizer = trainer.optimizers[0]  # with automatic optimisation a Trainer takes no second one
+    check_trainable(module, optimizer)
     ratios = lr_ratios(optimizer, module)
     strategy = trainer.strategy
     shown = trainer.is_global_zero and trainer.progress_bar_callback is not None

@@ -54,6 +54,25 @@ def test_any_other_error_is_raised() -> None:
         exit_code(ValueError("argument 2 is longer"))
 
 
+def test_of_several_jobs_the_worst_code_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failure is worse than no answer, wherever it comes; and no multirun.yaml is written, nor one replaced."""
+    (tmp_path / "multirun.yaml").write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["aggregate.py", "-m", "values=[1],[2],[3]"])
+    codes = {1: 3, 2: 1, 3: 0}
+    with pytest.raises(SystemExit) as ended:
+        run_command("aggregate", AggregateConfig, lambda cfg: codes[cfg["values"][0]])
+    assert ended.value.code == 1
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"multirun.yaml": "mine"}
+
+
+def test_an_error_orders_nothing_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it names may come from a sweep's folder."""
+    assert exit_code(BadInput("no \x1b]0;owned\x07 \u202etxt.exe\n  - and more")) == 1
+    assert capsys.readouterr().err == "no \\x1b]0;owned\\x07 \\u202etxt.exe\n  - and more\n"
+
+
 def test_an_interrupt_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """With the exit code that shells know for it."""
     assert exit_code(KeyboardInterrupt()) == 130

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
-from command_line import FIND_LR, TINY, Finished, at_terminal, find_lr, imported, only_run, process
+from command_line import FIND_LR, TINY, Finished, FullDisk, at_terminal, find_lr, imported, only_run, process
+from made_jobs import leave_status
+from steadylr.cli import find_lr as program
 from steadylr.store.records import JobStatus, RunRecord
 
 LEFT = {
@@ -312,6 +317,34 @@ def test_a_gpu_that_is_not_there_is_bad_input(folder: Path) -> None:
         )
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_sweep_on_a_gpu_that_is_not_there_starts_nothing(folder: Path) -> None:
+    """It is one sentence, before there are workers or folders."""
+    done = find_lr("-m", *TINY, "seed=1,2", "device.accelerator=cuda")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("device.accelerator=cuda is not there: this machine has ")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+def test_a_dry_run_with_another_launcher_leaves_nothing(folder: Path, there_before: bool) -> None:
+    """Each job says what it would do; what the sweep holds stays as it is."""
+    sweep = folder / "outputs" / "sweeps" / "x"
+    if there_before:
+        leave_status(sweep / "0", "failed", error="no data")
+    done = find_lr("-m", *TINY, "seed=1,2", "hydra/launcher=basic", "dry_run=true", "sweep_name=x")
+    assert (done.code, done.out, done.err) == (0, "1 job, 1 training\n" * 2, "")
+    assert [path.name for path in sweep.glob("[0-9]*")] == (["0"] if there_before else [])
+    assert there_before or list(folder.iterdir()) == []
+
+
+def test_a_job_that_a_dry_run_with_another_launcher_refuses_is_told(folder: Path) -> None:
+    """With exit code 1."""
+    done = find_lr("-m", *TINY, "finder.end_lr=1,inf", "hydra/launcher=basic", "dry_run=true")
+    assert done.code == 1
+    assert "finder.end_lr must be finite and above 0; got inf" in done.out
+
+
 def test_bad_input_that_a_job_meets_is_in_its_status(folder: Path) -> None:
     """What is wrong stays readable in the folder of the run, without a traceback."""
     done = find_lr("optimizer.groups=[{pattern:head}]")
@@ -376,6 +409,47 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
     assert JobStatus.read(run).status == "interrupted"
     assert {entry.name for entry in run.iterdir()} == LEFT - {"record.json", "curve.npz", "lr_finder.png"}
     assert not list(folder.rglob("*.npz"))
+
+
+def test_a_cluster_that_ends_a_run_is_heard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM ends it as Ctrl-C does."""
+    from steadylr.run import range_test as module
+
+    monkeypatch.setattr(module, "range_test", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    done = find_lr(*TINY)
+    run = only_run(folder)
+    assert (done.code, done.out, done.err) == (130, "", f"Interrupted: {run} holds no answer\n")
+    assert JobStatus.read(run).status == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_of_the_aggregation_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """And 130: what has been trained is kept."""
+    from steadylr.jobs.session import SESSION
+    from steadylr.report import conclude as module
+
+    def run_hydra() -> int:
+        SESSION.sweep_folder, SESSION.sweep_config = folder, OmegaConf.create({"dry_run": False})
+        return program.finish()
+
+    monkeypatch.setattr(program, "_run_hydra", run_hydra)
+    monkeypatch.setattr(module, "conclude_sweep", lambda *_, **__: os.kill(os.getpid(), number))
+    done = find_lr("-m", "seed=1")
+    assert (done.code, done.out) == (130, "")
+    assert done.err == "interrupted before the answer was written; the same command goes on from here\n"
+
+
+def test_an_answer_that_cannot_be_printed_is_an_answer(folder: Path, unseen: None) -> None:
+    """A closed pipe or a full disk behind standard output fails no job; the exit code and a sentence tell of it."""
+    done = find_lr(*TINY, out=FullDisk())
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "standard output can't be written (No space left on device); what the command leaves in files is there all "
+        "the same"
+    ]
+    assert JobStatus.read(only_run(folder)).status == "finished"
 
 
 # ---- processes

@@ -57,6 +57,15 @@ def test_a_list_has_a_line_for_each_training(folder: Path) -> None:
     assert done.code == 0
 
 
+def test_a_name_can_order_nothing_of_a_terminal(folder: Path) -> None:
+    """Whoever sent the store has chosen it; a line stays a line."""
+    hostile = {**TRAINING, "model": {"name": "a\x1b[2J\u202eb\nc"}}
+    curve = Curve([1e-3, 1e-2, 1e-1], [3.0, 2.0, 1.0], num_iter=3, stop=Stop.COMPLETED)
+    CurveStore(folder / "s").obtain(hostile, {"init": 0}, lambda: RunCurves(curve, None, curve.lr[:, None]))
+    first, _ = store_py("list", "--dir", "s").out.splitlines()
+    assert r"a\x1b[2J\u202eb\nc on digits" in first
+
+
 def test_clearing_removes_every_training(folder: Path) -> None:
     """The store stays one, and is empty; clearing it again removes nothing."""
     store = filled(folder / "s", 1)

@@ -258,7 +258,7 @@ def test_where_nothing_is_learned_the_exit_code_says_so(sweep: Path, fake: type[
         ("sweep=x beyond=[three]", "beyond must be numbers, as in 'beyond=[3,10]'; got 'three'"),
         ("sweep=x lrs=[0.1,0]", "lrs must be above 0; got 0"),
         ("sweep=x lrs=[nan]", "lrs must be above 0; got nan"),
-        ("sweep=x lrs=[inf]", "lrs must be above 0; got inf"),
+        ("sweep=x lrs=[inf]", "lrs must be finite and above 0; got inf"),
         ("sweep=x steps=1", "steps must be from 2 to ten million; got 1"),
         ("sweep=x steps=many", "steps must be a whole number; got many"),
         ("sweep=x steps=3", "onecycle with steps=3: total_steps must be at least 4"),

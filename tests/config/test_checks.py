@@ -238,7 +238,7 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["finder.start_lr=0"], r"finder\.start_lr must be above 0; got 0\.0"),
     (["finder.start_lr=-1"], r"finder\.start_lr must be above 0; got -1\.0"),
     (["finder.start_lr=nan"], r"finder\.start_lr must be above 0; got nan"),
-    (["finder.end_lr=inf"], r"finder\.end_lr must be above 0; got inf"),
+    (["finder.end_lr=inf"], r"finder\.end_lr must be finite and above 0; got inf"),
     (["finder.start_lr=10"], r"finder\.start_lr must be below finder\.end_lr; got finder\.start_lr=10 and .*=10$"),
     (["finder.num_iter=1"], r"finder\.num_iter must be from 2 \(the two ends of the ramp\) to ten million"),
     (["finder.num_iter=20"], r"finder\.num_iter=20 leaves 5 points after finder\.skip_start=10 and "

@@ -169,6 +169,39 @@ def test_parameter_groups_get_a_list() -> None:
             )
 
 
+def test_a_scheduler_trains_along_the_plan() -> None:
+    """Step for step, with its momentum, in every group; a single ratio stands for all groups."""
+    schedule = plan(0.04, lr_ratios=[1.0, 0.5], base_momentum=0.8)
+    optimizer = sgd(2)
+    history = torch_history(schedule.scheduler(optimizer, 20), optimizer, 20)
+    assert [groups[1]["lr"] for groups in history] == pytest.approx(
+        [0.5 * schedule.lr_at(i, 20) for i in range(20)]
+    )
+    assert [groups[0]["momentum"] for groups in history] == pytest.approx(
+        [schedule.momentum_at(i, 20) for i in range(20)]
+    )
+    assert plan(0.04, total_steps=30).scheduler(sgd(3)).total_steps == 30
+
+
+def test_a_scheduler_that_cannot_be_made_is_refused() -> None:
+    """By what is wrong with the plan or the optimizer, and what to do."""
+    plain = torch.optim.Adagrad([torch.zeros(1, requires_grad=True)])
+    for made, message in (
+        (lambda: plan(0.1).scheduler(sgd(1)), "total_steps is not known"),
+        (lambda: plan(0.1).scheduler(sgd(1), 2), "total_steps must be at least 4"),
+        (
+            lambda: plan(0.1, lr_ratios=(1, 2)).scheduler(sgd(3), 9),
+            r"one number per parameter group \(3\); got 2",
+        ),
+        (
+            lambda: plan(0.1).scheduler(plain, 9),
+            "Adagrad has no momentum .*: make the plan with cycle_momentum=False",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            made()
+
+
 @pytest.mark.parametrize(
     ("total_steps", "pct_start", "least"), [(3, 0.3, 4), (10, 0.1, 11), (2, 0.5, 3), (1, 0.9, 2)]
 )

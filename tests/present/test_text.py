@@ -125,3 +125,11 @@ def test_answers_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     assert out == plain(PARTS)
     assert err == ""
+
+
+def test_names_stay_in_their_line_and_sentences_below_their_heading() -> None:
+    """So no name from a sweep's folder can pass for another row, or for a heading."""
+    rows = [Row(("a\nb", "c"))]
+    assert plain([title("one\ntwo"), table(("", ""), rows), sentence("failed:\nVerdict")]) == (
+        "one\\ntwo\n  a\\nb  c\n  failed:\n    Verdict\n"
+    )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from hydra._internal.utils import get_args_parser
+
+from steadylr.cli.leaving import leave
 from steadylr.cli.through_hydra import run_through_hydra
 from steadylr.config.folder import help_for
 from steadylr.errors import SteadylrError
-from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, worst
+from steadylr.present.streams import complain, lenient_streams
 from steadylr.run.processes import interrupts_are_heard
 from steadylr.words.program import program_name
 
@@ -33,21 +39,35 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
         try:
             codes.append(work(cfg))
         except SteadylrError as error:
-            print(error, file=sys.stderr)
+            complain(error)
             codes.append(EXIT_FAILED)
 
-    try:
-        if (text := help_for(sys.argv[1:], program=config_name, called=program_name())) is not None:
-            print(text)
-            sys.exit(EXIT_OK)
-        with interrupts_are_heard():
-            run_through_hydra(task, config_name=config_name, schema=schema)
-    except SteadylrError as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print(
-            "interrupted; what has finished is kept, and the same command goes on from here", file=sys.stderr
-        )
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(max(codes, default=EXIT_OK))  # --help and the like do no work
+    with lenient_streams() as out:
+        try:
+            if (text := help_for(sys.argv[1:], program=config_name, called=program_name())) is not None:
+                print(text)
+                leave(EXIT_OK, out)
+            with interrupts_are_heard(), _no_sweep_folder():
+                run_through_hydra(task, config_name=config_name, schema=schema)
+        except SteadylrError as error:
+            complain(error)
+            codes.append(EXIT_FAILED)
+        except KeyboardInterrupt:
+            complain("interrupted; what has finished is kept, and the same command goes on from here")
+            codes.append(EXIT_INTERRUPTED)
+        leave(worst(codes), out)  # what only shows the config does no work
+
+
+@contextmanager
+def _no_sweep_folder() -> Iterator[None]:
+    """Let the multirun.yaml that Hydra writes for every -m lie where nobody meets it: these commands have no folder."""
+    given = get_args_parser().parse_known_args(sys.argv[1:])[0]
+    if not given.multirun and not any(text.startswith("hydra.mode=") for text in given.overrides):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="steadylr-") as folder:
+        before, sys.argv = sys.argv, [*sys.argv, f"hydra.sweep.dir='{folder}'"]
+        try:
+            yield
+        finally:
+            sys.argv = before

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from steadylr.cli.leaving import leave
 from steadylr.cli.through_hydra import LauncherFailed, run_through_hydra
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import help_for
 from steadylr.config.schema import Config, register
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from steadylr.jobs.session import SESSION, job_number, leave_no_trace
+from steadylr.jobs.session import SESSION, is_dry, job_number, leave_no_trace
+from steadylr.present.streams import complain, lenient_streams
 from steadylr.run.processes import interrupts_are_heard
 from steadylr.run.ranks import torchrun_rank
 from steadylr.words.program import program_name
@@ -49,14 +51,14 @@ def main() -> None:
 
 
 def _run_command_line() -> None:
-    try:
-        with interrupts_are_heard():
-            sys.exit(_run_hydra())
-    except KeyboardInterrupt:
-        print(
-            "interrupted before the answer was written; the same command goes on from here", file=sys.stderr
-        )
-        sys.exit(EXIT_INTERRUPTED)
+    with lenient_streams() as out:
+        try:
+            with interrupts_are_heard():
+                code = _run_hydra()
+        except KeyboardInterrupt:
+            complain("interrupted before the answer was written; the same command goes on from here")
+            code = EXIT_INTERRUPTED
+        leave(code, out)
 
 
 def _run_hydra() -> int:
@@ -67,7 +69,7 @@ def _run_hydra() -> int:
             return EXIT_OK
         run_through_hydra(task, config_name="find_lr", schema=Config)
     except BadInput as error:
-        print(error, file=sys.stderr)
+        complain(error)
         if SESSION.sweep_folder is not None:
             leave_no_trace(SESSION.sweep_folder)
         return EXIT_FAILED
@@ -84,7 +86,7 @@ def _conclude_what_is_left(failure: LauncherFailed) -> int:
 
     folder = SESSION.sweep_folder
     assert folder is not None, "Hydra tells of a sweep before it launches its jobs"
-    print(f"{failure}: {lost_text(folder, failure.job_overrides)}", file=sys.stderr)
+    complain(f"{failure}: {lost_text(folder, failure.job_overrides)}")
     if not leave_no_trace(folder):
         finish()
     return EXIT_FAILED
@@ -96,5 +98,8 @@ def finish(*, interrupted: bool = False) -> int:
     if SESSION.sweep_folder is not None and SESSION.sweep_config is not None:
         from steadylr.report.conclude import conclude_sweep
 
+        if is_dry(SESSION.sweep_folder, SESSION.sweep_config) and not interrupted:
+            leave_no_trace(SESSION.sweep_folder)
+            return code
         code = code or conclude_sweep(SESSION.sweep_folder, SESSION.sweep_config, interrupted=interrupted)
     return EXIT_INTERRUPTED if interrupted else code

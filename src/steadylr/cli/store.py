@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steadylr.cli.leaving import leave
 from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
+from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
+from steadylr.present.streams import complain, lenient_streams
 
 if TYPE_CHECKING:
     from steadylr.store.curve_store import EntryInfo
@@ -25,11 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     from steadylr.store.curve_store import StoreError  # late, so that --help comes at once
     from steadylr.store.files import DamagedFile, NewerSchema
 
-    try:
-        sys.exit(_do(options))
-    except (StoreError, DamagedFile, NewerSchema) as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+    with lenient_streams() as out:
+        try:
+            code = _do(options)
+        except (StoreError, DamagedFile, NewerSchema) as error:
+            complain(error)
+            code = EXIT_FAILED
+        leave(code, out)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +73,7 @@ def _do(options: argparse.Namespace) -> int:
     from steadylr.store.curve_store import CurveStore
 
     if not options.dir.is_dir():
-        print(f"--dir {options.dir}: no store there; it is made by the first training", file=sys.stderr)
+        complain(f"--dir {options.dir}: no store there; it is made by the first training")
         return EXIT_FAILED
     store = CurveStore(options.dir, create=False)
     if options.action == "clear":
@@ -79,7 +83,7 @@ def _do(options: argparse.Namespace) -> int:
     entries = store.entries()
     if options.action == "list":
         for entry in entries:
-            print(_line(entry))
+            print(escaped_line(_line(entry)))
     print(f"{count(len(entries), 'training')}, {store.size() / 1e6:.1f} MB in {options.dir}")
     return EXIT_OK
 

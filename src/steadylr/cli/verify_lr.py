@@ -65,7 +65,7 @@ def check_values(config: VerifyConfig) -> None:
                 wanted = "whole numbers" if whole else "numbers"
                 problems.append(f"{key} must be {wanted}, as in '{key}=[{_EXAMPLES[key]}]'; got {entry!r}")
             elif not RANGES[key].holds(entry):
-                problems.append(f"{key} must be {RANGES[key].words()}; got {entry}")
+                problems.append(f"{key} must be {RANGES[key].words(entry)}; got {entry}")
         setattr(config, key, entries)
     if not config.seeds:
         problems.append("seeds must hold at least one seed, better three: 'seeds=[0,1,2]'; got none")
@@ -74,7 +74,7 @@ def check_values(config: VerifyConfig) -> None:
     for key in ("steps", "tolerance", "val_samples", "workers", "kind"):
         value = getattr(config, key)
         if value is not None and not RANGES[key].holds(value):
-            problems.append(f"{key} must be {RANGES[key].words()}; got {value}")
+            problems.append(f"{key} must be {RANGES[key].words(value)}; got {value}")
     if not isinstance(config.sweep, str) or not config.sweep.strip():
         came = "nothing" if config.sweep is None else repr(config.sweep)
         problems.append(

@@ -26,6 +26,7 @@ from steadylr.run.optimizers import reference_lr
 from steadylr.run.options import Options
 from steadylr.run.range_test import range_test
 from steadylr.run.snapshot import Stateful, restored, snapshot
+from steadylr.run.steps import Step, check_trainable, function_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,8 @@ class LRFinder:
 
     Raises:
         RuntimeError: the optimizer has a scheduler attached.
-        ValueError: an unknown amp_backend, one without a grad_scaler, or a cache_dir that is no folder.
+        ValueError: an unknown amp_backend, one without a grad_scaler, a cache_dir that is no folder, or a model or an
+            optimizer that can't be ramped.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class LRFinder:
         amp_config: dict[str, Any] | None = None,
         grad_scaler: GradScaler | None = None,
     ) -> None:
+        check_trainable(model, optimizer)
         self.optimizer = optimizer
         self._refuse_scheduler()
         if amp_backend not in (None, "", "torch"):
@@ -176,7 +179,7 @@ class LRFinder:
             validate = None if held_out is None else lambda: self._mean_loss(held_out)
             judge = _Judge(smooth_f, diverge_th, self.history, validate=validate, report=report)
             options = Options(
-                step=self._step,
+                step=self._step(),
                 stop_rule=StopRule(None),  # the judge decides
                 accumulation_steps=accumulation_steps,
                 scaler=self.grad_scaler if self.amp_backend else None,
@@ -271,10 +274,18 @@ class LRFinder:
                 raise ValueError("start_lr must be above 0, and the optimizer's LR is 0: give start_lr")
         return Ramp(first_lr, end_lr, num_iter, "exp" if mode == "exp" else "linear")
 
-    def _step(self, model: nn.Module, pair: tuple[Any, Any]) -> Tensor:
-        inputs, labels = pair
-        with self._autocast():
-            return self.criterion(model(inputs), labels)
+    def _step(self) -> Step:
+        """criterion(model(inputs), labels), under the name that the user knows."""
+
+        def take_step(model: nn.Module, pair: tuple[Any, Any]) -> Tensor:
+            inputs, labels = pair
+            with self._autocast():
+                return self.criterion(model(inputs), labels)
+
+        take_step.__qualname__ = (
+            f"of criterion {function_name(self.criterion)} with model {type(self.model).__name__}"
+        )
+        return take_step
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self.amp_backend:

@@ -30,6 +30,10 @@ def sweep_name_problem(value: Any, *, given: str | None = None) -> str | None:
         "no path separators, no dot at its start, no control characters"
     )
     plain = re.fullmatch(r"[^/\\\x00-\x1f\x7f]+", value) and value == value.strip()
-    if plain and not value.startswith(".") and len(value.encode()) <= MAX_NAME_LENGTH:
+    if (
+        plain
+        and not value.startswith(".")
+        and len(value.encode("utf-8", "surrogateescape")) <= MAX_NAME_LENGTH
+    ):
         return None
     return f"{allowed}; got {value!r}"

@@ -29,13 +29,14 @@ class Range:
         above = value > self.low if self.open_low else value >= self.low
         return above and (value < self.high if self.open_high else value <= self.high)
 
-    def words(self) -> str:
-        """The range as one would say it."""
+    def words(self, value: float | None = None) -> str:
+        """The range as one would say it; of a value that it does not hold, if one is given."""
         if self.said:
             return self.said
         note = f" ({self.note})" if self.note else ""
         if self.high == math.inf:
-            return f"{'above' if self.open_low else 'at least'} {self.low:g}{note}"
+            finite = "finite and " if value == math.inf else ""
+            return f"{finite}{'above' if self.open_low else 'at least'} {self.low:g}{note}"
         ends = f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
         return f"in {ends}{note}"
 

@@ -113,7 +113,7 @@ def _value_problems(config: Config) -> list[str]:
         value = _value(config, key)
         follows = key.startswith("seeds.") and value == config.seed  # then the seed itself is named
         if value is not None and not follows and not allowed.holds(value):
-            problems.append(f"{key} must be {allowed.words()}; got {value}")
+            problems.append(f"{key} must be {allowed.words(value)}; got {value}")
     checks = (
         _model_problems,
         target_problems,
@@ -176,7 +176,7 @@ def _optimizer_problems(config: Config) -> Iterator[str]:
         for name, allowed in ranges(ParamGroup).items():
             value = getattr(group, name)
             if value is not None and not allowed.holds(value):
-                yield f"{key}.{name} must be {allowed.words()}; got {value}"
+                yield f"{key}.{name} must be {allowed.words(value)}; got {value}"
 
 
 def _numbers_in(value: Any) -> Iterator[float]:

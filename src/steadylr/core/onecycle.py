@@ -199,6 +199,33 @@ class Plan:
             parts.append(f"base_momentum={self.base_momentum!r}, max_momentum={self.max_momentum!r}")
         return f"torch.optim.lr_scheduler.OneCycleLR({', '.join(parts)})"
 
+    def scheduler(self, optimizer: Any, total_steps: int | None = None) -> Any:
+        """torch's OneCycleLR over an optimizer, which then trains along exactly this plan: step() it after every step.
+
+        Args:
+            optimizer: its LRs are overwritten. One ratio in lr_ratios stands for all of its parameter groups.
+            total_steps: of the whole training; None: the plan's own.
+
+        Raises:
+            ValueError: no total_steps here or in the plan, too few of them, ratios for other groups, or momentum to
+                cycle in an optimizer that has none.
+        """
+        from torch.optim.lr_scheduler import OneCycleLR  # whoever has an optimizer has loaded torch
+
+        steps = self.total_steps if total_steps is None else total_steps
+        if steps is None:
+            raise ValueError("total_steps is not known to this plan: give the number of optimizer steps")
+        self._peak_step(steps)
+        if len(self.lr_ratios) not in (1, groups := len(optimizer.param_groups)):
+            raise ValueError(
+                f"lr_ratios must have one number per parameter group ({groups}); got {len(self.lr_ratios)}"
+            )
+        if self.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+            raise ValueError(
+                f"{type(optimizer).__name__} has no momentum to cycle: make the plan with cycle_momentum=False"
+            )
+        return OneCycleLR(optimizer, **{**self.torch_kwargs(), "total_steps": steps})
+
     def as_dict(self) -> dict[str, Any]:
         """All fields and the two other LRs as plain values, ready for JSON."""
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchru
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
+from steadylr.present.streams import complain
 from steadylr.report.figures import draw_run
 from steadylr.report.run_text import show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
@@ -180,7 +180,7 @@ class _Ending:
         except KeyboardInterrupt:
             self.leave("interrupted", "interrupted before the run ended")
             if self.single:
-                print(f"Interrupted: {self.folder} holds no answer", file=sys.stderr)
+                complain(f"Interrupted: {self.folder} holds no answer")
             raise
         except Exception as error:
             self._fail(as_failure(error))
@@ -194,9 +194,9 @@ class _Ending:
             log.info("%s", failure.details)
         self.leave("failed", failure.message, failure.details)
         if self.single:
-            print(failure.message, file=sys.stderr)
+            complain(failure.message)
             if failure.details:
-                print(f"The traceback is in {self.folder / STATUS_FILE}", file=sys.stderr)
+                complain(f"The traceback is in {self.folder / STATUS_FILE}")
 
     def leave(self, status: Status, error: str = "", details: str = "") -> None:
         """Write status.json, the last file that a job writes."""

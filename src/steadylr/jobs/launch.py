@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +16,9 @@ from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job, finish_job
 from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import JOB_OFFSET, SESSION, leave_no_trace
-from steadylr.jobs.work import Work, check_jobs, plan_work, training_tasks
+from steadylr.jobs.work import Work, check_jobs, plan_work, refuse_missing_device, training_tasks
 from steadylr.jobs.workers import Workers, expect_workers
+from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store import records
 from steadylr.training.devices import shared_gpus
@@ -46,8 +46,9 @@ def launch(
         if not job_overrides:
             raise BadInput("no jobs: one of the sweeps, or of hydra.sweeper.params, has no values")
         jobs = check_jobs(job_overrides, hydra_context=hydra_context, config=config)
+        refuse_missing_device(sweep, jobs)
     except BadInput as error:
-        print(error, file=sys.stderr)
+        complain(error)
         SESSION.exit_code = EXIT_FAILED
         leave_no_trace(sweep)
         return []
@@ -137,7 +138,7 @@ def _done(job: Job) -> JobReturn:
 def _note_failure(folder: Path, job: Job, error: BaseException) -> None:
     """Write down an error that Hydra met around a job, such as a full disk; the job itself raises none."""
     failure = as_failure(error)
-    print(f"job {folder.name}: {failure.message}", file=sys.stderr)
+    complain(f"job {folder.name}: {failure.message}")
     failed = records.JobStatus(
         status="failed",
         job_key=job.key,

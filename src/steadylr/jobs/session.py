@@ -70,6 +70,11 @@ def leave_no_trace(sweep: Path) -> bool:
     return True
 
 
+def is_dry(sweep: Path, config: DictConfig) -> bool:
+    """Whether a command of another launcher than ours was a dry run, and left no job that failed."""
+    return bool(config.dry_run) and next_job_number(sweep) == int(os.environ.get(JOB_OFFSET, "0"))
+
+
 def job_number(number: Any) -> int:
     """Hydra's number of a job, moved past the job folders that the sweep already has."""
     return int(number) + int(os.environ.get(JOB_OFFSET, "0"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count as counter
@@ -32,6 +31,7 @@ from steadylr.jobs.job import Job
 from steadylr.jobs.session import SESSION
 from steadylr.jobs.work import check_jobs, differing, fitting_trainings
 from steadylr.present.numbers import count
+from steadylr.present.streams import complain
 from steadylr.store.job_folder import job_folders
 from steadylr.store.records import Stopping
 from steadylr.words.consensus import decision_text
@@ -128,7 +128,7 @@ def sweep_until_stable(
         jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
         conditions = _conditions(jobs)
     except BadInput as error:
-        print(error, file=sys.stderr)
+        complain(error)
         SESSION.exit_code, SESSION.sweep_folder = EXIT_FAILED, None
         return []
     width = batch or _width(jobs[0], config)
@@ -217,10 +217,9 @@ def _look(condition: Condition, gathered: Gathered, decision: Decision) -> None:
     label = f"{condition.label}: " if condition.label else ""
     if condition.before == before:
         condition.stuck = True
-        print(
+        complain(
             f"{label}the last seeds left no new run, so no more are tried: their streams may be unused, "
-            "or their jobs left nothing that can be read",
-            file=sys.stderr,
+            "or their jobs left nothing that can be read"
         )
     else:
         print(f"{label}{decision_text(decision)}", flush=True)

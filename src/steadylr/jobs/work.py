@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hydra.core.utils import filter_overrides
 
+from steadylr.config.choices import Accelerator
 from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
@@ -162,6 +164,33 @@ def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
     stored = tuple(key for key, group in runs.items() if next(iter(group.values())).is_stored())
     workers = min(workers_for(job.config.device, len(runs) - len(stored)) for job in jobs)
     return Work(placed, runs, stored, workers)
+
+
+def refuse_missing_device(sweep: Path, jobs: Sequence[Job]) -> None:
+    """Refuse jobs that would train on a kind of device that this machine lacks; what is stored is read anywhere.
+
+    Raises:
+        BadInput: naming what there is.
+    """
+    asked = {job.config.device.accelerator for job in jobs}
+    lacking = [
+        kind.value
+        for kind, is_there in (
+            (Accelerator.cuda, bool(visible_gpus())),
+            (Accelerator.mps, sys.platform == "darwin"),
+        )
+        if kind in asked and not is_there
+    ]
+    if lacking and any(
+        job.config.device.accelerator.value in lacking
+        for key in plan_work(sweep, jobs, reserve=False).missing
+        for job in jobs
+        if job.run == key
+    ):
+        raise BadInput(
+            f"device.accelerator={lacking[0]} is not there: this machine has {probe_device('auto')}; "
+            "use device=auto to take the best that is there"
+        )
 
 
 def training_tasks(jobs: Sequence[Job], store: Path) -> list[Task]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from steadylr.present.escaped import escaped
+from steadylr.present.escaped import escaped, escaped_line
 
 MOST_WIDTH = 100  # longer lines read badly
 _LEAST_ROOM = 24  # columns in which a text reads well beside a table; below its row where it has fewer
@@ -105,9 +105,18 @@ def show(parts: Iterable[Part], console: Console | None = None) -> None:
 
 def _escaped(part: Part) -> Part:
     if isinstance(part, Line):
-        return part._replace(text=escaped(part.text))
-    rows = [Row([escaped(cell) for cell in row.cells], row.style) for row in part.rows]
-    return Table([escaped(name) for name in part.header], rows)
+        return part._replace(text=_escaped_text(part))
+    rows = [Row([escaped_line(cell) for cell in row.cells], row.style) for row in part.rows]
+    return Table([escaped_line(name) for name in part.header], rows)
+
+
+def _escaped_text(line: Line) -> str:
+    """The text of a line; a sentence of several lines stays indented, so that none of them passes for a heading."""
+    if line.paste:
+        return escaped(line.text)
+    if not line.indent:
+        return escaped_line(line.text)
+    return escaped(line.text).replace("\n", "\n" + " " * (line.indent + 2))
 
 
 def plain(parts: Iterable[Part]) -> str:

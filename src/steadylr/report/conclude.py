@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,6 +14,7 @@ from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.config.errors import BadInput
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.present.streams import complain
 from steadylr.report import files
 from steadylr.report.figures import draw_condition
 from steadylr.report.sweep_text import show_sweep, sweep_text
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = False) -> int:
     """Aggregate the sweep that a command filled, as its config says; give the exit code."""
     if interrupted:
-        print(
+        complain(
             "interrupted; what has finished is kept, and the same command with "
-            f"sweep_name='{folder.name}' goes on from here",
-            file=sys.stderr,
+            f"sweep_name='{folder.name}' goes on from here"
         )
     if next_job_number(folder) == 0:
         if not interrupted:
-            print(f"{folder} holds no jobs", file=sys.stderr)
+            complain(f"{folder} holds no jobs")
         return EXIT_FAILED
     try:
         return conclude(
@@ -49,9 +48,9 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
         )
     except SteadylrError as error:
-        print(error, file=sys.stderr)
+        complain(error)
     except OSError as error:
-        print(f"{error.filename or folder}: can't be written ({error.strerror or error})", file=sys.stderr)
+        complain(f"{error.filename or folder}: can't be read ({error.strerror or error})")
     return EXIT_FAILED
 
 

@@ -20,7 +20,7 @@ from steadylr.run.loop import Schedule, Trained, train_along
 from steadylr.run.optimizers import current_ratios
 from steadylr.run.options import Options
 from steadylr.run.snapshot import restored
-from steadylr.run.steps import check_trainable
+from steadylr.run.steps import check_trainable, described
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +77,10 @@ def range_test(
             model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
     check_trainable(model, optimizer)
+    if not hasattr(batches, "__iter__") and not hasattr(batches, "__getitem__"):
+        raise InvalidValue(
+            f"data must be what batches come from, a DataLoader or a list; got {described(batches)}"
+        )
     ratios = _checked_ratios(optimizer, options.lr_ratios)
     lrs = ramp.lrs()
     with _as_before(model, optimizer, batches, options) if options.restore else nullcontext():

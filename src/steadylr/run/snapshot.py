@@ -74,6 +74,21 @@ def snapshot(*parts: Stateful) -> Callable[[], None]:
     return noted.put_back
 
 
+@contextmanager
+def kept_attributes(*holders: object) -> Iterator[None]:
+    """Within this context objects may be changed; after it each has the attributes that it had, with what was in them.
+
+    What is in other objects is not looked at, except for optimizers.
+    """
+    noted = _Noted()
+    for holder in holders:
+        noted.attributes(holder)
+    try:
+        yield
+    finally:
+        noted.put_back()
+
+
 def scaler_of(optimizer: Optimizer) -> GradScaler | None:
     """The gradient scaler of 16-bit training that Fabric has wrapped an optimizer with, if any."""
     scaler = getattr(getattr(getattr(optimizer, "_strategy", None), "precision", None), "scaler", None)

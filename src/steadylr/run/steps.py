@@ -158,6 +158,8 @@ def check_trainable(model: Any, optimizer: Optimizer) -> None:
             "a prompt) are one as torch.nn.ParameterList([parameter]), with step(model, batch) -> loss; build the "
             "optimizer from its parameters()"
         )
+    if not hasattr(optimizer, "param_groups"):
+        raise InvalidValue(f"optimizer must be a torch.optim.Optimizer; got {described(optimizer)}")
     parameters = list(model.parameters())
     if any(parameter.is_meta for parameter in parameters):
         raise InvalidValue(
@@ -168,7 +170,8 @@ def check_trainable(model: Any, optimizer: Optimizer) -> None:
     if not any(id(parameter) in held for parameter in parameters):
         raise InvalidValue(
             f"the optimizer holds none of the parameters of the model ({type(model).__name__}), so that no step would "
-            "change it: build it from model.parameters() of this very model, after whatever replaces them"
+            "change it: build it from model.parameters() of this very model, after whatever replaces them. To train a "
+            "tensor outside of it (a picture, a prompt) give torch.nn.ParameterList([parameter]) as the model"
         )
     name = type(optimizer).__name__
     if (why := REFUSED.get(name.lower())) is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from omegaconf import OmegaConf
 from steadylr.config.errors import BadInput
 from steadylr.config.schema import Config
 from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
+from steadylr.present.streams import complain
 from steadylr.run.ranks import Rank, torchrun_rank
 from steadylr.store.files import plain_values
 from steadylr.training.identity import UNIQUE, Training, describe_training
@@ -84,7 +84,7 @@ def follow(rank: Rank) -> int:
     except Exception as error:
         failure = failure_of(rank, error)
         time.sleep(PATIENCE_SECONDS)
-        print(failure.details or failure.message, file=sys.stderr, flush=True)
+        complain(failure.details or failure.message)
         return EXIT_FAILED
     return EXIT_OK
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +24,7 @@ from steadylr.jobs.work import workers_for
 from steadylr.jobs.workers import Task, Workers
 from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count, format_lr
+from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
 from steadylr.report.run_text import ending
@@ -166,7 +166,7 @@ def _chosen(asked: VerifyConfig, answer: SweepAnswer) -> list[int]:
     usable = [number for number in wanted if answer.conditions[number - 1].plan is not None]
     for number in sorted(set(wanted) - set(usable)):
         if usable:
-            print(f"Not verified: {_why_not(answer.conditions[number - 1])}", file=sys.stderr)
+            complain(f"Not verified: {_why_not(answer.conditions[number - 1])}")
     if usable:
         return usable
     reasons = [_why_not(answer.conditions[number - 1]) for number in wanted]
@@ -286,10 +286,10 @@ def _refuse(missing: Sequence[TrialToDo], failed: Mapping[str, TrainingFailed]) 
         reasons.setdefault(failure.message, []).append(labels[key])
     for message, own in reasons.items():
         others = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        print(f"training with {own[0]}{others} failed: {message}", file=sys.stderr)
+        complain(f"training with {own[0]}{others} failed: {message}")
         details = next(failure.details for failure in failed.values() if failure.message == message)
-        print(details, end="", file=sys.stderr)
-    print("No answer without these; what has finished is kept, and the same command goes on", file=sys.stderr)
+        complain(details, end="")
+    complain("No answer without these; what has finished is kept, and the same command goes on")
     return EXIT_FAILED
 
 

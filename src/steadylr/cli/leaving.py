@@ -1,0 +1,21 @@
+"""How every command ends: with its exit code, and a word where what it said could not be written."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from steadylr.exit_codes import EXIT_FAILED
+from steadylr.present.streams import Lenient, complain
+
+
+def leave(code: int, out: Lenient) -> NoReturn:
+    """Exit with a code; with a failure where standard output could not be written, which is said."""
+    out.flush()
+    if out.error is not None:
+        complain(
+            f"standard output can't be written ({out.error.strerror or out.error}); what the command leaves in files "
+            "is there all the same"
+        )
+        code = code or EXIT_FAILED
+    sys.exit(code)
