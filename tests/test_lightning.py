@@ -246,3 +246,22 @@ def test_an_optimizer_that_cannot_be_ramped_is_refused() -> None:
     module = module_of(configure=lambda module: torch.optim.LBFGS(module.parameters()))
     with pytest.raises(ValueError, match=r"^LBFGS can't be ramped"):
         fitted(ours().LRFinderCallback(RAMP), module=module)
+
+
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
+def test_a_fit_with_lazy_layers_and_skipped_batches_is_the_one_without_the_test() -> None:
+    """Bit for bit: the layers get their first values in the fit."""
+
+    def step(self: Any, batch: Any, batch_idx: int) -> Any:
+        outputs = self.net(batch[0])
+        return None if batch_idx % 4 == 2 else torch.nn.functional.cross_entropy(outputs, batch[1])
+
+    def lazy() -> Any:
+        module = module_of(training_step=step)
+        module.net[0] = torch.nn.LazyLinear(16)
+        return module
+
+    finder = ours().LRFinderCallback(RAMP, set_lr=False)
+    assert same(fitted(module=lazy())[0], fitted(finder, module=lazy())[0])
+    assert finder.result is not None
+    assert len(finder.result.curve) > 20

@@ -222,6 +222,36 @@ def test_the_module_may_bring_its_own_loader() -> None:
     assert len(ours().range_test(module, None, RAMP).curve) == 9
 
 
+def test_a_batch_is_left_out_where_training_step_returns_none() -> None:
+    """As in a fit; the next one takes its place, so that every point of the curve has a loss."""
+
+    def step(self: Any, batch: Any, batch_idx: int) -> Any:
+        seen.append(batch_idx)
+        return None if batch_idx % 3 == 1 else self.net(batch[0]).square().mean()
+
+    seen: list[int] = []
+    test = ours().range_test(module_of(training_step=step), batches(), RAMP)
+    assert len(test.curve) == RAMP.num_iter
+    assert seen == list(range(len(seen)))
+    assert len([number for number in seen if number % 3 != 1]) == RAMP.num_iter
+    accumulated = ours().range_test(module_of(training_step=step), batches(), RAMP, accumulation_steps=2)
+    assert len(accumulated.curve) == RAMP.num_iter
+
+
+def test_the_trainer_has_its_train_dataloader() -> None:
+    """As in a fit, when training_step asks for it."""
+
+    def step(self: Any, batch: Any) -> Any:
+        seen.append(self.trainer.train_dataloader)
+        return self.net(batch[0]).square().mean()
+
+    seen: list[Any] = []
+    given = loader()
+    ours().range_test(module_of(training_step=step), given, RAMP)
+    assert len(seen) == RAMP.num_iter
+    assert all(each is given for each in seen)
+
+
 # ---- what can't be tested
 
 
@@ -232,7 +262,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "none": (
         {"training_step": lambda self, batch, batch_idx: None},
-        r"^Classifier\.training_step returned None: .*return a tensor of shape \(\)",
+        r"^Classifier\.training_step returned None for 100 batches in a row: .*return a tensor of shape \(\)",
     ),
     "no loss": (
         {"training_step": lambda self, batch, batch_idx: {"los": 1}},

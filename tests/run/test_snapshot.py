@@ -189,12 +189,26 @@ def test_an_optimizer_state_of_lists_comes_back() -> None:
     assert equal(optimizer.state_dict(), before)
 
 
-def test_a_model_without_values_cannot_be_lent() -> None:
-    """Lazy parameters have nothing to go back to."""
-    model = nn.Sequential(nn.LazyLinear(3))
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(ValueError, match="is a lazy parameter"), restored(model, optimizer):
-        pass
+def test_lazy_layers_are_lazy_again() -> None:
+    """Their first batch afterwards draws the values that it would have drawn before."""
+
+    def once() -> list[torch.Tensor]:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.ones(4, 5) * torch.arange(5)).square().sum().backward()
+            optimizer.step()
+        return [tensor.detach().clone() for tensor in model.state_dict().values()]
+
+    model = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d(), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    kinds = [type(each) for each in (*model.modules(), *model.parameters(), *model.buffers())]
+    torch.manual_seed(0)
+    with restored(model, optimizer):
+        first = once()
+        assert type(model[0]) is nn.Linear
+    assert [type(each) for each in (*model.modules(), *model.parameters(), *model.buffers())] == kinds
+    assert not optimizer.state
+    assert all(torch.equal(one, two) for one, two in zip(first, once(), strict=True))
 
 
 class Lookahead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from steadylr.errors import InvalidValue
@@ -48,6 +48,11 @@ class CombinedBatches:
         self._loader = loader
 
     @property
+    def iterables(self) -> Any:
+        """What is combined, as it was given."""
+        return self._loader.iterables
+
+    @property
     def loaders(self) -> Sequence[Any]:
         """The loaders that are combined."""
         return cast("Sequence[Any]", self._loader.flattened)
@@ -55,6 +60,12 @@ class CombinedBatches:
     def __iter__(self) -> Iterator[Any]:
         for batch, _, _ in self._loader:
             yield batch
+
+
+def show_loader(trainer: Any, loader: Any) -> None:
+    """Let trainer.train_dataloader be what holds the batches, as in a fit."""
+    shown = loader if isinstance(loader, CombinedBatches) else SimpleNamespace(iterables=loader)
+    trainer.fit_loop._combined_loader = shown
 
 
 def to_device(package: ModuleType, module: Any, data: Any) -> Callable[[Any], Any]:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steadylr.errors import InvalidValue
-from steadylr.run.lightning_data import loader_of, to_device
+from steadylr.run.lightning_data import loader_of, show_loader, to_device
 from steadylr.run.optimizers import configured_lr, ratios_of, reference_lr
-from steadylr.run.steps import Step, StepError
+from steadylr.run.steps import SKIPPED, Step, StepError
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 """The packages that Lightning comes in."""
@@ -86,6 +86,7 @@ def take_apart(
         stack.enter_context(_stand_in_trainer(package, module, data, num_steps))
         with drawing_data or nullcontext():
             loader = loader_of(package, module, data)
+        show_loader(module.trainer, loader)
         module.setup("fit")
         module.configure_model()
         optimizers, schedulers = _configured(module)
@@ -160,18 +161,20 @@ def is_lightning(value: Any, *, kind: str = "LightningModule") -> bool:
 def loss_of(output: Any, module: Any) -> Tensor:
     """The loss in what a module's training_step returned: the tensor itself, or what a mapping has as "loss".
 
-    Whether it is one number with a gradient is for range_test to say.
+    SKIPPED where it returned None, by which a Trainer leaves a batch out. Whether it is one number with a gradient is
+    for range_test to say.
 
     Raises:
-        StepError: None, or a mapping without a loss.
+        StepError: a mapping without a loss.
     """
+    if output is None:
+        return SKIPPED
     loss = output.get("loss") if isinstance(output, Mapping) else output
     if loss is not None:
         return cast("Tensor", loss)
-    what = "None" if output is None else f"a mapping of {', '.join(map(repr, output)) or 'nothing'}"
     raise StepError(
-        f"{_step_name(module)} returned {what}: a range test needs the loss of every batch, so that none can be left "
-        'out; return a tensor of shape (), or a mapping with it as "loss"'
+        f"{_step_name(module)} returned a mapping of {', '.join(map(repr, output)) or 'nothing'}: return a tensor of "
+        'shape (), a mapping with it as "loss", or None to leave the batch out'
     )
 
 

@@ -20,8 +20,11 @@ from steadylr.run.loss_readers import LossReader, loss_reader
 from steadylr.run.optimizers import set_train_mode
 from steadylr.run.options import Options
 from steadylr.run.randomness import GeneratorStates, kept_generators
-from steadylr.run.steps import Step, step_of
+from steadylr.run.steps import SKIPPED, Step, StepError, function_name, step_of
 from steadylr.run.updates import Updates
+
+MOST_SKIPPED = 100
+"""Batches that a step may leave out in a row: more than any filter of bad batches, and soon over."""
 
 Validate = Callable[[nn.Module], "float | Tensor"]
 
@@ -189,16 +192,32 @@ class _Loop:
         """Leave the mean gradient over the batches of a step on the parameters; give the mean loss, detached."""
         count, backward = self._options.accumulation_steps, self._updates.backward
         if count == 1:
-            loss = self._take_step(self._model, next(batches))
+            loss = self._loss(next(batches), batches)
             backward(loss)
             return _over_processes(loss.detach())
         total: Tensor | None = None
         for batch, divisor in _divided(batches, count, self._options.batch_weight):
-            loss = self._take_step(self._model, batch) / divisor
+            loss = self._loss(batch, batches) / divisor
             backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
         return _over_processes(total)
+
+    def _loss(self, batch: Any, batches: Iterator[Any]) -> Tensor:
+        """The loss of a batch; of the next one where the step leaves this one out.
+
+        Raises:
+            StepError: so many batches in a row are left out that this is hardly meant.
+        """
+        for _ in range(MOST_SKIPPED):
+            loss = self._take_step(self._model, batch)
+            if loss is not SKIPPED:
+                return loss
+            batch = next(batches)
+        raise StepError(
+            f"{function_name(self._options.step)} returned None for {MOST_SKIPPED} batches in a row: some may be left "
+            'out, but a range test needs losses; return a tensor of shape (), or a mapping with it as "loss"'
+        )
 
 
 def _divided(

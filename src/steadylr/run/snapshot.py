@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from steadylr.errors import InvalidValue
 from steadylr.run.randomness import GeneratorStates
 
 Stateful = nn.Module | Optimizer | GradScaler
@@ -38,7 +37,6 @@ def restored(*parts: Stateful) -> Iterator[None]:
         parts: models, optimizers and gradient scalers; that of Fabric comes with the optimizer.
 
     Raises:
-        ValueError: a model with lazy parameters, which have no values yet to go back to.
         TypeError: something that is no model, optimizer or gradient scaler.
     """
     put_back = snapshot(*parts)
@@ -111,12 +109,8 @@ class _Noted:
 
     def model(self, model: nn.Module) -> None:
         """Note all that the modules of a model hold."""
-        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-            if nn.parameter.is_lazy(tensor):
-                raise InvalidValue(
-                    f"{name!r} is a lazy parameter: run one batch through the model before its range test"
-                )
         for module in model.modules():
+            self._kind(module)
             for held in (*module._parameters.values(), *module._buffers.values()):
                 if held is not None:
                     self._tensor(held)
@@ -146,7 +140,9 @@ class _Noted:
 
     def _value(self, value: Any, *, whole: bool = False) -> None:
         """Note what is in a tensor, a container or an optimizer; `whole`: in any other object as well."""
-        if isinstance(value, Tensor):
+        if nn.parameter.is_lazy(value):
+            self._lazy(value)
+        elif isinstance(value, Tensor):
             in_place = value.layout == torch.strided and not (value.is_meta or value.is_inference())
             if in_place and value.grad_fn is None:
                 self._tensor(value)
@@ -167,7 +163,27 @@ class _Noted:
         elif whole and isinstance(getattr(value, "__dict__", None), dict):
             self.attributes(value, whole=True)
 
+    def _kind(self, module: nn.Module) -> None:
+        """Note of which class a lazy layer is: its first batch makes another of it."""
+        if isinstance(module, nn.modules.lazy.LazyModuleMixin):
+            kind = type(module)
+            self._note(module, lambda: setattr(module, "__class__", kind))
+
+    def _lazy(self, tensor: Any) -> None:
+        """Note that a parameter or buffer has no values yet: its first batch gives it some, and another class."""
+        kind = type(tensor)
+
+        def restore() -> None:
+            if type(tensor) is not kind:
+                tensor.data = tensor.data.new_empty(0)
+                tensor.__class__ = kind
+
+        self._note(tensor, restore)
+
     def _tensor(self, tensor: Tensor) -> None:
+        if nn.parameter.is_lazy(tensor):
+            self._lazy(tensor)
+            return
         local = _local(tensor)
         if any(stride == 0 and size > 1 for stride, size in zip(local.stride(), local.shape, strict=True)):
             return  # an expanded tensor: nothing can write to it in place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ from steadylr.run.optimizer_facts import REFUSED
 
 Step = Callable[[Any, Any], Tensor]
 """(model, batch) -> loss, a tensor of shape ()."""
+
+
+SKIPPED = cast("Tensor", object())
+"""What a step gives in place of a loss for a batch that is to be left out."""
 
 
 class StepError(InvalidValue):
@@ -116,11 +120,13 @@ def watched(step: Step, *, name: str, expected: str) -> Step:
 
 
 def checked_loss(loss: Any, *, name: str) -> Tensor:
-    """The loss as it is.
+    """The loss as it is; SKIPPED is none, and may come in its place.
 
     Raises:
         StepError: it is no tensor with one number, or has no gradient.
     """
+    if loss is SKIPPED:
+        return loss
     if not isinstance(loss, Tensor):
         hint = "; return its .loss" if hasattr(loss, "loss") else ""
         raise StepError(

@@ -21,7 +21,7 @@ from steadylr.run.losses import mean_loss
 from steadylr.run.processes import may_have_children
 from steadylr.run.randomness import DrawSampler, SampleDraws, Streams, kept_generators
 from steadylr.run.ranks import ALONE, Rank
-from steadylr.run.steps import described
+from steadylr.run.steps import SKIPPED, described
 
 MAX_WORKERS = 8
 
@@ -351,7 +351,8 @@ def _mean_of_steps(model: nn.Module, batches: Iterable[Any], step: Callable[[Any
     from steadylr.run.fabric import move_data_to_device
 
     device = next(model.parameters()).device
-    losses = [step(model, move_data_to_device(batch, device)).detach() for batch in batches]
+    found = (step(model, move_data_to_device(batch, device)) for batch in batches)
+    losses = [loss.detach() for loss in found if loss is not SKIPPED]
     if not losses:
         raise InvalidValue("there must be at least one batch to take the mean loss of")
     return torch.stack(losses).mean()
