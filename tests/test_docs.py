@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from command_line import main_of
 from docs_programs import blocks, run_command, run_program, write_files
+from made_jobs import make_job
+from steadylr.cli import verify_lr
 
 pytestmark = pytest.mark.slow
 
@@ -35,3 +39,21 @@ def test_your_own_model(tmp_path: Path) -> None:
     assert out.startswith("3 jobs, 3 trainings")
     assert "my_code.Net on my_code.make_data" in out
     assert "3 runs with an LR" in out
+
+
+def test_what_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of the page refuses a sweep with somebody's own model in just these words, and makes nothing."""
+    command, said = blocks("what-is-trusted.md")
+    monkeypatch.chdir(tmp_path)
+    sweep = tmp_path / "outputs" / "sweeps" / "x"
+    for seed in range(2):
+        make_job(
+            sweep / str(seed),
+            seed=seed,
+            change=lambda record: record["config"]["model"].update(_target_="my_code.Net"),
+        )
+    program, *argv = shlex.split(command.text)[1:]
+    assert program == "src/verify_lr.py"
+    done = main_of(verify_lr, *argv)
+    assert (done.code, done.out, done.err) == (1, "", said.text)
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1"]
