@@ -1,4 +1,4 @@
-"""The truth: trainings of several lengths at peak LRs a factor of 2 apart, closer near each length's bottom."""
+"""The truth: trainings of several lengths at peak LRs a factor of 2 apart, closer near the bottom of the longest."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from steadylr.core.curve import FloatArray
 SEEDS = (1001, 1002, 1003)
 
 OCTAVES = {"sgd": (-8, 2), "momentum": (-11, -1), "adamw": (-13, -3), "rmsprop": (-13, -3)}
-"""Both ends of the LRs that are tried first, as powers of 2. Where the best is within one of an end, more follow."""
+"""Both ends of the LRs that are tried first, as powers of 2. Where the best is at an end, more follow."""
 
-CLOSER = (-0.5, 0.5)
-"""Octaves from the best LR of a length at which it is tried too."""
+CLOSER = (-1.5, -0.5, 0.5)
+"""Octaves from the best LR of the second longest trainings at which the longest are tried too."""
 
 MAX_OCTAVE = 5
 
@@ -62,26 +62,38 @@ class Truths:
 
 
 def missing(truths: Truths, task: Task) -> list[Key]:
-    """What is to be trained next for a task; empty when its truth is whole."""
+    """What is to be trained next for a task; empty when its truth is whole.
+
+    The longest trainings come last, all at once: by then it is known where they have to be close to each other.
+    """
     kind = "momentum" if task.settings.get("momentum") else task.optimizer
     low, high = OCTAVES[kind]
-    wanted = [(steps, float(octave)) for steps in reversed(LENGTHS) for octave in range(low, high + 1)]
-    if not _lacking(truths, task, wanted):
-        for steps in reversed(LENGTHS):
-            octaves, losses = truths.at(task.name, steps)
-            best = float(octaves[int(np.argmin(losses.mean(0)))])
-            whole = float(round(best))
-            wanted += [(steps, o) for o in _beyond(whole, octaves)]
-            wanted += [(steps, whole + o) for o in CLOSER if whole + o <= MAX_OCTAVE]
-    return _lacking(truths, task, wanted)
+    coarse = [float(octave) for octave in range(low, high + 1)]
+    wanted = [(steps, octave) for steps in LENGTHS[:-1] for octave in coarse]
+    if not (lacking := _lacking(truths, task, wanted)):
+        best = round(_best(truths, task, LENGTHS[-2]))
+        wanted = [(LENGTHS[-1], o) for o in (*coarse, *(best + away for away in CLOSER)) if o <= MAX_OCTAVE]
+        lacking = _lacking(truths, task, wanted)
+    if not lacking:
+        wanted = [
+            (n, o) for n in LENGTHS for o in _beyond(_best(truths, task, n), truths.at(task.name, n)[0])
+        ]
+        lacking = _lacking(truths, task, wanted)
+    return lacking
+
+
+def _best(truths: Truths, task: Task, steps: int) -> float:
+    """The octave with the lowest mean loss."""
+    octaves, losses = truths.at(task.name, steps)
+    return float(octaves[int(np.argmin(losses.mean(0)))])
 
 
 def _beyond(best: float, octaves: FloatArray) -> list[float]:
-    """Further octaves where the best is at an end or next to it."""
+    """Further octaves where the best is at an end."""
     low, high = float(octaves[0]), float(octaves[-1])
-    below = [low - 1, low - 2] if best <= low + 1 else []
-    above = [o for o in (high + 1, high + 2) if o <= MAX_OCTAVE] if best >= high - 1 else []
-    return [float(round(o)) for o in below + above]
+    below = [low - 1, low - 2] if best == low else []
+    above = [octave for octave in (high + 1, high + 2) if octave <= MAX_OCTAVE] if best == high else []
+    return below + above
 
 
 def _lacking(truths: Truths, task: Task, wanted: Iterable[tuple[int, float]]) -> list[Key]:
