@@ -59,6 +59,7 @@ def test_every_option_of_the_engine_is_an_argument(monkeypatch: pytest.MonkeyPat
     seen: list[Options] = []
     monkeypatch.setattr(api, "_range_test", lambda *arguments: seen.append(arguments[-1]))
     given: dict[str, Any] = {name: object() for name in options} | {
+        "stop_rule": steadylr.StopRule(3.0),
         "accumulation_steps": 3,
         "val_every": 2,
         "read_lag": 1,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from steadylr.core.arguments import check_kind
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule
 from steadylr.core.landmarks import find_landmarks
@@ -104,6 +105,7 @@ def range_test(
             all have LR 0.
     """
     ramp = Ramp() if ramp is None else ramp
+    check_kind(Ramp, ramp=ramp)
     doubt = optimizer_doubt(type(optimizer).__name__)
     if doubt is not None:
         warnings.warn(doubt, stacklevel=2)
@@ -164,6 +166,8 @@ def plot(
 
     reading = Reading() if reading is None else reading
     train = result.curve if isinstance(result, RangeTest) else result
+    check_kind(Curve, result=train)
+    check_kind(Reading, reading=reading)
     validation = result.validation if isinstance(result, RangeTest) else None
     curve = train if validation is None else validation
     skipped, share = (

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from steadylr.answer.answer import ConditionAnswer, answer_sweep
 from steadylr.answer.readings import Gathered, RunReading
 from steadylr.config.schema import OneCycle
+from steadylr.core.arguments import check_kind, check_whole
 from steadylr.core.consensus import Choice, Consensus
 from steadylr.core.curve import Curve
 from steadylr.core.divergence import StopRule
@@ -25,6 +26,7 @@ from steadylr.core.onecycle import Plan
 from steadylr.core.ramp import Ramp
 from steadylr.core.rules import DEFAULT_RULE
 from steadylr.core.settings import Reading
+from steadylr.errors import InvalidValue
 from steadylr.present.progress import run_progress
 from steadylr.report.figures import summary_of
 from steadylr.report.sweep_text import condition_text
@@ -165,6 +167,12 @@ def find_lr(
     chosen = _checked_seeds(seeds)
     ramp = Ramp() if ramp is None else ramp
     reading = Reading() if reading is None else reading
+    check_kind(Ramp, ramp=ramp)
+    check_kind(Reading, reading=reading)
+    if batch_size is not None:
+        check_whole(batch_size=batch_size)
+    if not callable(make_run):
+        raise InvalidValue(f"make_run must be a function, make_run(seed) -> Run; got {described(make_run)}")
     tests: list[RangeTest] = []
     readings: list[RunReading] = []
     options = Options(
@@ -192,7 +200,11 @@ def find_lr(
 
 
 def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    if not isinstance(seeds, Iterable):
+        raise InvalidValue(f"seeds must be several, such as range(3); got {described(seeds)}")
     chosen = tuple(seeds)
+    for seed in chosen:
+        check_whole(seeds=seed)
     if not chosen:
         raise ValueError("seeds must name at least one run; got none")
     if len(set(chosen)) < len(chosen):

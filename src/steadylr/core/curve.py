@@ -9,6 +9,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from steadylr.core.arguments import check_whole
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -51,6 +53,7 @@ class Curve:
     steps_per_point: int = 1
 
     def __post_init__(self) -> None:
+        check_whole(num_iter=self.num_iter, steps_per_point=self.steps_per_point)
         object.__setattr__(self, "lr", frozen_array(self.lr))
         object.__setattr__(self, "loss", frozen_array(self.loss))
         object.__setattr__(self, "stop", Stop(self.stop))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from steadylr.core.arguments import check_kind
 from steadylr.core.curve import Curve
 from steadylr.core.landmarks import Landmarks, find_landmarks
 from steadylr.core.rules import broken_off_reason, why_nothing
@@ -83,6 +84,9 @@ def diagnose(
         reading: smoothing and skips; Reading() by default.
         skipped_share: the share of the training's updates that a gradient scaler left out, from 0 to 1.
     """
+    check_kind(Curve, curve=curve)
+    if reading is not None:
+        check_kind(Reading, reading=reading)
     skipped = _skipped(skipped_share)
     settings = Reading() if reading is None else reading
     landmarks = find_landmarks(curve, settings)

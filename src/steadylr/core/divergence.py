@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from steadylr.core.arguments import check_numbers
 from steadylr.core.curve import Stop
 
 FILTER_POINTS = 5  # one or two spikes among five losses move no median
@@ -43,6 +44,8 @@ class StopRule:
 
     def __post_init__(self) -> None:
         th = self.diverge_th
+        if th is not None:
+            check_numbers(diverge_th=th)
         if th is not None and not (math.isfinite(th) and th > 0):
             raise ValueError(f"diverge_th must be a finite number above 0, or None to never stop; got {th!r}")
 

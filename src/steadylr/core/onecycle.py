@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
+from steadylr.core.arguments import check_numbers, check_whole
 from steadylr.core.curve import FloatArray
 
 AnnealStrategy = Literal["cos", "linear"]
@@ -300,6 +301,12 @@ def plan(
             raise ValueError(f"max_lr: there is no LR to plan with; got {max_lr}")
         low, high = max_lr.low if low is None else low, max_lr.high if high is None else high
         max_lr = max_lr.lr
+    check_numbers(
+        max_lr=max_lr, **{name: value for name, value in (("low", low), ("high", high)) if value is not None}
+    )
+    check_numbers(**{name: value for name, value in settings.items() if name in _FRACTIONS})
+    if (steps := settings.get("total_steps")) is not None:
+        check_whole(total_steps=steps)
     return Plan(
         max_lr=float(max_lr),
         low=None if low is None else float(low),

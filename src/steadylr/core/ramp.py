@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from steadylr.core.arguments import check_numbers, check_whole
+
 StepMode = Literal["exp", "linear"]
 
 
@@ -40,6 +42,8 @@ class Ramp:
     step_mode: StepMode = "exp"
 
     def __post_init__(self) -> None:
+        check_numbers(start_lr=self.start_lr, end_lr=self.end_lr)
+        check_whole(num_iter=self.num_iter)
         for name in ("start_lr", "end_lr"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from steadylr.core.arguments import check_kind
 from steadylr.core.curve import Curve, FloatArray
 from steadylr.core.landmarks import MIN_POINTS, Landmarks, find_landmarks
 from steadylr.core.settings import Reading
@@ -59,8 +60,11 @@ def suggest(curve: Curve, rule: str = DEFAULT_RULE, *, reading: Reading | None =
         ValueError: an unknown rule; the message gives the nearest names.
         TypeError: a rule of one's own that does not return a Suggestion.
     """
-    if rule not in RULES:
-        near = get_close_matches(rule, RULES, n=2, cutoff=0.5)
+    check_kind(Curve, curve=curve)
+    if reading is not None:
+        check_kind(Reading, reading=reading)
+    if not isinstance(rule, str) or rule not in RULES:
+        near = get_close_matches(str(rule), RULES, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"allowed: {', '.join(RULES)}"
         raise ValueError(f"rule {rule!r} is not known; {hint}")
     suggestion = RULES[rule](curve, Reading() if reading is None else reading)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from steadylr.core.arguments import check_numbers, check_whole
+
 Smoother = Literal["local_linear", "ema"]
 
 
@@ -32,6 +34,8 @@ class Reading:
     skip_end: int = 5
 
     def __post_init__(self) -> None:
+        check_numbers(smooth_f=self.smooth_f, ema_weight=self.ema_weight)
+        check_whole(skip_start=self.skip_start, skip_end=self.skip_end)
         if not (math.isfinite(self.smooth_f) and 0 <= self.smooth_f < 1):
             raise ValueError(
                 "smooth_f must be in [0, 1): the share of the curve that one smoothed point sees; "

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from steadylr.core.arguments import check_numbers, check_whole
 
 EACH_LOOK = 0.98
 """Confidence of the t interval at each look, so that the one at which a StoppingRule ends covers at least 95%.
@@ -46,6 +44,8 @@ class StoppingRule:
     max_runs: int
 
     def __post_init__(self) -> None:
+        check_numbers(factor=self.factor)
+        check_whole(max_runs=self.max_runs)
         if not (math.isfinite(self.factor) and self.factor > 1):
             raise ValueError(
                 f"factor must be finite and above 1, as it is what the interval's upper end over the mean "

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from steadylr.core.arguments import check_kind
 from steadylr.core.consensus import NEAR_FACTOR, Consensus
 
 MANY_RUNS = 50  # more than that nobody makes for a mean
@@ -131,6 +132,7 @@ def verdict(
             A run may be in both.
         odd_runs: names of runs whose curve has another shape than the rest (shapes.odd_curves).
     """
+    check_kind(Consensus, consensus=consensus)
     num_noisy, num_edge = _doubtful(consensus.n, set(noisy_runs), set(edge_runs))
     by_ratio = _level_by_ratio(consensus)
     doubted = bool(num_noisy or num_edge)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
+from steadylr.core.arguments import check_kind, check_whole
 from steadylr.core.curve import Stop
 from steadylr.core.divergence import StopRule
 from steadylr.errors import InvalidValue
@@ -74,6 +75,10 @@ class Options:
     read_lag: int | None = None
 
     def __post_init__(self) -> None:
+        check_kind(StopRule, stop_rule=self.stop_rule)
+        check_whole(accumulation_steps=self.accumulation_steps, val_every=self.val_every)
+        if self.read_lag is not None:
+            check_whole(read_lag=self.read_lag)
         if self.accumulation_steps < 1:
             raise InvalidValue(f"accumulation_steps must be at least 1; got {self.accumulation_steps!r}")
         if self.val_every < 0:

@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from steadylr.core.arguments import check_kind
 from steadylr.core.curve import Curve, FloatArray, frozen_array
 from steadylr.core.ramp import Ramp
 from steadylr.errors import InvalidValue
@@ -77,6 +78,7 @@ def range_test(
             model that fails on the first batch; the message names the function and shows the batch's shapes.
     """
     check_trainable(model, optimizer)
+    check_kind(Ramp, ramp=ramp)
     if not hasattr(batches, "__iter__") and not hasattr(batches, "__getitem__"):
         raise InvalidValue(
             f"data must be what batches come from, a DataLoader or a list; got {described(batches)}"
