@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from made_jobs import change_file, curve_of, leave_status, make_job, make_sweep
+from made_jobs import STREAMS, change_file, config_of, curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.asked import overrides_of
+from steadylr.answer.conditions import check_key
 from steadylr.answer.readings import (
     Reread,
     each_seed_once,
@@ -27,6 +28,8 @@ from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.job_folder import next_job_number
+from steadylr.store.records import RunRecord
+from steadylr.training.identity import training_config
 
 
 def labels(gathered: Any) -> list[str]:
@@ -314,3 +317,33 @@ def test_values_are_runs_of_their_own() -> None:
     found = joined([from_values([0.1, 0.1])])
     assert labels(found) == ["value 1", "value 2"]
     assert len({reading.run for reading in found.readings}) == 2
+
+
+def test_a_config_that_does_not_give_its_own_key_is_refused(tmp_path: Path) -> None:
+    """Neither what is read nor what was trained may be another; a curve that doesn't say what it is isn't compared."""
+    record = RunRecord.read(make_job(tmp_path / "0", seed=1))
+    config = config_of("finder.num_iter=60")
+    stored = {"training": {**training_config(config), "threads": 1}, "seeds": dict.fromkeys(STREAMS, 1)}
+    check_key(record, stored)
+    check_key(record, None)
+    for group, name, value in (("finder", "smooth_f", 0.5), ("onecycle", "pct_start", 0.5)):
+        changed = {**record.config, group: {**record.config[group], name: value}}
+        with pytest.raises(ValueError, match="its config does not give its own key"):
+            check_key(record.model_copy(update={"config": changed}), stored)
+    changed = {**record.config, "data": {**record.config["data"], "batch_size": 65}}
+    with pytest.raises(ValueError, match=r"data\.batch_size is 65, and 64 was trained"):
+        check_key(record.model_copy(update={"config": changed}), stored)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("num_iter", True), ("diverge_th", "2"), ("end_lr", float("nan"))]
+)
+def test_a_recorded_value_outside_of_its_range_is_named(tmp_path: Path, key: str, value: object) -> None:
+    """As on the command line."""
+
+    def change(record: dict[str, Any]) -> None:
+        record["config"]["finder"][key] = value
+
+    make_job(tmp_path / "x" / "0", change=change)
+    (problem,) = from_sweep(tmp_path / "x").problems
+    assert f"finder.{key} must be " in problem

@@ -88,7 +88,7 @@ def test_an_out_folder_that_cannot_be_made_is_one_sentence() -> None:
 
     done = main_of(aggregate, "values=[0.1,0.2]", "out=file/below")
     assert done.code == 1
-    assert done.err.startswith("out=file/below: can't be written")
+    assert done.err.startswith("file/below: can't be written")
 
 
 def test_errors_are_shown_in_full_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +99,18 @@ def test_errors_are_shown_in_full_on_demand(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("HYDRA_FULL_ERROR")
     find_lr("hydra.verbose=7")
     assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[f"model={LONG}"], ["--config-dir", LONG], [f"data=imagefolder data.root={LONG}"], [f"hydra.run.dir={LONG}"]],
+)  # fmt: skip
+def test_a_name_that_is_too_long_for_a_file_is_one_sentence(argv: list[str]) -> None:
+    """Wherever it names a file or a folder."""
+    done = find_lr(*[word for text in argv for word in text.split()], "dry_run=true")
+    assert done.code == 1, done
+    assert "Traceback" not in done.err
+    assert LONG in done.err

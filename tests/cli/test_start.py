@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from steadylr.cli import start
+from steadylr.cli.leaving import leave
+from steadylr.present.streams import Lenient
 from steadylr.words.program import other_program, program_name
 
 
@@ -65,20 +66,11 @@ def test_an_interrupt_while_modules_are_imported_is_no_traceback(
     assert capsys.readouterr().err == "interrupted before anything was begun\n"
 
 
-def test_what_nobody_reads_is_dropped() -> None:
-    """Writing goes on after the reader has gone, as behind `| head -1`."""
-    ours, theirs = os.pipe()
-    out = start._unread(io.TextIOWrapper(io.FileIO(theirs, "wb", closefd=False), line_buffering=True))
-    print("read", file=out)
-    assert os.read(ours, 100) == b"read\n"
-    os.close(ours)
-    print("not read", file=out)
-    out.flush()
-    os.close(theirs)
-
-
-def test_output_that_is_no_file_is_left_as_it_is() -> None:
-    """Such as a notebook's, or none."""
-    own = io.StringIO()
-    assert start._unread(own) is own
-    assert start._unread(None) is None
+def test_a_reader_that_leaves_costs_no_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    """As behind `| head -1`; what else keeps output from being written does."""
+    for error, code in ((BrokenPipeError(32, "Broken pipe"), 0), (OSError(28, "No space left on device"), 1)):
+        out = Lenient(io.StringIO())
+        out.error = error
+        with pytest.raises(SystemExit, match=str(code)):
+            leave(0, out)
+        assert ("can't be written" in capfd.readouterr().err) == bool(code)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from made_jobs import leave_status, make_sweep
 from steadylr.answer.answer import SweepAnswer, answer_sweep
-from steadylr.answer.readings import FailedJob, Gathered, RunReading, from_values
+from steadylr.answer.readings import FailedJob, Gathered, RunReading, from_sweep, from_values
 from steadylr.config.schema import OneCycle
 from steadylr.core.attribution import attribute
 from steadylr.core.not_split import NotSplit, Unsplit
 from steadylr.core.suggestion import Outcome, Suggestion
 from steadylr.core.verdict import Level
 from steadylr.report import sweep_text as module
+from steadylr.report.conclude import exit_code
 from steadylr.report.sweep_text import condition_text, show_sweep, sweep_text
 from steadylr.words.names import PYTHON
 
@@ -176,6 +178,20 @@ def test_many_failed_jobs_are_cut_short() -> None:
     assert "50 jobs failed" in text
     assert text.count("killed") == 20
     assert "  and 30 more" in text
+
+
+def test_jobs_that_have_not_ended_are_no_failures(tmp_path: Path) -> None:
+    """Another command may be at them right now: they are listed apart, and cost no exit code."""
+    make_sweep(tmp_path / "x", seeds=2)
+    leave_status(tmp_path / "x" / "2", "interrupted", overrides=["seed=2"], error="has not ended")
+    answer = answer_sweep(from_sweep(tmp_path / "x"), choose="median", onecycle=OneCycle())
+    text = sweep_text(answer)
+    assert "failed" not in text
+    assert "Not ended" in text
+    assert "1 job (2): stopped, or another process is at it" in text
+    assert exit_code(answer) == 0
+    failed = replace(answer, failed=tuple(replace(job, status="failed") for job in answer.failed))
+    assert (exit_code(failed), "1 job failed" in sweep_text(failed)) == (1, True)
 
 
 @pytest.mark.parametrize("runs", [(), ("a",)])

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from steadylr.config.keys import ranges
+from steadylr.config.schema import Config
 from steadylr.core.settings import Reading
+from steadylr.store.curve_store import run_key
+
+if TYPE_CHECKING:
+    from steadylr.store.records import RunRecord
 
 Seeds = tuple[tuple[str, int], ...]
 """The seeds of a run, by stream, in the order of the streams' names."""
@@ -24,7 +30,8 @@ def check_recorded(config: Mapping[str, Any]) -> None:
     """Refuse a recorded config that no job of ours has left: what it holds is data, and nothing in it is followed.
 
     Raises:
-        ValueError: a group that is none, or a value that OmegaConf would resolve, such as "${oc.env:HOME}".
+        ValueError: a group that is none, a value that OmegaConf would resolve, such as "${oc.env:HOME}", or one outside
+            of its range.
     """
     for name in ("model", "data", "augmentation", "optimizer", "loss", "finder", "device", "seeds"):
         if not isinstance(config.get(name), Mapping):
@@ -32,6 +39,46 @@ def check_recorded(config: Mapping[str, Any]) -> None:
     for key, value in _flat(config).items():
         if "${" in repr(value):
             raise ValueError(f"{key}={value!r}: a reference in a record is never followed")
+    for key, allowed in ranges(Config).items():
+        value = _at(config, key)
+        if value is None:  # not set, or not known to the version that wrote it
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not allowed.holds(value):
+            raise ValueError(f"{key} must be {allowed.words()}; got {value!r}")
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def check_key(record: RunRecord, stored_as: object) -> None:
+    """Refuse a record whose config is not the one that its training and its key were made from.
+
+    Args:
+        record: of a job.
+        stored_as: what the curve's file says that it is stored as; records of curves without it are not compared.
+
+    Raises:
+        ValueError: the config gives another key than the record's own.
+    """
+    if record.run.content_digest is None or not isinstance(
+        stored_as, Mapping
+    ):  # version 1, or made elsewhere
+        return
+    training, config = stored_as["training"], record.config
+    reading = {"finder": config["finder"], "onecycle": config.get("onecycle")}
+    made_from = run_key({"training": training, **reading}, stored_as["seeds"])
+    if made_from != record.job_key:
+        raise ValueError("its config does not give its own key")
+    for group in ("model", "data", "optimizer", "loss", "finder", "device"):
+        recorded = _as_written(config[group])
+        for name, value in training.get(group, {}).items():
+            if name in recorded and recorded[name] != value:
+                raise ValueError(f"{group}.{name} is {recorded[name]!r}, and {value!r} was trained")
 
 
 def condition_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from steadylr.answer.asked import key_of, overrides_of, rule_of
 from steadylr.answer.conditions import (
     Seeds,
+    check_key,
     check_recorded,
     condition_key,
     condition_of,
@@ -29,15 +31,10 @@ from steadylr.core.settings import Reading
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve
+from steadylr.store.curve_store import STORED_AS
 from steadylr.store.files import DamagedFile, NewerSchema
 from steadylr.store.job_folder import CURVE_FILE, job_folders, odd_places
-from steadylr.store.records import (
-    RECORD_FILE,
-    STATUS_FILE,
-    JobStatus,
-    RunRecord,
-    read_stopping,
-)
+from steadylr.store.records import RECORD_FILE, STATUS_FILE, JobStatus, RunRecord, read_stopping
 from steadylr.words.names import COMMAND_LINE
 from steadylr.words.reading import ToldSuggestion, told_suggestion
 
@@ -101,7 +98,7 @@ class RunReading:
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A job that left no suggestion because it failed.
+    """A job that left no suggestion because it failed, or because it has not ended.
 
     Args:
         label: what people call it.
@@ -118,6 +115,11 @@ class FailedJob:
     reason: str
     condition_key: str = ""
     seeds: Seeds = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it came to an end: an interrupted one was stopped, or another process is at it right now."""
+        return self.status == "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> G
     Raises:
         BadInput: the folder isn't there or holds no jobs.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise BadInput(
             f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
         )
@@ -216,9 +218,9 @@ def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
     """
     given = list(folders)
     for folder in given:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise BadInput(f"runs: {folder} is no folder; give folders such as outputs/runs/<time>")
-        if not (folder / STATUS_FILE).is_file() and job_folders(folder):
+        if not os.path.isfile(folder / STATUS_FILE) and job_folders(folder):
             raise BadInput(f"runs: {folder} is the folder of a sweep; give it as 'sweep={folder}'")
     return joined([from_job(folder, reread=reread, label=folder.name) for folder in given])
 
@@ -291,6 +293,7 @@ def _of_its_condition(job: FailedJob, config: Mapping[str, Any] | None) -> Faile
 
 def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -> RunReading:
     check_recorded(record.config)
+    check_key(record, curves.meta.get(STORED_AS))
     finder = record.config["finder"]
     setting = {name: finder[name] for name in Reread.__slots__}
     Reading(**{name: value for name, value in setting.items() if name != "rule"})
@@ -390,7 +393,5 @@ def _setting_key(reading: RunReading) -> Hashable:
 def lost_runs(gathered: Gathered, condition_key: str) -> int:
     """How many runs of a condition failed, so that no job has an answer of theirs."""
     answered = {reading.seeds for reading in gathered.readings if reading.condition_key == condition_key}
-    failed = {
-        job.seeds for job in gathered.failed if job.condition_key == condition_key and job.status == "failed"
-    }
+    failed = {job.seeds for job in gathered.failed if job.condition_key == condition_key and job.has_failed}
     return len(failed - answered)

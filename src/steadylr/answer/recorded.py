@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def sweep_folder(given: Path) -> Path:
     """The folder of a sweep; its name alone will do."""
     named = Path("outputs/sweeps") / given
-    return named if not given.is_dir() and len(given.parts) == 1 and named.is_dir() else given
+    return named if not os.path.isdir(given) and len(given.parts) == 1 and os.path.isdir(named) else given
 
 
 def as_recorded(

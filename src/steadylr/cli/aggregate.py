@@ -86,13 +86,7 @@ def aggregate(cfg: DictConfig) -> int:
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
     consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
-    try:
-        return conclude(found, out, consensus=consensus, onecycle=onecycle)
-    except OSError as error:
-        key = f"out={config.out}" if config.out else out
-        raise BadInput(
-            f"{key}: can't be written ({error.strerror or error}); give out=/path/to/folder"
-        ) from None
+    return conclude(found, out, consensus=consensus, onecycle=onecycle)
 
 
 def _new_folder() -> Path:

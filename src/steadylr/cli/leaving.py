@@ -10,9 +10,12 @@ from steadylr.present.streams import Lenient, complain
 
 
 def leave(code: int, out: Lenient) -> NoReturn:
-    """Exit with a code; with a failure where standard output could not be written, which is said."""
+    """Exit with a code; with a failure where standard output could not be written, which is said.
+
+    A reader that has left, as behind `| head`, has read what it wanted.
+    """
     out.flush()
-    if out.error is not None:
+    if out.error is not None and not isinstance(out.error, BrokenPipeError):
         complain(
             f"standard output can't be written ({out.error.strerror or out.error}); what the command leaves in files "
             "is there all the same"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +73,7 @@ def _age(text: str) -> timedelta:
 def _do(options: argparse.Namespace) -> int:
     from steadylr.store.curve_store import CurveStore
 
-    if not options.dir.is_dir():
+    if not os.path.isdir(options.dir):
         complain(f"--dir {options.dir}: no store there; it is made by the first training")
         return EXIT_FAILED
     store = CurveStore(options.dir, create=False)

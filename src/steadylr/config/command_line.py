@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from steadylr._version import __version__
@@ -106,7 +106,7 @@ def _check(options: Namespace) -> None:
             "--experimental-rerun is not supported, as it runs what a pickle says: give the overrides again, which "
             ".hydra/overrides.yaml in the folder of each run lists"
         )
-    if options.config_dir is not None and not Path(options.config_dir).is_dir():
+    if options.config_dir is not None and not os.path.isdir(options.config_dir):
         raise BadInput(
             f"--config-dir {options.config_dir} is not a folder: give the folder that holds your groups"
         )

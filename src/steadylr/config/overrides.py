@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -105,7 +106,7 @@ class _Folders:
         own = folders if folders is not None else [config_folder()]
         paths = [Path(entry) for entry in [*own, *added] if entry is not None]
         complete = folders is not None and None not in added
-        return cls(tuple(path for path in paths if path.is_dir()), complete)
+        return cls(tuple(path for path in paths if os.path.isdir(path)), complete)
 
 
 def _searchpath(override: Override) -> list[str]:
@@ -304,7 +305,7 @@ def _option_problems(override: Override, folders: Sequence[Path]) -> Iterator[st
         yield f"{group}=null: a group needs one of its options; allowed: {', '.join(options)}"
         return
     for option in _given_options(override):
-        if any((folder / group / f"{option}.yaml").is_file() for folder in folders):
+        if any(os.path.isfile(folder / group / f"{option}.yaml") for folder in folders):
             continue
         near = difflib.get_close_matches(option, options, n=2, cutoff=0.6)
         allowed = f"allowed: {', '.join(options) or 'nothing, as no folder has this group'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -94,7 +95,7 @@ def files_fingerprint(value: Any) -> str | None:
     found = False
     for text in sorted(set(_texts(value))):
         path = Path(text).expanduser()
-        if not path.exists():
+        if not os.path.exists(path):
             continue
         found = True
         for file in [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -98,7 +99,7 @@ def _known(sweep: Path) -> tuple[dict[str, Place], dict[tuple[str, ...], Place]]
     """The places of the jobs that a sweep holds: by key, and those without a readable key by overrides."""
     by_key: dict[str, Place] = {}
     by_overrides: dict[tuple[str, ...], Place] = {}
-    for folder in job_folders(sweep) if sweep.is_dir() else []:
+    for folder in job_folders(sweep) if os.path.isdir(sweep) else []:
         place = Place(int(folder.name), is_finished(folder))
         key = key_of(folder)
         if key:
@@ -113,7 +114,7 @@ def _cut_short(sweep: Path) -> list[int]:
 
     Places are reserved under the lock, so that nobody else is about to write there; half a status may lie there.
     """
-    folders = job_folders(sweep) if sweep.is_dir() else []
+    folders = job_folders(sweep) if os.path.isdir(sweep) else []
     return [
         int(folder.name)
         for folder in folders

@@ -107,6 +107,6 @@ def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summa
 
 def exit_code(answer: SweepAnswer) -> int:
     """1 where a job failed or a file could not be read, 3 without a usable LR, else 0."""
-    if answer.failed or answer.problems:
+    if any(job.has_failed for job in answer.failed) or answer.problems:
         return EXIT_FAILED
     return EXIT_OK if answer.usable else EXIT_NO_ANSWER

@@ -97,15 +97,23 @@ def condition_title(condition: ConditionAnswer) -> str:
     return escaped(f"{model_and_data} ({condition.title})" if condition.title else model_and_data)
 
 
-def _failed_parts(failed: Sequence[FailedJob]) -> Iterator[Part]:
-    if not failed:
-        return
-    yield from heading(f"{count(len(failed), 'job')} failed")
-    shown = failed[:MOST_FAILED]
-    rows = [Row((job.label, " ".join(job.overrides), _one_line(job.reason)), "red") for job in shown]
-    yield table(("job", "overrides", "why"), rows)
-    if len(failed) > MOST_FAILED:
-        yield sentence(f"and {len(failed) - MOST_FAILED:,} more")
+def _failed_parts(jobs: Sequence[FailedJob]) -> Iterator[Part]:
+    """The jobs that failed, and apart from them those that have not ended: they may be at it right now."""
+    failed = [job for job in jobs if job.has_failed]
+    if failed:
+        yield from heading(f"{count(len(failed), 'job')} failed")
+        rows = [Row((job.label, " ".join(job.overrides), _one_line(job.reason)), "red") for job in failed]
+        yield table(("job", "overrides", "why"), rows[:MOST_FAILED])
+        if len(failed) > MOST_FAILED:
+            yield sentence(f"and {len(failed) - MOST_FAILED:,} more")
+    under_way = [job.label for job in jobs if not job.has_failed]
+    if under_way:
+        yield from heading("Not ended")
+        named = ", ".join(under_way[:MOST_FAILED]) + (" ..." if len(under_way) > MOST_FAILED else "")
+        yield sentence(
+            f"{count(len(under_way), 'job')} ({named}): stopped, or another process is at it; the command that asked "
+            "for them goes on from there"
+        )
 
 
 def _one_line(text: str) -> str:

@@ -62,7 +62,7 @@ def data_fingerprint(name: str, *, root: str | os.PathLike[str] | None = None) -
     if name == "imagefolder":
         splits = [split_folder(folder, split) for split in ("train", "val")]
         return _files_fingerprint(folder, (path for split in splits for path in image_files(split)))
-    if not all((folder / file).is_file() for file in TORCHVISION_FILES[name]):
+    if not all(os.path.isfile(folder / file) for file in TORCHVISION_FILES[name]):
         return f"{NOT_DOWNLOADED}: {name}"
     return _files_fingerprint(folder, (folder / file for file in TORCHVISION_FILES[name]))
 
@@ -83,7 +83,7 @@ def data_root(name: str, root: str | os.PathLike[str] | None) -> Path:
             f"data.root is needed for data.name={name}: give the folder of the data, data.root=PATH"
         )
     folder = Path(root).expanduser()
-    if name == "imagefolder" and not folder.is_dir():
+    if name == "imagefolder" and not os.path.isdir(folder):
         raise DataError(
             f"data.root={str(folder)!r} is not a folder; "
             "it must hold train/<class>/ and val/<class>/ with images"
@@ -98,7 +98,7 @@ def split_folder(root: Path, split: str) -> Path:
         DataError: the root has no such folder.
     """
     folder = root / split
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         there = sorted(entry.name + "/" for entry in root.iterdir() if entry.is_dir())[:8]
         raise DataError(
             f"data.root={str(root)!r} has no folder {split}/: it must hold train/<class>/ and val/<class>/ "

@@ -59,6 +59,6 @@ def _numbered(sweep: Path) -> list[os.DirEntry[str]]:
 
 def next_job_number(sweep_folder: Path) -> int:
     """The first number above those of all that is there under a number, folder or not; 0 for a folder that isn't."""
-    if not sweep_folder.is_dir():
+    if not os.path.isdir(sweep_folder):
         return 0
     return max((int(entry.name) for entry in _numbered(sweep_folder)), default=-1) + 1

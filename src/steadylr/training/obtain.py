@@ -54,7 +54,7 @@ def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
         StoreError: it names a folder that can't be one.
     """
     folder = Path(config.store.dir)
-    if not config.store.enabled or (not create and not folder.is_dir()):
+    if not config.store.enabled or (not create and not os.path.isdir(folder)):
         return None
     return CurveStore(folder, create=create)
 
