@@ -29,7 +29,7 @@ def composition_problem(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError) and (file := _file_being_read(error)) is not None:
         return f"{file}: is no UTF-8 text (byte {error.start})"
     if isinstance(error, HydraException | yaml.YAMLError):
-        told = str(error).partition(SEARCHED)[0].strip()
+        told = " ".join(str(error).partition(SEARCHED)[0].split())
     else:
         told = f"{type(error).__name__}: {_first_line(error)}"
     reason = error.__cause__
