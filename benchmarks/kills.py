@@ -49,6 +49,7 @@ CHANGES = ("created", "inputs", "checksum")
 
 def main() -> None:
     """Run what is missing of n chains, and print the table."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else a command under nohup would never hear it
     options = dict(text.split("=", 1) for text in sys.argv[1:])
     count, task = int(options.pop("n", 1000)), options.pop("task", "real")
     if options or task not in PROGRAMS:

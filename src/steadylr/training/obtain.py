@@ -54,9 +54,14 @@ def open_store(config: Config, *, create: bool = True) -> CurveStore | None:
         StoreError: it names a folder that can't be one.
     """
     folder = Path(config.store.dir)
-    if not config.store.enabled or (not create and not os.path.isdir(folder)):
+    if not config.store.enabled or (not create and not _is_begun(folder)):
         return None
     return CurveStore(folder, create=create)
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder holds anything; a kill can leave it with no more than a file that was being written."""
+    return os.path.isdir(folder) and any(not name.startswith(".") for name in os.listdir(folder))
 
 
 @contextmanager
