@@ -70,6 +70,7 @@ def missing(truths: Truths, task: Task) -> list[Key]:
     low, high = OCTAVES[kind]
     coarse = [float(octave) for octave in range(low, high + 1)]
     wanted = [(steps, octave) for steps in LENGTHS[:-1] for octave in coarse]
+    wanted += [key[1::2] for key in truths.losses if key[0] == task.name]  # begun: with all seeds
     if not (lacking := _lacking(truths, task, wanted)):
         best = round(_best(truths, task, LENGTHS[-2]))
         wanted = [(LENGTHS[-1], o) for o in (*coarse, *(best + away for away in CLOSER)) if o <= MAX_OCTAVE]
