@@ -368,6 +368,15 @@ def test_dollar_signs_stay_dollar_signs() -> None:
     assert "cost $1 on $x^2$ & a_b \\alpha" in written
 
 
+def test_names_in_a_sweeps_figure_are_shown_as_they_are() -> None:
+    """Those of runs and of the sweep: no mathematics, and no letter that isn't seen."""
+    info = replace(summary(3, groups=2, label="$x^{}$"), title="$y^2$ \x1b[2J\u202e on data")
+    texts = [text for text in summary_figure(info).findobj(Text) if "$" in text.get_text()]
+    assert {"$x^1$", r"$y^2$ \x1b[2J\u202e on data"} <= {text.get_text() for text in texts}
+    own = [text for text in texts if "mathdefault" not in text.get_text()]
+    assert not any(text.get_parse_math() for text in own)
+
+
 def test_divergence_does_not_squash_the_descent() -> None:
     """However far the losses explode, the descent takes over half of the axis; the same for shifted losses."""
     low, high = loss_limits(descent(), descent())

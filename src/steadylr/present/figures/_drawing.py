@@ -35,6 +35,7 @@ from matplotlib.ticker import (
 )
 
 from steadylr.core.curve import FloatArray, frozen_array
+from steadylr.present.escaped import escaped
 from steadylr.present.numbers import format_lr, format_power
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def wrapped(content: str, width: float, *, size: float = TEXT_SIZE, lines: int =
     A letter is taken as 0.56 of the font size wide, which ordinary sentences in this font stay below.
     """
     characters = max(1, int(width * 72 / (0.56 * size)))
-    content = " ".join(content.split())
+    content = " ".join(escaped(content).split())
     return textwrap.wrap(content, characters, max_lines=lines, placeholder="…", break_on_hyphens=False)
 
 
