@@ -30,10 +30,10 @@ types: $(TESTS)
 	$(BIN)/mypy
 
 fast: $(TESTS)
-	$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 
 slow: $(TESTS)
-	$(BIN)/pytest -q -n $(WORKERS) -m slow
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m slow
 
 $(RUNS): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "steadylr needs Python 3.10 to 3.13; name one: make demo PYTHON=/path/to/python3.12"; exit 1; }

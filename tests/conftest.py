@@ -1,7 +1,9 @@
 """Settings for all tests."""
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
@@ -11,3 +13,11 @@ settings.load_profile("steady")
 # would reach none of those that tests start. Every worker of xdist comes through here as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not drawn: a line stands in their files. Drawing takes longer than a small sweep."""
+    from steadylr.present import figures
+
+    monkeypatch.setattr(figures, "save_figure", lambda _, path: Path(path).write_text("a figure\n"))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-import steadylr.cli.find_lr  # noqa: F401  (registers the config and its resolver)
+from composing import composed
 from steadylr.answer.reading import answer_of
-from steadylr.config.folder import config_folder
 from steadylr.config.schema import Config, Optimizer
 from steadylr.config.values import check_config
 from steadylr.core.curve import Curve, Stop
@@ -28,18 +24,12 @@ from steadylr.training.identity import Training, training_config
 from steadylr.training.obtain import Trained
 
 POINTS = 60
+MLP = ("model=mlp", "sweep_name=x")
 STREAMS = ("init", "order", "augment", "noise")
 
 
-@cache
-def composed(overrides: tuple[str, ...]) -> Any:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        return compose("find_lr", overrides=["model=mlp", "sweep_name=x", *overrides])
-
-
 def config_of(*overrides: str) -> Config:
-    return check_config(composed(overrides))
+    return check_config(composed(*MLP, *overrides))
 
 
 def curve_of(seed: int, *, points: int = POINTS, middle: float | None = None, noise: float = 0.01) -> Curve:

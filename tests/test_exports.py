@@ -32,32 +32,6 @@ def test_importing_the_package_imports_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def loaded_by(code: str) -> set[str]:
-    """What a fresh interpreter has imported after some code."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(done.stdout.split())
-
-
-def test_a_range_test_loads_only_the_engine():
-    """Neither Hydra nor the answers' libraries, nor rich where nothing is shown; they come with what needs them."""
-    code = (
-        "import steadylr, torch\n"
-        "model = torch.nn.Linear(1, 1)\n"
-        "optimizer = torch.optim.SGD(model.parameters(), lr=1)\n"
-        "pair = torch.ones(2, 1), torch.ones(2, 1)\n"
-        "ramp = steadylr.Ramp(1e-3, 1e-2, 3)\n"
-        "steadylr.range_test(model, optimizer, [pair], torch.nn.functional.mse_loss, ramp)\n"
-    )
-    heavy = {"hydra", "omegaconf", "rich", "scipy", "matplotlib", "pyarrow", "torchvision", "torchmetrics"}
-    assert heavy & loaded_by(code) == set()
-    assert {"omegaconf", "rich"} <= loaded_by("import steadylr\nsteadylr.find_lr")  # the way to look works
-
-
 def test_the_names_that_type_checkers_see_are_those_that_are_there():
     """The table and the imports beside it name the same."""
     source = Path(steadylr.__file__).read_text()
@@ -73,11 +47,26 @@ def test_the_names_that_type_checkers_see_are_those_that_are_there():
 
 
 @pytest.mark.slow
-def test_training_imports_no_library_that_only_some_users_have():
-    """Neither Lightning nor timm, and not what Fabric would load beside them: torchmetrics and transformers."""
-    code = (
-        "import sys, steadylr, steadylr.huggingface; steadylr.range_test; import steadylr.training.build; "
-        "print(sorted({'lightning', 'pytorch_lightning', 'timm', 'torchmetrics', 'transformers'} & set(sys.modules)))"
-    )
+def test_what_is_imported_is_what_is_needed():
+    """A range test loads neither Hydra nor the answers' libraries, nor rich where nothing is shown.
+
+    A training by a config loads no library that only some users have: neither Lightning nor timm, and not what Fabric
+    would load beside them, torchmetrics and transformers.
+    """
+    code = """if True:
+    import sys, steadylr, torch
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1)
+    pair = torch.ones(2, 1), torch.ones(2, 1)
+    ramp = steadylr.Ramp(1e-3, 1e-2, 3)
+    steadylr.range_test(model, optimizer, [pair], torch.nn.functional.mse_loss, ramp)
+    print(*sys.modules)
+    import steadylr.huggingface, steadylr.training.build
+    print(*sys.modules)
+    """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    engine, training = (set(line.split()) for line in done.stdout.splitlines())
+    heavy = {"hydra", "omegaconf", "rich", "scipy", "matplotlib", "pyarrow", "torchvision", "torchmetrics"}
+    assert heavy & engine == set()
+    assert {"lightning", "pytorch_lightning", "timm", "torchmetrics", "transformers"} & training == set()
+    assert {"torch", "omegaconf", "lightning_fabric"} <= training  # the way to look works

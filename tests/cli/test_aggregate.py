@@ -20,6 +20,8 @@ from steadylr.report.conclude import conclude
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.records import JobStatus, RunRecord, SeedUse
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Aggregates:
     """Command lines of aggregate.py, run in a folder of their own."""

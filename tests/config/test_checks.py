@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from composing import composed
 from steadylr.config import schema
 from steadylr.config import values as checks
 from steadylr.config.errors import BadInput
@@ -27,13 +27,6 @@ from steadylr.run.ranks import Rank
 from steadylr.training.identity import training_config
 
 CONF = config_folder()
-
-
-@cache  # composing is slow, and nothing here changes a config
-def composed(*overrides: str) -> DictConfig:
-    schema.register()
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return compose("find_lr", overrides=list(overrides))
 
 
 def checked(*overrides: str) -> schema.Config:

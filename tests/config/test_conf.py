@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from composing import composed
 from steadylr.config import schema
 from steadylr.config.folder import config_folder, group_options, groups, help_for, help_text
 from steadylr.config.overrides import unknown_override
@@ -46,12 +47,6 @@ ISSUE = {
     "onecycle": {"default"},
     "optimizer": {"sgd", "adamw", "rmsprop"},
 }
-
-
-def composed(*overrides: str) -> DictConfig:
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("find_lr", overrides=list(overrides))
 
 
 def checked(*overrides: str) -> schema.Config:

@@ -15,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from command_line import FIND_LR, find_lr, only_run, process
+from composing import composed
 from steadylr.config import schema
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
@@ -273,9 +274,7 @@ def test_the_source_is_part_of_what_identifies_a_training(folder: Path) -> None:
 
 def test_the_projects_own_code_is_keyed_by_its_version() -> None:
     """Its targets are no code of the user's."""
-    schema.register()
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = check_config(compose("find_lr", overrides=["device=cpu"]))
+    config = check_config(composed("device=cpu"))
     shape = describe_training(config).shape
     assert not {"own_code", "unidentified"} & set(shape)
     assert set(shape["versions"]) == {"torch", "torchvision"}
@@ -337,9 +336,7 @@ def test_what_only_shows_when_it_is_built_is_told(folder: Path, overrides: list[
 
 def test_doubtful_optimizers_are_doubted() -> None:
     """Before the training, by name or by class."""
-    schema.register()
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = check_config(compose("find_lr", overrides=["device=cpu"]))
+    config = check_config(composed("device=cpu"))
     assert doubts(config) == []
     for path in ("prodigyopt.Prodigy", "torch.optim.Adadelta"):
         doubtful = replace(config, optimizer=schema.Optimizer(path))

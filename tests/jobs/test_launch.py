@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from omegaconf import ValidationError
 
-from made_jobs import composed, config_of, leave_status, make_job
+from composing import composed
+from made_jobs import MLP, config_of, leave_status, make_job
 from steadylr.config.errors import BadInput
 from steadylr.jobs import work
 from steadylr.jobs.job import Job
@@ -28,7 +29,7 @@ def job(*overrides: str, seed: int = 0) -> Job:
     given = (f"seed={seed}", *overrides)
     config = config_of(*given)
     training = Training({"batch_size": config.data.batch_size, "device_kind": "cpu"}, {"init": seed})
-    return Job(given, composed(given), config, training)
+    return Job(given, composed(*MLP, *given), config, training)
 
 
 class Asked(NamedTuple):
@@ -97,7 +98,7 @@ def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch:
 
         monkeypatch.setattr(Job, "of", refuse)
         context: Any = SimpleNamespace(config_loader=Loader())
-        check_jobs([["seed=1"], ["seed=2"]], hydra_context=context, config=composed(()))
+        check_jobs([["seed=1"], ["seed=2"]], hydra_context=context, config=composed(*MLP))
 
     with pytest.raises(ValueError, match=r"^argument 2 is longer$") as raised:
         check(ValueError("argument 2 is longer"))

@@ -35,6 +35,8 @@ from steadylr.store.job_folder import next_job_number
 from steadylr.store.records import read_stopping
 from steadylr.words.consensus import decision_text
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMON = ("+experiment=until_stable", "model=mlp", "finder.num_iter=60", "device.threads=1")
 
 CurveOf = Callable[[int], Curve | Exception | None]

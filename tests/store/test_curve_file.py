@@ -65,7 +65,7 @@ def curves(draw: st.DrawFn) -> Curve:
     return Curve(np.sort(lrs), loss, num_iter=len(lrs) + spare, stop=draw(st.sampled_from(Stop)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(
     curve=curves(),
     validation=st.none() | curves(),
