@@ -52,7 +52,27 @@ def ran(*overrides: str, points: int | None = None) -> RunRecord:
 
 
 def options(group: str) -> list[str]:
-    return sorted(group_options(group, [CONF]))
+    """All but `own`, which is nothing without a target."""
+    return sorted(group_options(group, [CONF]) - {"own"})
+
+
+def test_targets_of_ones_own_begin_with_nothing() -> None:
+    """No key of a default option is in their way."""
+    record = ran(
+        *("model=own", "model._target_=torchvision.models.squeezenet1_1", "model.min_image_size=64"),
+        *("optimizer=own", "optimizer._target_=torch.optim.Adagrad", "+optimizer.lr_decay=0.1"),
+        *("loss=own", "loss._target_=torch.nn.CrossEntropyLoss", "data.batch_size=8"),
+    )
+    assert record.config["optimizer"]["arguments"] == {"lr_decay": 0.1}
+
+
+def test_a_list_where_a_tensor_is_wanted_is_named_with_the_way_out() -> None:
+    """And the way works."""
+    weights = [1.0] * 10
+    done = find_lr(*FEW, "model=mlp", f"+loss.weight={weights}")
+    assert done.code == 1
+    assert f"weight: {{_target_: torch.tensor, data: {weights}}}" in done.err
+    ran("model=mlp", f"+loss.weight={{_target_:torch.tensor,data:{weights}}}")
 
 
 def test_every_group_is_run_here() -> None:

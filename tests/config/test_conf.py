@@ -29,6 +29,10 @@ GIVEN = {
     ("model", "timm"): ["model.name=resnet18"],
     ("model", "huggingface"): ["model.name=ViTForImageClassification"],
     ("model", "lightning"): ["model._target_=lightning_modules.Behaviour"],
+    ("model", "own"): ["model._target_=torchvision.models.resnet34"],
+    ("data", "own"): ["data._target_=collections.OrderedDict"],
+    ("optimizer", "own"): ["optimizer._target_=torch.optim.Adagrad"],
+    ("loss", "own"): ["loss._target_=torch.nn.MSELoss"],
     ("data", "imagefolder"): ["data.root=/images"],
     ("experiment", "imagenet_local_dev"): ["data.root=/images"],
 }
@@ -65,7 +69,7 @@ def test_every_option_composes_and_passes_the_checks(group: str, option: str) ->
     """Each option alone, with what it asks for, gives a config that may run."""
     choice = f"+experiment={option}" if group == "experiment" else f"{group}={option}"
     config = checked(choice, *GIVEN.get((group, option), []))
-    named_by_user = GIVEN.get((group, option), []) and group == "model"
+    named_by_user = option == "own" or (GIVEN.get((group, option), []) and group == "model")
     if group in ("model", "data") and not named_by_user:
         assert getattr(config, group).name == option
 

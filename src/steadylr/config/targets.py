@@ -34,6 +34,9 @@ OFFERED: dict[str, tuple[str, ...]] = {
 FILLED = {"optimizer": 1, "loss": 2}
 """How many positional arguments a function is given when it is called: parameters, or outputs and targets."""
 
+OWN = ("model", "data", "optimizer", "loss")
+"""The groups with an option that holds nothing but a place for the user's own target."""
+
 PASSED = {
     "model": ("name", "weights", "freeze"),
     "data": ("name", "root", "download", "image_size", "mean", "std", "batch_size", "drop_last"),
@@ -219,7 +222,8 @@ def argument_problems(
             yield f"{prefix}.{name} is given twice: {prefix}._args_ has it as well"
         if name not in own and not signature.more and not is_hydras(name):
             hint = did_you_mean(str(name), sorted({*own, *near}))
-            about = f"(these are the arguments of {path}; ~{prefix}.{name} takes it away)"
+            afresh = f", {prefix}=own begins without any" if prefix in OWN else ""
+            about = f"(these are the arguments of {path}; ~{prefix}.{name} takes it away{afresh})"
             yield f"{prefix}.{name} is not known; {hint} {about}"
     for name in own:
         if name in signature.needed and name not in known and name not in placed:

@@ -142,7 +142,16 @@ def called(target: partial[Any], *arguments: Any, **more: Any) -> Any:
             raise
         of_config = target.func if isinstance(target.func, partial) else target
         given = {name: value for name, value in of_config.keywords.items() if isinstance(value, PLAIN)}
-        raise TargetError(f"{path} refuses {given}: {error}") from error
+        raise TargetError(f"{path} refuses {given}: {error}{_as_tensor(given, error)}") from error
+
+
+def _as_tensor(given: Mapping[str, Any], error: Exception) -> str:
+    """How a list becomes a tensor, where one was wanted."""
+    lists = [(name, value) for name, value in given.items() if isinstance(value, list)]
+    if not lists or "tensor" not in str(error).lower():
+        return ""
+    name, value = lists[0]
+    return f"; a list becomes a tensor by {name}: {{_target_: torch.tensor, data: {value}}}"
 
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
