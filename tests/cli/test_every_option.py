@@ -59,7 +59,7 @@ def options(group: str) -> list[str]:
 def test_targets_of_ones_own_begin_with_nothing() -> None:
     """No key of a default option is in their way."""
     record = ran(
-        *("model=own", "model._target_=torchvision.models.squeezenet1_1", "model.min_image_size=64"),
+        *("model=own", "model._target_=steadylr.run.models.mlp"),
         *("optimizer=own", "optimizer._target_=torch.optim.Adagrad", "+optimizer.lr_decay=0.1"),
         *("loss=own", "loss._target_=torch.nn.CrossEntropyLoss", "data.batch_size=8"),
     )
@@ -69,7 +69,7 @@ def test_targets_of_ones_own_begin_with_nothing() -> None:
 def test_a_list_where_a_tensor_is_wanted_is_named_with_the_way_out() -> None:
     """And the way works."""
     weights = [1.0] * 10
-    done = find_lr(*FEW, "model=mlp", f"+loss.weight={weights}")
+    done = find_lr(*FEW, "model=mlp", f"+loss.weight={weights}", "hydra.run.dir=refused")
     assert done.code == 1
     assert f"weight: {{_target_: torch.tensor, data: {weights}}}" in done.err
     ran("model=mlp", f"+loss.weight={{_target_:torch.tensor,data:{weights}}}")
