@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Finished, main_of
+from command_line import FIND_LR, TINY, Finished, main_of, process
 from hostile_sweep import CHANGED, MARKER, SECRET, make_hostile_sweep, make_jobs
 
 VALUE = "cosine-of-the-owner"
@@ -104,6 +104,23 @@ def test_a_kind_of_our_own_options_is(tmp_path: Path, jobs: Path) -> None:
     assert found.done.code == 0
     assert "trainings of 300 steps" in found.done.out
     assert found.made == set()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_goes_on_writes_through_none_of_its_links(tmp_path: Path, jobs: Path) -> None:
+    """find_lr.py adds its own job; what was asked for is what its command line says."""
+    (tmp_path / "outputs" / "sweeps").mkdir(parents=True)
+    sweep = make_hostile_sweep(tmp_path / "outputs" / "sweeps" / "x", jobs)
+    (sweep / "multirun.yaml").symlink_to(tmp_path / "through-multirun")
+    (sweep / "answer.txt").symlink_to(tmp_path / "through-answer")
+    (sweep / "summary.png").symlink_to(tmp_path / "through-figure")
+    before = {path.name for path in tmp_path.iterdir()}
+    done = process(FIND_LR, "-m", *TINY, "seed=20", "sweep_name=x", cwd=tmp_path)
+    assert (done.code, "Traceback" in done.out + done.err) == (1, False)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"sweeps", "store"}
+    assert "job_key" in (sweep / "14" / "status.json").read_text()
+    assert "\x1b" not in done.out + done.err
 
 
 def test_aggregate_ends_with_1(told: Told) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from command_line import FullDisk
+from steadylr.config.folder import config_folder
 from steadylr.present.escaped import escaped, escaped_line
-from steadylr.present.streams import complain, lenient_streams
+from steadylr.present.streams import TerminalFormatter, complain, lenient_streams
 
 
 def test_the_first_error_is_kept_and_nothing_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +41,17 @@ def test_complaints_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Their lines stay."""
     complain(ValueError("a\x9b1m\nb"))
     assert capsys.readouterr().err == "a\\x9b1m\nb\n"
+
+
+def test_warnings_on_a_terminal_are_escaped() -> None:
+    """They name files of a store and of a sweep."""
+    record = logging.LogRecord("steadylr", logging.WARNING, "", 0, "%s is damaged", ("a\x1b[2J",), None)
+    assert TerminalFormatter("%(levelname)s: %(message)s").format(record) == r"WARNING: a\x1b[2J is damaged"
+    for name in ("job_logging", "hydra_logging"):
+        config = yaml.safe_load(Path(config_folder(), "hydra", name, "steadylr.yaml").read_text())
+        assert (
+            config["formatters"]["terminal"]["class"] == f"{TerminalFormatter.__module__}.TerminalFormatter"
+        )
 
 
 @pytest.mark.parametrize(

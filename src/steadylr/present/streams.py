@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,14 @@ from steadylr.present.escaped import escaped
 def complain(text: object, *, end: str = "\n") -> None:
     """Print to standard error; what in a text would order something of a terminal is written out."""
     print(escaped(str(text)), end=end, file=sys.stderr, flush=True)
+
+
+class TerminalFormatter(logging.Formatter):
+    """Messages of the log as they are shown on a terminal: escaped like complaints."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message; its lines and those of a traceback stay lines."""
+        return escaped(super().format(record))
 
 
 class Lenient:
