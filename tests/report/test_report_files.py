@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,10 @@ def test_plan_yaml_says_the_numbers_exactly(tmp_path: Path) -> None:
         "n": 2,
         "verdict": "normal",
     }
+
+
+def test_a_name_that_the_locale_lacks_letters_for_is_a_folder_like_others(tmp_path: Path) -> None:
+    """As Python has it under LC_ALL=C without its UTF-8 mode."""
+    folder = tmp_path / os.fsdecode(b"gr\xfcn")
+    assert concluded(from_values([0.1, 0.2]), folder) == 0
+    assert names(folder) == ONE_CONDITION

@@ -262,7 +262,8 @@ def write_curves(folder: Path, readings: Sequence[RunReading]) -> None:
     distinct = {reading.run: reading for reading in readings if reading.curve is not None}
     temp = folder / temp_name(CURVES_FILE)
     try:
-        with pq.ParquetWriter(temp, schema) as writer:
+        # pyarrow takes no path whose letters the locale lacks
+        with temp.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
             for part in _parts(list(distinct.values())):
                 columns = [np.concatenate(column) for column in zip(*map(_columns, part), strict=True)]
                 writer.write_table(pa.table(columns, schema=schema))
