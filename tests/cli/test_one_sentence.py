@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import find_lr, main_of
+from made_jobs import make_job
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +115,27 @@ def test_a_name_that_is_too_long_for_a_file_is_one_sentence(argv: list[str]) -> 
     assert done.code == 1, done
     assert "Traceback" not in done.err
     assert LONG in done.err
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_launcher_that_ends_early_loses_what_has_not_ended(
+    monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """As when one of its workers is killed: the lost jobs are named, and the rest has its answer."""
+    from hydra._internal.core_plugins import basic_launcher
+
+    def killed(**_: object) -> None:
+        raise RuntimeError("a worker was killed\nwhile it ran")
+
+    monkeypatch.setattr(basic_launcher, "run_job", killed)
+    for seed in range(2 if begun else 0):
+        make_job(Path("outputs/sweeps/x") / str(seed), "sweep_name=x", seed=seed)
+    done = find_lr("-m", "seed=0,1,2", "sweep_name=x", "hydra/launcher=basic")
+    assert done.code == 1
+    assert done.err.startswith("BasicLauncher ended before its jobs did (RuntimeError: a worker was killed)")
+    if begun:
+        assert "1 job lost (`seed=2`)" in done.err
+        assert "2 runs with an LR" in done.out
+    else:
+        assert "none of 3 jobs has ended" in done.err
+        assert not Path("outputs").exists()

@@ -17,6 +17,7 @@ from steadylr.jobs.session import SESSION, is_dry, job_number, leave_no_trace
 from steadylr.present.streams import complain, lenient_streams
 from steadylr.run.processes import interrupts_are_heard
 from steadylr.run.ranks import torchrun_rank
+from steadylr.store.job_folder import next_job_number
 from steadylr.words.program import program_name
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ def _conclude_what_is_left(failure: LauncherFailed) -> int:
     folder = SESSION.sweep_folder
     assert folder is not None, "Hydra tells of a sweep before it launches its jobs"
     complain(f"{failure}: {lost_text(folder, failure.job_overrides)}")
-    if not leave_no_trace(folder):
+    if next_job_number(folder) > 0:
         finish()
+    else:
+        leave_no_trace(folder)
     return EXIT_FAILED
 
 

@@ -57,17 +57,16 @@ class SweepCallback(Callback):
         os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
 
 
-def leave_no_trace(sweep: Path) -> bool:
-    """Remove what Hydra made for a sweep in which nothing has run; all else stays. Gives whether nothing has run."""
+def leave_no_trace(sweep: Path) -> None:
+    """Remove what Hydra made for a sweep in which nothing has run, and have nothing concluded; all else stays."""
     SESSION.sweep_folder = None
     if next_job_number(sweep) > 0:
-        return False
+        return
     with suppress(OSError):
         (sweep / "multirun.yaml").unlink(missing_ok=True)
         for folder in (sweep, *sweep.parents[:2]):
             if folder == sweep or folder.name in ("sweeps", "outputs"):
                 folder.rmdir()  # only when empty
-    return True
 
 
 def is_dry(sweep: Path, config: DictConfig) -> bool:
