@@ -117,25 +117,14 @@ def test_a_name_that_is_too_long_for_a_file_is_one_sentence(argv: list[str]) -> 
     assert LONG in done.err
 
 
-@pytest.mark.parametrize("begun", [True, False])
-def test_a_launcher_that_ends_early_loses_what_has_not_ended(
-    monkeypatch: pytest.MonkeyPatch, begun: bool
-) -> None:
-    """As when one of its workers is killed: the lost jobs are named, and the rest has its answer."""
-    from hydra._internal.core_plugins import basic_launcher
+def test_jobs_that_a_launcher_has_lost_are_named(folder: Path) -> None:
+    """As when one of its workers is killed: those without an end of their own, and how one goes on."""
+    from steadylr.jobs.lost import lost_text
 
-    def killed(**_: object) -> None:
-        raise RuntimeError("a worker was killed\nwhile it ran")
-
-    monkeypatch.setattr(basic_launcher, "run_job", killed)
-    for seed in range(2 if begun else 0):
-        make_job(Path("outputs/sweeps/x") / str(seed), "sweep_name=x", seed=seed)
-    done = find_lr("-m", "seed=0,1,2", "sweep_name=x", "hydra/launcher=basic")
-    assert done.code == 1
-    assert done.err.startswith("BasicLauncher ended before its jobs did (RuntimeError: a worker was killed)")
-    if begun:
-        assert "1 job lost (`seed=2`)" in done.err
-        assert "2 runs with an LR" in done.out
-    else:
-        assert "none of 3 jobs has ended" in done.err
-        assert not Path("outputs").exists()
+    asked = [(f"seed={seed}", "sweep_name=x") for seed in range(3)]
+    assert lost_text(folder / "x", asked) == "none of 3 jobs has ended"
+    for seed in range(2):
+        make_job(folder / "x" / str(seed), "sweep_name=x", seed=seed)
+    assert lost_text(folder / "x", asked).startswith(
+        "1 job lost (`seed=2`). What the others found follows, and "
+    )
