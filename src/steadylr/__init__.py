@@ -1,5 +1,6 @@
 """Learning-rate range tests over several seeds, and how far their answer can be trusted."""
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,11 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: the command line's --help needs neither torch nor numpy."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'steadylr' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    state = random.getstate()  # rich draws from it when it is imported
+    try:
+        value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    finally:
+        random.setstate(state)
     return value
 
 

@@ -237,13 +237,17 @@ def _type_problems(override: Override, schema: type) -> Iterator[str]:
     hint = hint_of(key, schema)
     if hint in (FREE, Any) or any(part.isdecimal() for part in key.split(".")):
         return
-    config = OmegaConf.structured(schema)
+    group, _, rest = key.partition(".")
+    within = without_none(hint_of(group, schema))
+    # Only the group, as the whole takes ten times as long
+    config, inside = (within, rest) if rest and is_dataclass(within) else (schema, key)
+    node = OmegaConf.structured(config)
     for value in _given_values(override):
         if "${" in str(value):
             continue
         try:
-            OmegaConf.update(config, key, value, force_add=True)
-            OmegaConf.to_container(config)
+            OmegaConf.update(node, inside, value, force_add=True)
+            OmegaConf.to_container(node)
             fits = without_none(hint) is not bool or not is_number(value)
         except OmegaConfBaseException:
             fits = False
