@@ -123,18 +123,18 @@ def range_test(trainer: Trainer, *, runs: int, exponent: float = 0.0) -> float |
 # ---- this project's method
 
 
-def for_length(trainer: Trainer) -> float | None:
-    """A range test with a quarter of the budget, 100 to 1000 iterations, and a ladder of trainings with the rest.
+def for_length(trainer: Trainer, *, octaves_std: float = 1.0) -> float | None:
+    """What `find_lr.py -m +experiment=for_length` does with one seed: a short range test, and a ladder with the rest.
 
-    Where the range test can't be read, the ladder begins far below where it ended, and knows that this says little.
+    Args:
+        trainer: what trains.
+        octaves_std: how far the range test is believed to be off; 1 is the package's own.
     """
-    num_iter = min(RANGE_TEST, max(trainer.budget // 4, 100))
-    curve = trainer.ramp(num_iter)
-    lr = suggest(curve).lr
+    num_iter = min(RANGE_TEST, max(trainer.planned // 100, 100))
+    lr = _range_tests(trainer, 1, num_iter)
     if lr is None:
-        start = Start(float(curve.lr[-1]) / 10, EXPECTED_LENGTH * num_iter, octaves_std=3.0)
-    else:
-        start = Start(lr, EXPECTED_LENGTH * num_iter)
+        return None
+    start = Start(lr, EXPECTED_LENGTH * num_iter, octaves_std)
     return lr_for_length(trainer.train, Ladder(trainer.planned, trainer.left, start)).lr
 
 
@@ -215,10 +215,18 @@ def _best(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 OURS = "for a length"
-BASELINES = ("range test", "range test x3", "range test, fixed exponent", "range test x3, fixed exponent")
+TRUSTING = "for a length, range test within half an octave"
+BASELINES = (
+    TRUSTING,
+    "range test",
+    "range test x3",
+    "range test, fixed exponent",
+    "range test x3, fixed exponent",
+)
 
 METHODS: dict[str, Method] = {
     OURS: for_length,
+    TRUSTING: partial(for_length, octaves_std=0.5),
     "range test": partial(range_test, runs=1),
     "range test x3": partial(range_test, runs=3),
     "range test, fixed exponent": partial(range_test, runs=1, exponent=PRIOR.exponent),
