@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from lengths_parts.methods import BASELINES, METHODS, OURS
 from lengths_parts.tasks import STEPS, TASKS
 from lengths_parts.truth import Truth, Truths
 from steadylr.core.curve import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GROUPS = {"aside": "Tasks set aside", "tuning": "Tasks to develop on"}
 
@@ -53,13 +58,20 @@ def _names(group: str) -> set[str]:
 def _wastes(
     choices: Iterable[Choice], truths: Mapping[str, Truth], names: set[str], *, regret: bool = False
 ) -> Wastes:
-    found: dict[tuple[str, int], list[float]] = {}
-    for choice in choices:
+    """Each task counts equally: as many of its choices as every task has, and nothing where one has none."""
+    found: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for choice in sorted(choices, key=lambda choice: choice.repeat):
         if choice.task in names and choice.method in METHODS:
             truth = truths[choice.task]
             value = truth.regret(choice.lr) if regret else truth.wasted(choice.lr)
-            found.setdefault((choice.method, choice.budget), []).append(value)
-    return {key: np.array(values) for key, values in found.items()}
+            own = found.setdefault((choice.method, choice.budget), {name: [] for name in sorted(names)})
+            own[choice.task].append(value)
+    least = {key: min(len(values) for values in own.values()) for key, own in found.items()}
+    return {
+        key: np.array([value for values in own.values() for value in values[: least[key]]])
+        for key, own in found.items()
+        if least[key]
+    }
 
 
 def alternatives() -> tuple[str, ...]:
@@ -83,24 +95,27 @@ def truth_lines(truths: Mapping[str, Truth]) -> Iterator[str]:
     """The best LR of each length, and what lower and higher ones waste at the longest, as a markdown table."""
     lengths = next(iter(truths.values())).lengths
     joined = ", ".join(f"{steps:,}" for steps in lengths)
-    header = ("task", f"best LR at {joined} steps", "best loss there")
+    header = ("task", f"best LR at {joined} steps", f"exponent from {lengths[1]:,}", "best loss there")
     header += (f"wasted at {STEPS:,} by 1/4, 1/2, 2, 4 times the best", "still falls")
     yield f"| {' | '.join(header)} |"
-    yield "|---|---|---|---|---|"
+    yield "|---|" + "---|" * (len(header) - 1)
     groups = {task.name: task.group for task in TASKS}
     for name, truth in truths.items():
         lrs = ", ".join(f"{2**valley.best_octave:.1e}" for valley in truth.valleys)
+        octaves = math.log2(lengths[-1] / lengths[1])
+        exponent = (truth.valleys[1].best_octave - truth.valleys[-1].best_octave) / octaves
         losses = ", ".join(f"{valley.bottom:.3f}" for valley in truth.valleys)
         best = truth.valleys[-1].best_octave
         away = ", ".join(f"{truth.wasted(2 ** (best + octave)):.0%}" for octave in (-2, -1, 1, 2))
         aside = " (set aside)" if groups[name] == "aside" else ""
-        yield f"| {name}{aside} | {lrs} | {losses} | {away} | {'yes' if truth.still_falls else 'no'} |"
+        yield f"| {name}{aside} | {lrs} | {exponent:.2f} | {losses} | {away} | {'yes' if truth.still_falls else 'no'} |"
 
 
 def waste_lines(title: str, wastes: Wastes, num_tasks: int) -> Iterator[str]:
     """Median and 90th percentile by method and budget, as a markdown table."""
-    repeats = max((len(values) for values in wastes.values()), default=0)
-    yield f"{title}: {num_tasks} tasks, {repeats} choices of each method at each budget; median, 90th percentile"
+    numbers = [max((len(wastes[m, b]) for m in METHODS if (m, b) in wastes), default=0) for b in BUDGETS]
+    of_each = ", ".join(f"{number} at {budget}%" for number, budget in zip(numbers, BUDGETS, strict=True))
+    yield f"{title}: {num_tasks} tasks; choices of each method: {of_each}; median, 90th percentile"
     yield ""
     yield "| method | " + " | ".join(f"{budget}%" for budget in BUDGETS) + " |"
     yield "|---|" + "---|" * len(BUDGETS)
@@ -135,7 +150,7 @@ DRAWN = {
 
 
 def draw(wastes: Mapping[str, Wastes], path: Path) -> None:
-    """Wasted compute against budget: median as a line, up to the 90th percentile as a band."""
+    """Wasted compute against budget: the median as a line, the 90th percentile dotted."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
@@ -145,28 +160,35 @@ def draw(wastes: Mapping[str, Wastes], path: Path) -> None:
         for method, (colour, label) in DRAWN.items():
             budgets = [budget for budget in BUDGETS if (method, budget) in own]
             pairs = [np.quantile(own[method, budget], (0.5, 0.9)) for budget in budgets]
-            _band(ax, budgets, pairs, colour, label)
+            _lines(ax, budgets, pairs, colour, label)
         found = {b: [best_alternative(own, b, q) for q in (0.5, 0.9)] for b in BUDGETS}
         known = {b: [one[1] for one in pair if one] for b, pair in found.items() if None not in pair}
-        _band(ax, list(known), list(known.values()), "0.4", "best of Optuna, halving, grids")
+        _lines(ax, list(known), list(known.values()), "0.4", "best of Optuna, halving, grids")
         ax.set_xscale("log")
         ax.set_xticks(BUDGETS, [f"{budget}%" for budget in BUDGETS])
         ax.minorticks_off()
         ax.set_xlabel("spent on the choice, of the planned training")
         ax.set_title(title, loc="left", fontsize=10)
-        ax.set_ylim(0, 1)
+        ax.set_ylim(0, 1.02)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes[0].set_ylabel("training wasted by the LR chosen")
     if any(wastes.values()):
-        axes[-1].legend(frameon=False, fontsize=9)
+        figure.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=4,
+            frameon=False,
+            fontsize=9,
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
-def _band(ax, budgets: Sequence[int], pairs: Sequence[Sequence[float]], colour: str, label: str) -> None:  # type: ignore[no-untyped-def]
+def _lines(
+    ax: Axes, budgets: Sequence[int], pairs: Sequence[Sequence[float]], colour: str, label: str
+) -> None:
     if not budgets:
         return
     median, high = np.array(pairs).T
     ax.plot(budgets, median, marker="o", color=colour, label=label)
-    ax.plot(budgets, high, color=colour, linestyle=":", linewidth=1)
-    ax.fill_between(budgets, median, high, color=colour, alpha=0.08, linewidth=0)
+    ax.plot(budgets, high, color=colour, linestyle=":", linewidth=1.2)
