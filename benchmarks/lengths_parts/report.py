@@ -32,12 +32,13 @@ def report(truths: Truths, choices: Choices, out: Path) -> int:
     if not judged:
         print("no task has its truth yet: python benchmarks/lengths.py truth")
         return 1
-    falling = {name for name, truth in judged.items() if truth.still_falls}
+    chosen = {choice.task for choice in choices} & set(judged)
+    falling = {name for name in chosen if judged[name].still_falls}
     lines = [*truth_lines(judged)]
     wastes = {group: _wastes(choices, judged, _names(group) & falling) for group in GROUPS}
     for group, title in GROUPS.items():
         lines += ["", *waste_lines(title, wastes[group], len(_names(group) & falling))]
-    flat = set(judged) - falling
+    flat = chosen - falling
     if flat:
         title = f"Regret where the loss hardly falls any more: {', '.join(sorted(flat))}"
         regrets = _wastes(choices, judged, flat, regret=True)
