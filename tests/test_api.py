@@ -58,6 +58,7 @@ def test_every_option_of_the_engine_is_an_argument(monkeypatch: pytest.MonkeyPat
     assert arguments - {"model", "optimizer", "data", "ramp", "progress"} == options
     seen: list[Options] = []
     monkeypatch.setattr(api, "_range_test", lambda *arguments: seen.append(arguments[-1]))
+    monkeypatch.setattr(api.RangeTest, "of", lambda test: test)
     given: dict[str, Any] = {name: object() for name in options} | {
         "stop_rule": steadylr.StopRule(3.0),
         "accumulation_steps": 3,
@@ -73,6 +74,7 @@ def test_an_option_that_is_left_out_is_the_engines_default(monkeypatch: pytest.M
     """There is one default."""
     seen: list[Options] = []
     monkeypatch.setattr(api, "_range_test", lambda *arguments: seen.append(arguments[-1]))
+    monkeypatch.setattr(api.RangeTest, "of", lambda test: test)
     model, optimizer, loader, _ = make_run(0)
     steadylr.range_test(model, optimizer, loader, ramp=RAMP)
     assert asdict(seen[0]) == asdict(Options())
@@ -126,6 +128,32 @@ def test_repeats_can_be_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "summary.png").read_bytes().startswith(b"\x89PNG")
     assert {suggestion.rule for suggestion in found.suggestions} == {"steepest"}
     assert found.consensus.choose == "median"
+
+
+def test_a_notebook_shows_tables_and_the_figure() -> None:
+    """Of a range test, with validation losses too, and of an answer; nowhere an array's numbers."""
+    torch.manual_seed(0)
+    model, optimizer, loader, loss_fn = make_run(0)
+    result = steadylr.range_test(model, optimizer, loader, loss_fn, RAMP)
+    validated = steadylr.range_test(
+        model,
+        optimizer,
+        loader,
+        loss_fn,
+        RAMP,
+        val_every=2,
+        validate=lambda model: loss_fn(model(INPUTS), PAIRS.tensors[1]),
+    )
+    found = steadylr.find_lr(make_run, [4, 5], RAMP)
+    shown = [each._repr_html_() for each in (result, validated, found, found.tests[0])]
+    assert all(html.startswith("<pre>") for html in shown)
+    assert all(html.count('<img src="data:image/png;base64,iVBOR') == 1 for html in shown)
+    assert all(f"  {rule} " in shown[0] for rule in ("bracket", "steepest", "valley"))
+    assert "  bracket  " in shown[1]
+    assert "Consensus\n" in shown[2]
+    assert repr(found) == str(found)
+    assert repr(result.curve).startswith(f"Curve({len(result.curve)} of 40 points, LR 0.0001 to ")
+    assert "array" not in repr(result) + repr(found) + "".join(shown)
 
 
 def test_a_data_set_is_shuffled_by_the_order_stream() -> None:

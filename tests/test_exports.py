@@ -59,14 +59,18 @@ def test_what_is_imported_is_what_is_needed():
     optimizer = torch.optim.SGD(model.parameters(), lr=1)
     pair = torch.ones(2, 1), torch.ones(2, 1)
     ramp = steadylr.Ramp(1e-3, 1e-2, 3)
-    steadylr.range_test(model, optimizer, [pair], torch.nn.functional.mse_loss, ramp)
+    result = steadylr.range_test(model, optimizer, [pair], torch.nn.functional.mse_loss, ramp)
     print(*sys.modules)
     import steadylr.huggingface, steadylr.training.build
     print(*sys.modules)
+    result._repr_html_()
+    print(*sys.modules)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    engine, training = (set(line.split()) for line in done.stdout.splitlines())
+    engine, training, notebook = (set(line.split()) for line in done.stdout.splitlines())
     heavy = {"hydra", "omegaconf", "rich", "scipy", "matplotlib", "pyarrow", "torchvision", "torchmetrics"}
     assert heavy & engine == set()
     assert {"lightning", "pytorch_lightning", "timm", "torchmetrics", "transformers"} & training == set()
     assert {"torch", "omegaconf", "lightning_fabric"} <= training  # the way to look works
+    assert "matplotlib" not in training
+    assert {"rich", "matplotlib"} <= notebook  # once a notebook shows the result

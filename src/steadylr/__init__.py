@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from steadylr.repeats import FoundLR as FoundLR
     from steadylr.repeats import Run as Run
     from steadylr.repeats import find_lr as find_lr
-    from steadylr.run.range_test import RangeTest as RangeTest
+    from steadylr.report.notebook import RangeTest as RangeTest
     from steadylr.run.steps import StepError as StepError
     from steadylr.words.consensus import Verdict as Verdict
     from steadylr.words.consensus import verdict as verdict
@@ -44,7 +44,7 @@ _HOMES = {
     "core.settings": ("Reading",),
     "core.suggestion": ("Outcome",),
     "repeats": ("FoundLR", "Run", "find_lr"),
-    "run.range_test": ("RangeTest",),
+    "report.notebook": ("RangeTest",),
     "run.steps": ("StepError",),
     "words.consensus": ("Verdict", "verdict"),
     "words.python": ("Finding", "Suggestion", "diagnose", "suggest", "suggest_all"),

@@ -18,17 +18,16 @@ from torch.optim import Optimizer
 from steadylr.core.arguments import check_kind
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule
-from steadylr.core.landmarks import find_landmarks
 from steadylr.core.ramp import Ramp
 from steadylr.core.settings import Reading
 from steadylr.present.progress import run_progress
+from steadylr.report.notebook import RangeTest, answer_of_test
 from steadylr.run.optimizer_facts import optimizer_doubt
 from steadylr.run.options import LossFn, OnStep, Options
-from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import Stateful
 from steadylr.run.steps import Step
-from steadylr.words.python import Suggestion, diagnose, suggest, suggest_all
+from steadylr.words.python import Suggestion
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,7 +126,7 @@ def range_test(
             on_step=_both(bar, on_step),
             read_lag=read_lag,
         )
-        return _range_test(model, optimizer, data, ramp, options)
+        return RangeTest.of(_range_test(model, optimizer, data, ramp, options))
 
 
 def _both(one: OnStep | None, other: OnStep | None) -> OnStep | None:
@@ -162,32 +161,12 @@ def plot(
         title: above the figure; empty for none.
         path: where to save it as well: a png, pdf or svg file.
     """
-    from steadylr.present.figures import curve_figure, curve_info, save_figure
+    from steadylr.present.figures import save_figure
+    from steadylr.report.figures import range_test_figure
 
-    reading = Reading() if reading is None else reading
-    train = result.curve if isinstance(result, RangeTest) else result
-    check_kind(Curve, result=train)
-    check_kind(Reading, reading=reading)
-    validation = result.validation if isinstance(result, RangeTest) else None
-    curve = train if validation is None else validation
-    skipped, share = (
-        (result.skipped_steps, result.skipped_share) if isinstance(result, RangeTest) else ((), 0.0)
-    )
-    headline = suggest(curve, reading=reading) if suggestion is None else suggestion
-    line = find_landmarks(curve, reading).line
-    info = curve_info(
-        curve,
-        {**suggest_all(curve, reading=reading), headline.rule: headline},
-        headline.rule,
-        smooth_lr=10.0**line.log10_lr,
-        smooth_loss=line.loss,
-        reading=reading,
-        title=title,
-        subtitle="; ".join(finding.text for finding in diagnose(curve, reading, skipped_share=share)),
-        background=None if validation is None else (train.lr, train.loss),
-        left_out=skipped,
-    )
-    figure = curve_figure(info)
+    check_kind(Curve, result=getattr(result, "curve", result))
+    check_kind(Reading, reading=Reading() if reading is None else reading)
+    figure = range_test_figure(result, answer_of_test(result, suggestion, reading), title=title)
     if path is not None:
         save_figure(figure, Path(path))
     return figure

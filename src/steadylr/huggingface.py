@@ -18,10 +18,10 @@ from steadylr.core.onecycle import Plan
 from steadylr.core.ramp import Ramp
 from steadylr.errors import InvalidValue
 from steadylr.present.progress import run_progress
+from steadylr.report.notebook import RangeTest
 from steadylr.run.batches import endless
 from steadylr.run.optimizers import current_ratios
 from steadylr.run.options import Options
-from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import kept_attributes, restored
 from steadylr.run.steps import check_trainable, described
@@ -113,7 +113,7 @@ def _test(trainer: Any, ramp: Ramp, stop_rule: StopRule, *, progress: bool) -> R
             restore=False,
             on_step=report,
         )
-        return _range_test(model, stepping, updates, ramp, options)
+        return RangeTest.of(_range_test(model, stepping, updates, ramp, options))
 
 
 class _Updates:

@@ -20,6 +20,7 @@ from steadylr.core.divergence import StopRule
 from steadylr.core.ramp import Ramp
 from steadylr.core.settings import Reading
 from steadylr.present.progress import run_progress
+from steadylr.report.notebook import RangeTest
 from steadylr.run.batches import kept_order
 from steadylr.run.lightning_data import CombinedBatches
 from steadylr.run.lightning_module import (
@@ -32,7 +33,6 @@ from steadylr.run.lightning_module import (
 )
 from steadylr.run.optimizers import configured_lr, reference_lr
 from steadylr.run.options import Options
-from steadylr.run.range_test import RangeTest
 from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import restored
 from steadylr.run.steps import check_trainable
@@ -101,7 +101,7 @@ def range_test(
             restore=restore,
             on_step=on_step,
         )
-        return _range_test(module, parts.optimizer, parts.batches, chosen, options)
+        return RangeTest.of(_range_test(module, parts.optimizer, parts.batches, chosen, options))
 
 
 class LRFinderCallback(Callback):
@@ -196,7 +196,7 @@ def _test(trainer: Any, module: Any, ramp: Ramp, stop_rule: StopRule | None) -> 
             on_step=report,
         )
         stepping: Any = _TrainersOptimizer(trainer, module, optimizer)
-        return _range_test(module, stepping, batches, ramp, options)
+        return RangeTest.of(_range_test(module, stepping, batches, ramp, options))
 
 
 class _TrainersOptimizer:

@@ -29,11 +29,12 @@ from steadylr.core.settings import Reading
 from steadylr.errors import InvalidValue
 from steadylr.present.progress import run_progress
 from steadylr.report.figures import summary_of
+from steadylr.report.notebook import RangeTest, figure_below
 from steadylr.report.sweep_text import condition_text
 from steadylr.run.optimizer_facts import NO_MOMENTUM_CYCLE, optimizer_doubt
 from steadylr.run.options import LossFn, Options
 from steadylr.run.randomness import Streams, kept_generators, seed_generators, seed_noise
-from steadylr.run.range_test import RangeTest, range_test
+from steadylr.run.range_test import range_test
 from steadylr.run.steps import Step, described, function_name
 from steadylr.run.training_data import is_dataset, train_batches, training_data
 from steadylr.words.consensus import Verdict
@@ -66,9 +67,9 @@ MakeRun = Callable[[int], "Run | tuple[Any, ...]"]
 """make_run(seed) -> what that run trains."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FoundLR:
-    """What repeated range tests say. Printed, it is the text that the command line shows.
+    """What repeated range tests say. Printed, it is the text that the command line shows; a notebook adds the figure.
 
     Args:
         seeds: of the runs.
@@ -123,6 +124,12 @@ class FoundLR:
 
     def __str__(self) -> str:
         return condition_text(self.answer, self.title, names=PYTHON).rstrip()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return figure_below(str(self), self.plot())
 
 
 def find_lr(
@@ -192,7 +199,7 @@ def find_lr(
             label = f"seed {seed} ({place} of {len(chosen)})"
             with run_progress(ramp.num_iter, shown=progress, label=label) as bar:
                 this = replace(options, loss_fn=run.loss_fn, step=run.step, on_step=bar)
-                test = range_test(run.model, run.optimizer, batches, ramp, this)
+                test = RangeTest.of(range_test(run.model, run.optimizer, batches, ramp, this))
             tests.append(test)
             readings.append(_reading(f"seed {seed}", test, run.optimizer, rule=rule, settings=reading))
     answer = answer_sweep(Gathered(tuple(readings)), choose=choose, onecycle=OneCycle())

@@ -52,6 +52,10 @@ class Curve:
     stop: Stop = Stop.COMPLETED
     steps_per_point: int = 1
 
+    def __repr__(self) -> str:
+        first, last = float(self.lr[0]), float(self.lr[-1])
+        return f"Curve({len(self.lr)} of {self.num_iter} points, LR {first:.3g} to {last:.3g}, {self.stop.value})"
+
     def __post_init__(self) -> None:
         check_whole(num_iter=self.num_iter, steps_per_point=self.steps_per_point)
         object.__setattr__(self, "lr", frozen_array(self.lr))

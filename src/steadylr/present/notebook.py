@@ -1,7 +1,8 @@
-"""A progress bar in a notebook: one line of HTML that is replaced in place, with nothing to install."""
+"""A notebook: texts, pictures and a progress bar as HTML, with nothing to install."""
 
 from __future__ import annotations
 
+import base64
 import html
 import sys
 from collections.abc import Callable
@@ -13,6 +14,16 @@ def in_notebook() -> bool:
     shell = sys.modules.get("IPython")
     get = getattr(shell, "get_ipython", None)
     return get is not None and type(get()).__name__ in ("ZMQInteractiveShell", "Shell")  # Shell: Google Colab
+
+
+def text_html(text: str) -> str:
+    """Plain text with its columns kept."""
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def picture_html(png: bytes) -> str:
+    """A picture, no wider than the cell."""
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" style="max-width: 100%">'
 
 
 def notebook_bar(num_iter: int) -> Callable[[int, str], None]:

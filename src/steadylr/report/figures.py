@@ -9,10 +9,14 @@ from steadylr.report.run_text import run_title
 from steadylr.report.sweep_text import by_run, condition_title, lr_in_group
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from steadylr.answer.answer import ConditionAnswer
     from steadylr.answer.reading import Answer
     from steadylr.config.schema import Config
+    from steadylr.core.curve import Curve
     from steadylr.present.figures import SummaryInfo
+    from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
 
 
@@ -35,6 +39,30 @@ def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> N
         left_out=curves.skipped_steps,
     )
     save_figure(curve_figure(info), path)
+
+
+def range_test_figure(test: RangeTest | Curve, answer: Answer, *, title: str = "") -> Figure:
+    """The figure of a range test in hand, read as the answer says; validation losses before those of the training."""
+    from steadylr.core.curve import Curve
+    from steadylr.core.landmarks import find_landmarks
+    from steadylr.present.figures import curve_figure, curve_info
+
+    curve = test if isinstance(test, Curve) else test.read
+    line = find_landmarks(curve, answer.reading).line
+    train = test if isinstance(test, Curve) else test.curve
+    info = curve_info(
+        curve,
+        answer.suggestions,
+        answer.rule,
+        smooth_lr=10.0**line.log10_lr,
+        smooth_loss=line.loss,
+        reading=answer.reading,
+        title=title,
+        subtitle="; ".join(finding.text for finding in answer.findings),
+        background=None if curve is train else (train.lr, train.loss),
+        left_out=() if isinstance(test, Curve) else test.skipped_steps,
+    )
+    return curve_figure(info)
 
 
 def draw_condition(condition: ConditionAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:

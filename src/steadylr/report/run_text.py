@@ -38,10 +38,11 @@ def show_run(folder: Path, config: Config, curves: RunCurves, answer: Answer, *,
     headline = answer.headline
     lr = "no answer" if headline.lr is None else f"LR {format_lr(headline.lr)}"
     notes = (*curves.meta["notes"], *_spread_notes(answer, from_store=from_store))
-    show([title(f"{run_title(config)}: {lr}"), pasted(), *_answer_parts(answer), *ending(notes, folder)])
+    show([title(f"{run_title(config)}: {lr}"), pasted(), *answer_parts(answer), *ending(notes, folder)])
 
 
-def _answer_parts(answer: Answer) -> Iterator[Part]:
+def answer_parts(answer: Answer) -> Iterator[Part]:
+    """What one curve says: a table of the rules, what is wrong with it, and the plan."""
     headline = answer.headline
     yield table(
         ("", "rule", "LR", "low", "high", ""), [_rule_row(s, answer.rule) for s in _told_apart(answer)]

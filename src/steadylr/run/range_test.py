@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,15 @@ class RangeTest:
 
     curve: Curve
     validation: Curve | None
-    group_lrs: FloatArray
+    group_lrs: FloatArray = field(repr=False)
     seconds: float
     noise_used: bool
     skipped_steps: tuple[int, ...] = ()
+
+    @property
+    def read(self) -> Curve:
+        """The curve that rules read: the validation losses, where there are any."""
+        return self.curve if self.validation is None else self.validation
 
     @property
     def skipped_share(self) -> float:
