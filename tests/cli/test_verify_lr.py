@@ -27,7 +27,7 @@ from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.obtain import Trained
 from steadylr.training.trial import describe_trial, trial_config
-from steadylr.verify import verify as module
+from steadylr.verify import trials as module
 
 PROGRAM = SRC / "verify_lr.py"
 TINY = ("steps=12", "val_samples=50")

@@ -1,4 +1,4 @@
-"""The sweeper behind +experiment=until_stable: it adds seeds until the LR is known closely enough.
+"""The sweepers behind +experiment=until_stable, which adds seeds, and +experiment=for_length, which adds trainings.
 
 No `from __future__ import annotations` here: beside a dataclass in a plugin module it breaks every Hydra start.
 Every Hydra start imports this module, so whatever is heavy is imported where it is used.
@@ -63,4 +63,50 @@ class UntilStableSweeper(BasicSweeper):
             hydra_context=setup[0],
             launcher=setup[1],
             config=setup[2],
+        )
+
+
+@dataclass
+class ForLengthConfig:
+    """Configuration of the sweeper; conf/experiment/for_length.yaml says what each key means."""
+
+    _target_: str = "hydra_plugins.steadylr_sweeper.ForLengthSweeper"
+    budget: float = 0.1
+    budget_steps: int | None = None
+    budget_minutes: float | None = None
+    val_samples: int | None = None
+    shortest: int = 32
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="for_length", node=ForLengthConfig, provider="steadylr"
+)
+
+
+class ForLengthSweeper(BasicSweeper):
+    """Makes the range tests of a sweep, then lets steadylr.verify.for_length find the LR for the planned length.
+
+    Args:
+        params: further overrides, as Hydra's own sweeper has them.
+        **budget: how much it may take, as in ForLengthConfig.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None, **budget: Any) -> None:
+        super().__init__(max_batch_size=None, params=params)
+        names = {"budget": "share", "budget_steps": "steps", "budget_minutes": "minutes"}
+        self.budget = {names.get(key, key): value for key, value in budget.items()}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the range tests, then the trials."""
+        from steadylr.verify.for_length import sweep_for_length
+
+        setup: Any = (self.hydra_context, self.config)
+        assert None not in setup, "Hydra calls setup before sweep"
+        return sweep_for_length(
+            [*self._parse_config(), *arguments],
+            budget=self.budget,
+            range_tests=lambda: BasicSweeper.sweep(self, arguments),
+            hydra_context=setup[0],
+            config=setup[1],
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steadylr.answer.attribution import attribution_of, rule_shifts
+from steadylr.answer.lengths import ConditionLength, length_of
 from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import FailedJob, Gathered, RunReading, lost_runs
 from steadylr.config.errors import BadInput
@@ -46,6 +47,7 @@ class ConditionAnswer:
         decision: whether it is stable, where a rule decides how many runs there are.
         attribution: the spread by random stream, or why it can't be split; None where no streams vary apart.
         rule_shifts: from the headline's rule to each other rule, on the same curves.
+        length: the LR for the planned length, where short trainings say it; then it is the peak of the plan.
     """
 
     label: dict[str, Any]
@@ -58,6 +60,7 @@ class ConditionAnswer:
     decision: Decision | None = None
     attribution: Attribution | NotSplit | None = None
     rule_shifts: tuple[Shift, ...] = ()
+    length: ConditionLength | None = None
 
     @property
     def title(self) -> str:
@@ -209,6 +212,8 @@ def _answer_condition(
     runs = _run_names(readings)
     odd = _odd(readings, runs)
     head = consensus.headline
+    keys = [reading.condition_key for reading in readings]
+    length = length_of(keys, gathered.ladders, total_steps=onecycle.total_steps)
     return ConditionAnswer(
         label=label,
         readings=tuple(readings),
@@ -221,10 +226,11 @@ def _answer_condition(
             odd_runs=tuple(odd),
         ),
         odd=odd,
-        plan=_plan(consensus, readings, onecycle),
+        plan=_plan(consensus, length, readings, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(gathered, readings)),
         attribution=attribution_of(readings, consensus),
         rule_shifts=rule_shifts(readings, consensus),
+        length=length,
     )
 
 
@@ -234,10 +240,18 @@ def _lost(gathered: Gathered, readings: Sequence[RunReading]) -> int:
     )
 
 
-def _plan(consensus: SweepConsensus, readings: Sequence[RunReading], onecycle: OneCycle) -> Plan | None:
-    head = consensus.headline
+def _plan(
+    consensus: SweepConsensus,
+    length: ConditionLength | None,
+    readings: Sequence[RunReading],
+    onecycle: OneCycle,
+) -> Plan | None:
+    """The schedule: its peak is the LR for the planned length where that is known, else the consensus."""
+    head = consensus.headline if length is None else length.found
     if head.lr is None:
         return None
+    if length is not None:
+        onecycle = replace(onecycle, total_steps=length.found.steps)
     try:
         return plan_of(
             onecycle,

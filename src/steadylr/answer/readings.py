@@ -22,6 +22,7 @@ from steadylr.answer.conditions import (
     optimizer_of,
     seeds_of,
 )
+from steadylr.answer.lengths import ConditionLadder, read_ladders
 from steadylr.answer.reading import has_momentum
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
@@ -135,6 +136,7 @@ class Gathered:
     problems: tuple[str, ...] = ()
     stopping: StoppingRule | None = None
     rules: tuple[str, ...] = ()
+    ladders: tuple[ConditionLadder, ...] = ()  # short trainings, for the length of the planned one
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> G
     gathered = _latest(joined([*_not_made_good(jobs, each), Gathered(problems=odd)]))
     gathered = replace(gathered, rules=tuple(dict.fromkeys(rule for job in jobs if (rule := rule_of(job)))))
     try:
-        return replace(gathered, stopping=read_stopping(folder))
+        return replace(gathered, stopping=read_stopping(folder), ladders=read_ladders(folder))
     except (DamagedFile, NewerSchema) as error:
         return replace(gathered, problems=(*gathered.problems, str(error)))
 
@@ -330,6 +332,7 @@ def joined(parts: Sequence[Gathered]) -> Gathered:
         tuple(problem for part in parts for problem in part.problems),
         next((part.stopping for part in parts if part.stopping is not None), None),
         tuple(dict.fromkeys(rule for part in parts for rule in part.rules)),
+        tuple(ladder for part in parts for ladder in part.ladders),
     )
 
 

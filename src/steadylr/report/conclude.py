@@ -98,6 +98,7 @@ def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summa
             summary=folder / names.summary_figure,
             plan=folder / names.plan_figure,
             attribution=folder / names.attribution_figure,
+            length=folder / names.length_figure,
         )
         if condition.plan is not None:
             files.write_plan(folder / names.plan, condition)

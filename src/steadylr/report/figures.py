@@ -65,12 +65,16 @@ def range_test_figure(test: RangeTest | Curve, answer: Answer, *, title: str = "
     return curve_figure(info)
 
 
-def draw_condition(condition: ConditionAnswer, *, summary: Path, plan: Path, attribution: Path) -> None:
-    """Draw the summary of one condition, and the plan and the attribution where there are any."""
+def draw_condition(
+    condition: ConditionAnswer, *, summary: Path, plan: Path, attribution: Path, length: Path
+) -> None:
+    """Draw the summary of one condition; the plan, the attribution and the ladder where there are any."""
     from steadylr.core.attribution import Attribution
     from steadylr.present.figures import (
         attribution_figure,
         attribution_info,
+        length_figure,
+        length_info,
         plan_figure,
         plan_info,
         save_figure,
@@ -85,6 +89,10 @@ def draw_condition(condition: ConditionAnswer, *, summary: Path, plan: Path, att
             attribution_figure(attribution_info(condition.attribution, title=condition_title(condition))),
             attribution,
         )
+    if condition.length is not None and condition.length.found.trials:
+        found, judged_by = condition.length.found, condition.length.ladder.judged_by
+        info = length_info(found, title=condition_title(condition), judged_by=judged_by)
+        save_figure(length_figure(info), length)
 
 
 def summary_of(condition: ConditionAnswer) -> SummaryInfo:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
 from steadylr.present.escaped import spreadsheet_cell
+from steadylr.report.length_text import length_plan, length_values
 from steadylr.store.files import (
     DamagedFile,
     NewerSchema,
@@ -28,6 +29,7 @@ from steadylr.store.files import (
 from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import decision_text
+from steadylr.words.length import PROVEN
 from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -51,14 +53,14 @@ class ConditionFiles:
     plan_figure: str
     plan: str
     attribution_figure: str
+    length_figure: str
 
 
 def condition_files(number: int, *, conditions: int) -> ConditionFiles:
     """The files of the condition with this number, from 1, among so many."""
     suffix = f"-{number}" if conditions > 1 else ""
-    return ConditionFiles(
-        f"summary{suffix}.png", f"plan{suffix}.png", f"plan{suffix}.yaml", f"attribution{suffix}.png"
-    )
+    names = (f"summary{suffix}.png", f"plan{suffix}.png", f"plan{suffix}.yaml", f"attribution{suffix}.png")
+    return ConditionFiles(*names, f"length{suffix}.png")
 
 
 def written_files(answer: SweepAnswer) -> list[str]:
@@ -71,6 +73,8 @@ def written_files(answer: SweepAnswer) -> list[str]:
             names += [own.plan_figure, own.plan]
         if isinstance(condition.attribution, Attribution):
             names.append(own.attribution_figure)
+        if condition.length is not None and condition.length.found.trials:
+            names.append(own.length_figure)
     return names
 
 
@@ -78,7 +82,8 @@ def inputs_digest(gathered: Gathered, settings: dict[str, Any], version: str) ->
     """Equal when an aggregate would come out the same: what takes part, the settings, the program's version."""
     digest = hashlib.sha256()
     stopping = None if gathered.stopping is None else asdict(gathered.stopping)
-    made_by = [version, settings, stopping, list(gathered.rules)]
+    ladders = [ladder.model_dump() for ladder in gathered.ladders]
+    made_by = [version, settings, stopping, list(gathered.rules), ladders]
     digest.update(json_text(made_by, indent=None, sort_keys=True).encode())
     for reading in gathered.readings:
         digest.update(json_text(_facts(reading), indent=None, sort_keys=True).encode())
@@ -180,6 +185,7 @@ def _condition(condition: ConditionAnswer) -> dict[str, Any]:
             name: {"distance": odd.distance, "limit": odd.limit} for name, odd in condition.odd.items()
         },
         "plan": None if condition.plan is None else condition.plan.as_dict(),
+        "length": None if condition.length is None else length_values(condition.length),
         "stopping": None
         if condition.decision is None
         else {
@@ -297,10 +303,14 @@ def _columns(reading: RunReading) -> tuple[npt.NDArray[Any], ...]:
 
 def write_plan(path: Path, condition: ConditionAnswer) -> None:
     """A fragment for other Hydra programs: max_lr, low, high, n and the verdict."""
+    if condition.length is not None:
+        write_atomic(path, length_plan(condition.length))
+        return
     head = condition.consensus.headline
     assert head.lr is not None
     lines = [
         "# What the range tests say; include it in another Hydra program, or copy it.",
+        f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
         f"max_lr: {head.lr!r} # {head.choose.replace('_', ' ')} of the suggestions: the peak of OneCycle",
         f"low: {head.low!r} # lowest suggestion",
         f"high: {head.high!r} # highest suggestion",

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from steadylr.core.certainty import factor_95
 from steadylr.present.numbers import format_lr, format_lr_range
 from steadylr.present.text import Part, Row, heading, pasted, sentence, show, table, title
+from steadylr.words.length import holds_for
+from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
     from steadylr.answer.reading import Answer
     from steadylr.config.schema import Config
     from steadylr.core.onecycle import Plan
     from steadylr.store.curve_file import RunCurves
+    from steadylr.words.names import Names
     from steadylr.words.reading import ToldSuggestion
 
 SEVERAL_RUNS = "-m 'seed=range(0,5)'"
@@ -56,7 +59,7 @@ def answer_parts(answer: Answer) -> Iterator[Part]:
     for finding in findings:
         yield sentence(f"{_capital(finding.text)} {_capital(finding.advice)}", "yellow")
     if answer.plan is not None:
-        yield from plan_parts(answer.plan)
+        yield from plan_parts(answer.plan, COMMAND_LINE)
 
 
 def _told_apart(answer: Answer) -> tuple[ToldSuggestion, ...]:
@@ -104,14 +107,23 @@ def _spread_notes(answer: Answer, *, from_store: bool) -> Iterator[str]:
         yield f"To see the spread add {SEVERAL_RUNS}"
 
 
-def plan_parts(plan: Plan) -> Iterator[Part]:
-    """The schedule, and the line of torch that makes it."""
+def plan_parts(plan: Plan, names: Names, *, for_length: bool = False) -> Iterator[Part]:
+    """The schedule, which length it is for, and the line of torch that makes it.
+
+    Args:
+        plan: the schedule.
+        names: of the door.
+        for_length: whether its peak was found for its length; else it is that of range tests.
+    """
     yield from heading("OneCycle plan")
     steps = "" if plan.total_steps is None else f" in {plan.total_steps:,} steps"
     lrs = (plan.initial_lr, plan.max_lr, plan.final_lr)
     yield sentence(f"LR {' -> '.join(format_lr(lr) for lr in lrs)} (start, peak, end){steps}")
     if plan.low is not None and plan.high is not None:
         yield sentence(f"range of the peak {format_lr_range(plan.low, plan.high)}")
+    if not for_length:
+        for words in holds_for(plan.total_steps, names):
+            yield sentence(words)
     yield pasted()
     yield pasted(plan.torch_line(), "cyan")
 

@@ -31,6 +31,7 @@ from steadylr.present.text import (
     text_width,
     title,
 )
+from steadylr.report.length_text import length_parts
 from steadylr.report.run_text import ending, plan_parts, short
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import GUIDE, decision_text
@@ -159,16 +160,23 @@ def _condition_parts(
     yield from _consensus_parts(head)
     if condition.decision is not None:
         yield sentence(decision_text(condition.decision))
+    if condition.length is not None:  # what the range tests say was only the start
+        yield from length_parts(condition.length, names)
+    else:
+        yield from _verdict_parts(condition)
+        yield from _attribution_parts(condition, names)
+        if head.n:
+            yield from heading("Which LR")
+            yield table([""] * 5, _guide_rows(head, names))
+    if condition.plan is not None:
+        yield from plan_parts(condition.plan, names, for_length=condition.length is not None)
+
+
+def _verdict_parts(condition: ConditionAnswer) -> Iterator[Part]:
     yield from heading("Verdict")
     yield sentence(condition.verdict.summary, f"bold {_LEVEL_COLOURS.get(condition.verdict.level, 'red')}")
     for advice in condition.verdict.advice:
         yield sentence(advice)
-    yield from _attribution_parts(condition, names)
-    if head.n:
-        yield from heading("Which LR")
-        yield table([""] * 5, _guide_rows(head, names))
-    if condition.plan is not None:
-        yield from plan_parts(condition.plan)
 
 
 def by_run(condition: ConditionAnswer) -> dict[str, list[RunReading]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,68 +11,33 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from steadylr.answer.answer import ConditionAnswer, SweepAnswer, answer_sweep
-from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.answer.recorded import as_recorded
 from steadylr.config.errors import BadInput
 from steadylr.config.own_options import beyond_own_options
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
-from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.exit_codes import EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.work import workers_for
-from steadylr.jobs.workers import Task, Workers
 from steadylr.present.escaped import escaped_line
-from steadylr.present.numbers import count, format_lr
+from steadylr.present.numbers import count
 from steadylr.present.streams import complain
-from steadylr.present.sweep_progress import SweepProgress
 from steadylr.present.text import plain, show
 from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
-from steadylr.store.curve_store import TrialStore
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
 from steadylr.store.records import Verified, utc_now
-from steadylr.training.devices import shared_gpus
-from steadylr.training.failure import TrainingFailed
-from steadylr.training.identity import Training, full_key
-from steadylr.training.obtain import store_folder, train_trial_into
-from steadylr.training.trial import describe_trial, trial_config
+from steadylr.training.obtain import store_folder
 from steadylr.verify.text import verification_parts
+from steadylr.verify.trials import TrialMaker, TrialToDo, refuse, stored_trials, train_trials
 from steadylr.words.verification import verification_advice, verification_summary
 
 if TYPE_CHECKING:
     from steadylr.config.schema import Config, OneCycle
     from steadylr.config.verify import VerifyConfig
-    from steadylr.core.onecycle import Plan
     from steadylr.store.trial_file import Trial
 
 TEXT_FILE = "verification.txt"
-
-
-@dataclass(frozen=True, slots=True)
-class TrialToDo:
-    """One trial that a verification takes.
-
-    Args:
-        label: what people call it.
-        config: trial_config of a job's config.
-        training: describe_trial of it.
-        plan: its schedule.
-    """
-
-    label: str
-    config: Config
-    training: Training
-    plan: Plan
-
-    @property
-    def key(self) -> str:
-        """What identifies it."""
-        return full_key(self.training)
-
-    def task(self, store: Path) -> Task:
-        """The trial as a worker does it, into a store."""
-        work = partial(train_trial_into, store, self.config, self.training, self.plan)
-        return Task(self.key, self.label, self.config, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,28 +88,17 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
     ]
     asked_for = [trial for condition in conditions for trial in condition.trials.values()]
     with store_folder(conditions[0].config, folder) as store:
-        done = _stored(asked_for, store)
+        done = stored_trials(asked_for, store)
         missing = [trial for trial in asked_for if trial.key not in done]
         workers = workers_for(conditions[0].config.device, len(missing))
         print(_announcement(asked, conditions, missing, workers=workers), flush=True)
         if asked.dry_run:
             return EXIT_OK
-        failed = _train(missing, store, workers=workers)
+        failed = train_trials(missing, store, workers=workers)
         if failed:
-            return _refuse(missing, failed)
-        done = _stored(asked_for, store)
+            return refuse(missing, failed)
+        done = stored_trials(asked_for, store)
     return _conclude(folder, asked, onecycle, conditions, done)
-
-
-def _train(trials: Sequence[TrialToDo], store: Path, *, workers: int) -> dict[str, TrainingFailed]:
-    """Train some trials into the store, side by side; give those that failed."""
-    tasks = [trial.task(store) for trial in trials]
-    with (
-        Workers(workers, tasks, gpus=shared_gpus([trial.training for trial in trials])) as at_work,
-        SweepProgress(len(tasks), sum(task.num_steps for task in tasks)) as progress,
-    ):
-        outcomes = dict(at_work.results(progress))
-    return {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, TrainingFailed)}
 
 
 # ---- before anything is trained
@@ -224,34 +177,10 @@ def _condition_to_verify(
         config = replace(config, device=replace(config.device, workers=asked.workers))
     suggested = Suggested(*(as_printed(lr) for lr in (head.low, head.lr, head.high)))
     lrs = lrs_to_try(suggested, beyond=asked.beyond, further=asked.lrs)
-    schedule = replace(onecycle, total_steps=asked.steps)
     momentum = all(reading.momentum for reading in condition.readings)
-    trials = {
-        (lr, seed): _trial(asked, config, schedule, lr, seed, momentum=momentum)
-        for lr in lrs
-        for seed in asked.seeds
-    }
+    maker = TrialMaker(config, onecycle, momentum, asked.val_samples)
+    trials = {(lr, seed): maker.trial(asked.steps, lr, seed) for lr in lrs for seed in asked.seeds}
     return ConditionToVerify(number, condition_title(condition), config, suggested, lrs, trials)
-
-
-def _trial(
-    asked: VerifyConfig, config: Config, onecycle: OneCycle, lr: float, seed: int, *, momentum: bool
-) -> TrialToDo:
-    try:
-        plan = plan_of(onecycle, lr, low=None, high=None, momentum=momentum)
-    except ValueError as error:
-        raise BadInput(f"onecycle with steps={asked.steps}: {error}") from None
-    own = trial_config(config, seed=seed, total_steps=asked.steps, val_samples=asked.val_samples)
-    return TrialToDo(f"LR {format_lr(lr)}, seed {seed}", own, describe_trial(own, plan), plan)
-
-
-def _stored(trials: Sequence[TrialToDo], folder: Path) -> dict[str, Trial]:
-    """Those of some trials that a store holds, by key."""
-    if not folder.is_dir():
-        return {}
-    store = TrialStore(folder)
-    entries = {trial.key: store.find(trial.training.shape, trial.training.seeds) for trial in trials}
-    return {key: entry for key, entry in entries.items() if entry is not None}
 
 
 def _announcement(
@@ -276,21 +205,6 @@ def _announcement(
 
 
 # ---- how it ends
-
-
-def _refuse(missing: Sequence[TrialToDo], failed: Mapping[str, TrainingFailed]) -> int:
-    """Name the trials that failed; without them there is no answer."""
-    labels = {trial.key: trial.label for trial in missing}
-    reasons: dict[str, list[str]] = {}
-    for key, failure in failed.items():
-        reasons.setdefault(failure.message, []).append(labels[key])
-    for message, own in reasons.items():
-        others = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        complain(f"training with {own[0]}{others} failed: {message}")
-        details = next(failure.details for failure in failed.values() if failure.message == message)
-        complain(details, end="")
-    complain("No answer without these; what has finished is kept, and the same command goes on")
-    return EXIT_FAILED
 
 
 def _conclude(

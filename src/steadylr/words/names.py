@@ -22,6 +22,9 @@ class Names:
         streams: how to vary streams independently, with {streams}: each as above, joined by `joined`.
         joined: see streams.
         unmixed: how to keep different kinds of run apart.
+        total_steps: of the planned training.
+        for_length: what settles the LR for a length, with {steps}.
+        more_budget: how to let that take longer.
     """
 
     start_lr: str
@@ -43,6 +46,9 @@ class Names:
     streams: str
     joined: str
     unmixed: str
+    total_steps: str
+    for_length: str
+    more_budget: str
 
 
 COMMAND_LINE = Names(
@@ -65,6 +71,9 @@ COMMAND_LINE = Names(
     streams="-m {streams}, or +experiment=attribution",
     joined=" ",
     unmixed="Leave consensus.mix=true out",
+    total_steps="onecycle.total_steps",
+    for_length="python src/find_lr.py -m +experiment=for_length onecycle.total_steps={steps}",
+    more_budget="a larger hydra.sweeper.budget",
 )
 """Keys of the config: what the commands say."""
 
@@ -88,5 +97,8 @@ PYTHON = Names(
     streams="{streams}",
     joined=" with each of ",
     unmixed="Read them apart",
+    total_steps="total_steps",
+    for_length="steadylr.lr_for_length(train, steadylr.Ladder({steps}, ...))",
+    more_budget="a larger budget",
 )
 """Arguments as a program writes them: ramp is a Ramp, reading a Reading."""

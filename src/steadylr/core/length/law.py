@@ -52,6 +52,9 @@ class Prior:
 
 PRIOR = Prior()
 
+SEEN_EXPONENTS = (0.1, 0.5)
+"""The lowest and the highest exponent on the tasks of docs/how-long.md."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

@@ -11,6 +11,14 @@ from steadylr.present.figures.attribution import (
     draw_shares,
 )
 from steadylr.present.figures.curve import CurveInfo, Mark, curve_figure, curve_info, draw_curve, draw_rules
+from steadylr.present.figures.length import (
+    LengthInfo,
+    LengthValley,
+    draw_law,
+    draw_valleys,
+    length_figure,
+    length_info,
+)
 from steadylr.present.figures.plan import PlanInfo, draw_plan, plan_figure, plan_info
 from steadylr.present.figures.summary import (
     SummaryGroup,
@@ -30,6 +38,8 @@ from steadylr.present.figures.verification import (
 __all__ = [
     "AttributionInfo",
     "CurveInfo",
+    "LengthInfo",
+    "LengthValley",
     "Mark",
     "PlanInfo",
     "ShareRow",
@@ -43,12 +53,16 @@ __all__ = [
     "curve_info",
     "draw_curve",
     "draw_curves",
+    "draw_law",
     "draw_plan",
     "draw_rules",
     "draw_shares",
     "draw_spread",
+    "draw_valleys",
     "draw_verification",
     "figure_bytes",
+    "length_figure",
+    "length_info",
     "plan_figure",
     "plan_info",
     "save_figure",

@@ -1,0 +1,369 @@
+"""A sweep that goes from range tests to the LR for the planned length, by a ladder of short trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from steadylr.answer.answer import ConditionAnswer, answer_sweep
+from steadylr.answer.lengths import read_ladders
+from steadylr.answer.readings import each_seed_once, from_sweep
+from steadylr.config.errors import BadInput
+from steadylr.core.length.ladder import LEAST_LENGTHS, OF_LONGEST, Ladder, next_trials
+from steadylr.core.length.law import EXPECTED_LENGTH, Start
+from steadylr.core.length.trials import TrialLoss
+from steadylr.exit_codes import EXIT_FAILED
+from steadylr.jobs.session import SESSION
+from steadylr.jobs.work import check_jobs, fitting_trainings, workers_for
+from steadylr.present.numbers import count, format_lr
+from steadylr.present.streams import complain
+from steadylr.report.sweep_text import condition_title
+from steadylr.store.files import DamagedFile, NewerSchema
+from steadylr.store.job_folder import next_job_number
+from steadylr.store.ladder_file import ConditionLadder, LadderFile, StoredLoss
+from steadylr.store.records import utc_now
+from steadylr.training.obtain import store_folder
+from steadylr.verify.trials import TrialMaker, TrialToDo, refuse, stored_trials, train_trials
+
+if TYPE_CHECKING:
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+    from steadylr.jobs.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much range tests and trials together may take.
+
+    Args:
+        share: of the planned training's steps; counts where neither of the others is given.
+        steps: optimizer steps.
+        minutes: of this machine, by how fast the range tests were.
+        val_samples: validation samples that each trial is judged by; None: all.
+        shortest: steps of the shortest trials.
+
+    Raises:
+        BadInput: a value that can't be, or both steps and minutes.
+    """
+
+    share: float
+    steps: int | None
+    minutes: float | None
+    val_samples: int | None
+    shortest: int
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "budget": (
+                self.share,
+                0 < self.share <= 1,
+                "a share of the planned training, above 0 and at most 1",
+            ),
+            "budget_steps": (self.steps, self.steps is None or self.steps >= 1, "at least 1, or null"),
+            "budget_minutes": (
+                self.minutes,
+                self.minutes is None or 0 < self.minutes < 1e6,
+                "above 0, or null",
+            ),
+            "val_samples": (
+                self.val_samples,
+                self.val_samples is None or self.val_samples >= 1,
+                "at least 1, or null for all",
+            ),
+            "shortest": (self.shortest, self.shortest >= 2, "at least 2"),
+        }
+        problems = [
+            f"hydra.sweeper.{name} must be {allowed}; got {value}"
+            for name, (value, fine, allowed) in ranges.items()
+            if not fine
+        ]
+        if self.steps is not None and self.minutes is not None:
+            problems.append(
+                "hydra.sweeper.budget_steps and budget_minutes can't both be given: leave one out"
+            )
+        if problems:
+            raise BadInput.of(problems)
+
+    @property
+    def asked(self) -> str:
+        """As people say it."""
+        if self.steps is not None:
+            return count(self.steps, "step")
+        return f"{self.share:.3g} of the training" if self.minutes is None else f"{self.minutes:g} minutes"
+
+    def in_steps(self, planned: int, *, seconds_per_step: float, workers: int) -> int:
+        """The budget in steps, given how fast a step is and how many trainings run side by side."""
+        if self.steps is not None:
+            return self.steps
+        if self.minutes is not None:
+            return int(60 * self.minutes * workers / max(seconds_per_step, 1e-6))
+        return int(self.share * planned)
+
+
+def sweep_for_length(
+    arguments: Sequence[str],
+    *,
+    budget: dict[str, Any],
+    range_tests: Callable[[], Any],
+    hydra_context: HydraContext,
+    config: DictConfig,
+) -> Any:
+    """Make the range tests of a sweep, then climb a ladder for each condition.
+
+    The ladders are in the sweep's folder (ladder.json); the answer of the sweep reads them there.
+
+    Args:
+        arguments: the command line's overrides, without Hydra's own.
+        budget: the fields of Budget.
+        range_tests: launches the sweep's jobs, and gives what Hydra expects of a sweeper.
+        hydra_context, config: as Hydra hands them to a sweeper.
+    """
+    folder = Path(str(config.hydra.sweep.dir))
+    try:
+        asked = Budget(**budget)
+        jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
+        _planned(jobs)
+        _announce(asked, jobs)
+    except BadInput as error:
+        complain(error)
+        SESSION.exit_code, SESSION.sweep_folder = EXIT_FAILED, None
+        return []
+    returns = range_tests()
+    if SESSION.exit_code is None and not jobs[0].config.dry_run and next_job_number(folder) > 0:
+        try:
+            _climb_all(folder, asked, jobs)
+        except BadInput as error:
+            complain(error)
+            SESSION.exit_code = EXIT_FAILED
+    return returns
+
+
+# ---- before anything is trained
+
+
+def _combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """The jobs of the sweep: every combination of what is swept.
+
+    Raises:
+        BadInput: what is swept can't be listed.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.errors import HydraException
+
+    given = OverridesParser.create().parse_overrides(list(arguments))
+    try:
+        (combinations,) = BasicSweeper.split_arguments(given, None)
+    except HydraException as error:
+        raise BadInput(f"{error}; give the values one by one, key=a,b,c") from None
+    return [tuple(overrides) for overrides in combinations]
+
+
+def _planned(jobs: Sequence[Job]) -> int:
+    """Steps of the training that is planned.
+
+    Raises:
+        BadInput: none are given, or several.
+    """
+    given = {job.config.onecycle.total_steps for job in jobs}
+    if given == {None}:
+        raise BadInput(
+            "the LR for which length? Give onecycle.total_steps: the optimizer steps of the training that you plan, "
+            "epochs times batches per epoch"
+        )
+    if len(given) > 1:
+        raise BadInput(
+            f"onecycle.total_steps must have one value with for_length; got {', '.join(map(str, given))}. "
+            "Finished trials are kept, so that a second command for another length takes what it can from the first"
+        )
+    if any(job.config.consensus.mix for job in jobs):
+        raise BadInput(
+            "consensus.mix=true averages runs that train different things, and no one of them has a length: leave it "
+            "out"
+        )
+    (steps,) = given
+    assert steps is not None
+    return steps
+
+
+def _announce(asked: Budget, jobs: Sequence[Job]) -> None:
+    """Say what the ladder will be, as far as it is known before the range tests.
+
+    Raises:
+        BadInput: the schedule can't do the shortest trials.
+    """
+    planned = _planned(jobs)
+    runs = {job.run: job for job in jobs}
+    _maker(jobs[0], asked).trial(asked.shortest, 1.0, 0)
+    if asked.minutes is not None:
+        print(f"LR for {planned:,} steps within {asked.asked}: range tests first", flush=True)
+        return
+    whole = asked.in_steps(planned, seconds_per_step=0, workers=1)
+    tests = sum(job.config.finder.num_iter for job in runs.values())
+    ladder = Ladder(planned, max(0, whole - tests), Start(1.0, 1.0), asked.shortest)
+    lengths = ", ".join(f"{steps:,}" for steps in ladder.lengths)
+    then = f"then trials of {lengths} steps" if lengths else "which leaves nothing for trials"
+    print(
+        f"LR for {planned:,} steps within {whole:,} ({asked.asked}): {count(tests, 'step')} of range tests, {then}",
+        flush=True,
+    )
+
+
+def _maker(job: Job, asked: Budget, *, momentum: bool = True) -> TrialMaker:
+    config = replace(job.config, seeds=job.config.seeds)
+    return TrialMaker(config, config.onecycle, momentum, asked.val_samples, "hydra.sweeper.shortest")
+
+
+# ---- the ladders
+
+
+def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job]) -> None:
+    """Climb a ladder for each condition that has an LR."""
+    gathered = each_seed_once(from_sweep(folder))
+    config = jobs[0].config
+    answer = answer_sweep(
+        replace(gathered, ladders=()), choose=config.consensus.choose.value, onecycle=config.onecycle
+    )
+    try:
+        earlier = {ladder.condition: ladder for ladder in read_ladders(folder)}
+    except (DamagedFile, NewerSchema) as error:
+        raise BadInput(f"{error}; move it away, and the same command makes it anew from the store") from None
+    climbed: dict[str, ConditionLadder] = {}
+    with store_folder(config, folder) as store:
+        for condition in answer.conditions:
+            job = _job_of(condition, jobs)
+            if condition.plan is None or job is None:
+                continue
+            ladder = _planned_ladder(condition, job, asked, earlier.get(condition.readings[0].condition_key))
+            climb = _Climb(condition, job, asked, ladder, store)
+            while climb.goes_on():
+                climbed[ladder.condition] = climb.ladder
+                LadderFile(created=utc_now(), conditions=list({**earlier, **climbed}.values())).write(folder)
+            if SESSION.exit_code is not None:
+                return
+            climbed[ladder.condition] = climb.ladder
+            LadderFile(created=utc_now(), conditions=list({**earlier, **climbed}.values())).write(folder)
+
+
+def _job_of(condition: ConditionAnswer, jobs: Sequence[Job]) -> Job | None:
+    """A job of this command that is of a condition."""
+    keys = {reading.record.job_key for reading in condition.readings if reading.record is not None}
+    return next((job for job in jobs if job.key in keys), None)
+
+
+def _planned_ladder(
+    condition: ConditionAnswer, job: Job, asked: Budget, earlier: ConditionLadder | None
+) -> ConditionLadder:
+    """The ladder of one condition, without a trial; a budget in minutes stays that of the earlier command."""
+    head = condition.consensus.headline
+    assert head.lr is not None
+    planned = job.config.onecycle.total_steps
+    assert planned is not None
+    runs = {reading.run: reading for reading in condition.readings if reading.record is not None}
+    records = [reading.record for reading in runs.values() if reading.record is not None]
+    tests = sum(record.run.num_iter for record in records)
+    points = sum(record.run.num_points for record in records)
+    seconds = sum(record.timings.get("train_seconds", 0.0) for record in records)
+    whole = asked.in_steps(
+        planned, seconds_per_step=seconds / max(1, points), workers=fitting_trainings(job.config.device)
+    )
+    if earlier is not None and (earlier.asked, earlier.steps) == (asked.asked, planned):
+        whole = earlier.budget + earlier.range_tests if asked.minutes is not None else whole
+    num_iter = max(record.run.num_iter for record in records)
+    ladder = ConditionLadder(
+        condition=condition.readings[0].condition_key,
+        steps=planned,
+        asked=asked.asked,
+        budget=max(0, whole - tests),
+        range_tests=tests,
+        start_lr=head.lr,
+        start_steps=EXPECTED_LENGTH * num_iter,
+        lengths=[],
+        judged_by="",
+        trials=[],
+        finished=False,
+    )
+    return ladder.model_copy(update={"lengths": list(_core(ladder, asked).lengths)})
+
+
+def _core(ladder: ConditionLadder, asked: Budget) -> Ladder:
+    return Ladder(ladder.steps, ladder.budget, ladder.start, asked.shortest)
+
+
+class _Climb:
+    """A ladder under way. It begins at the bottom each time: what the store holds is not trained again.
+
+    Args:
+        condition: whose it is.
+        job: of that condition.
+        asked: the budget.
+        ladder: as planned.
+        store: the folder of the store.
+    """
+
+    def __init__(
+        self, condition: ConditionAnswer, job: Job, asked: Budget, ladder: ConditionLadder, store: Path
+    ) -> None:
+        self.ladder = ladder
+        self._rungs = _core(ladder, asked)
+        momentum = all(reading.momentum for reading in condition.readings)
+        self._maker = _maker(job, asked, momentum=momentum)
+        self._device = job.config.device
+        self._store = store
+        self._title = condition_title(condition)
+        if not ladder.lengths:
+            least = LEAST_LENGTHS * OF_LONGEST * asked.shortest + ladder.range_tests
+            print(
+                f"{self._title}: the range tests leave {ladder.budget:,} of "
+                f"{ladder.budget + ladder.range_tests:,} steps, which affords no trials; {least:,.0f} in all would",
+                flush=True,
+            )
+
+    def goes_on(self) -> bool:
+        """Do the next trials side by side; False when there are none, or when some failed."""
+        done = self.ladder.losses
+        asked = next_trials(self._rungs, done)
+        if not asked:
+            self.ladder = self.ladder.model_copy(update={"finished": True})
+            return False
+        trials = [
+            self._maker.trial(
+                own.steps,
+                own.lr,
+                own.seed,
+                label=f"{own.steps} steps, LR {format_lr(own.lr)}, seed {own.seed}",
+            )
+            for own in asked
+        ]
+        if not self._trained(trials):
+            return False
+        held = stored_trials(trials, self._store)
+        losses = [
+            TrialLoss(own.steps, own.lr, own.seed, held[trial.key].final_loss)
+            for own, trial in zip(asked, trials, strict=True)
+        ]
+        judged_by = str(held[trials[0].key].meta["judged_by"])
+        stored = [
+            StoredLoss(steps=own.steps, lr=own.lr, seed=own.seed, loss=own.loss) for own in (*done, *losses)
+        ]
+        self.ladder = self.ladder.model_copy(update={"trials": stored, "judged_by": judged_by})
+        return True
+
+    def _trained(self, trials: Sequence[TrialToDo]) -> bool:
+        """Whether the store holds them all now."""
+        there = stored_trials(trials, self._store)
+        missing = [trial for trial in trials if trial.key not in there]
+        steps = trials[0].plan.total_steps
+        lrs = ", ".join(format_lr(trial.plan.max_lr) for trial in trials)
+        note = f" ({len(there)} from the store)" if there else ""
+        print(
+            f"{self._title}: {count(len(missing), 'trial')} of {steps:,} steps at LR {lrs}{note}", flush=True
+        )
+        failed = train_trials(missing, self._store, workers=workers_for(self._device, len(missing)))
+        if failed:
+            SESSION.exit_code = refuse(missing, failed)
+        return not failed
