@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from steadylr.core.curve import Curve as Curve
     from steadylr.core.curve import Stop as Stop
     from steadylr.core.divergence import StopRule as StopRule
+    from steadylr.core.length.answer import LengthAnswer as LengthAnswer
+    from steadylr.core.length.ladder import Ladder as Ladder
+    from steadylr.core.length.ladder import lr_for_length as lr_for_length
+    from steadylr.core.length.law import Start as Start
     from steadylr.core.onecycle import Plan as Plan
     from steadylr.core.onecycle import plan as plan
     from steadylr.core.ramp import Ramp as Ramp
@@ -38,6 +42,9 @@ _HOMES = {
     "core.consensus": ("Consensus", "consensus"),
     "core.curve": ("Curve", "Stop"),
     "core.divergence": ("StopRule",),
+    "core.length.answer": ("LengthAnswer",),
+    "core.length.ladder": ("Ladder", "lr_for_length"),
+    "core.length.law": ("Start",),
     "core.onecycle": ("Plan", "plan"),
     "core.ramp": ("Ramp",),
     "core.rules": ("register_rule",),

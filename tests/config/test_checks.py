@@ -54,7 +54,8 @@ BAD_OVERRIDES = [
     ("model=mlp,resnet19", r"^model=resnet19 is not an option of model"),
     ("data=zzz", r"^data=zzz is not an option of data; allowed: cifar10, fashion_mnist, "),
     ("+experiment=[quick,nope]",
-     r"^experiment=nope is not an option of experiment; allowed: attribution, imagenet_local_dev, quick, until_stable"),
+     r"^experiment=nope is not an option of experiment; allowed: attribution, for_length, imagenet_local_dev, "
+      r"quick, until_stable"),
     ("sweep_name=20250101_1", r"^sweep_name must be text; 20250101_1 arrived as 202501011 \(int\): quote it, "
      r"'sweep_name=\"20250101_1\"'"),
     ("sweep_name=1e5", r"sweep_name must be text; 1e5 arrived as 100000\.0 \(float\)"),

@@ -10,7 +10,8 @@ from functools import lru_cache
 from steadylr.core.length.answer import LengthAnswer, answer_for_length
 from steadylr.core.length.law import Start
 from steadylr.core.length.trials import TrialLoss
-from steadylr.store.ladder_file import ConditionLadder, LadderFile
+from steadylr.store.ladder_file import ConditionLadder as ConditionLadder
+from steadylr.store.ladder_file import LadderFile
 
 
 @dataclass(frozen=True, slots=True)

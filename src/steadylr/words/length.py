@@ -36,7 +36,7 @@ def holds_for(total_steps: int | None, names: Names) -> Iterator[str]:
         typical, least, most = too_high_by(total_steps)
         yield (
             f"Proven for trainings of {PROVEN}: for {total_steps:,} this LR is likely too high, by a factor of about "
-            f"{typical:.2g} ({least:.2g} to {most:.2g} on the tasks of docs/how-long.md)."
+            f"{typical:.2g} ({least:.2g} to {most:.2g} on ten tasks, docs/how-long.md)."
         )
         yield f"To settle it: {names.for_length.format(steps=total_steps)}"
     elif total_steps < PROVEN_STEPS[0]:
