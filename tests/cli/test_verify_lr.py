@@ -173,10 +173,10 @@ def test_the_store_is_that_of_the_command_line(
     monkeypatch.chdir(tmp_path)
     for seed in range(3):
         make_job(tmp_path / "x" / str(seed), "store.dir=recorded", seed=seed)
-    assert verified("sweep=x", "seeds=1", "store.dir=given").code == 0
+    assert verified("sweep=x", "seeds=[1]", "store.dir=given").code == 0
     assert (tmp_path / "given").is_dir()
     assert not (tmp_path / "recorded").exists()
-    assert verified("sweep=x", "seeds=1", "store.enabled=false", "steps=200").code == 0
+    assert verified("sweep=x", "seeds=[1]", "store.enabled=false", "steps=200").code == 0
     assert not (tmp_path / "outputs").exists()
     assert not list((tmp_path / "x").glob(".store-*"))
 
@@ -193,11 +193,11 @@ def test_code_of_ones_own_is_trained_once_the_sweep_is_trusted(
 
     for seed in range(3):
         make_job(tmp_path / "x" / str(seed), seed=seed, change=own)
-    refused = verified("sweep=x", "seeds=1", "dry_run=true")
+    refused = verified("sweep=x", "seeds=[1]", "dry_run=true")
     assert refused.code == 1
     assert "sweep=x names code and files that are no options of this project" in refused.err
     assert ": model._target_=my_net.Net. Nothing of it was." in refused.err
-    assert verified("sweep=x", "seeds=1", "trust_sweep=true").code == 0
+    assert verified("sweep=x", "seeds=[1]", "trust_sweep=true").code == 0
     assert fake.plans != []
 
 

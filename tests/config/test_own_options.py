@@ -23,7 +23,7 @@ OPTIONS = [
     (group, file.stem)
     for group in TARGET_GROUPS
     for file in sorted(Path(config_folder(), group).glob("*.yaml"))
-    if file.stem not in ("lightning", "huggingface", "imagefolder")
+    if file.stem not in ("lightning", "huggingface", "imagefolder", "own")  # the last has no target yet
 ]
 
 
