@@ -125,6 +125,7 @@ def test_the_trainer_is_given_back_as_it_was(trainer_of: Callable[..., Any]) -> 
     class Fails(transformers.Trainer):
         def compute_loss(self, *arguments: Any, **more: Any) -> Any:
             calls.append(1)
+            self.log({"mine": 1.0})
             if len(calls) > 7:
                 raise ZeroDivisionError
             return super().compute_loss(*arguments, **more)
