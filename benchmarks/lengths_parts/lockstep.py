@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import queue
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -233,7 +234,7 @@ def _buffers(model: nn.Module) -> dict[str, Tensor]:
 # ---- torch's optimizers over weights of shape (trainings, parameters), with an LR and a momentum for each
 
 
-class _Optimizer:
+class _Optimizer(ABC):
     """Its states are rows like the weights'."""
 
     num_states = 1
@@ -253,9 +254,9 @@ class _Optimizer:
         self.states = [state[places] for state in self.states]
         self.taken = self.taken[places]
 
+    @abstractmethod
     def step(self, weights: Tensor, gradients: Tensor, lrs: Tensor, momenta: Tensor | None) -> None:
         """One step of all, in place."""
-        raise NotImplementedError
 
 
 class _SGD(_Optimizer):

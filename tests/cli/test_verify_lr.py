@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from command_line import SRC, Finished, environment, imported, main_of, process
+from fake_workers import NoWorkers
 from made_jobs import config_of, curve_of, leave_status, make_job, make_sweep
 from steadylr.cli import verify_lr as program
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.onecycle import Plan, plan
-from steadylr.jobs.workers import Task
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
@@ -33,7 +33,7 @@ PROGRAM = SRC / "verify_lr.py"
 TINY = ("steps=12", "val_samples=50")
 
 
-class FakeWorkers:
+class FakeWorkers(NoWorkers):
     """Trials whose final loss is known: 1 + (decades from BEST)^2, given up above GIVEN_UP; some seeds fail."""
 
     best = 0.02
@@ -41,15 +41,6 @@ class FakeWorkers:
     failing: frozenset[int] = frozenset()
     plans: list[Plan]
     steps: list[int]
-
-    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
-        self.tasks = tasks
-
-    def __enter__(self) -> FakeWorkers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         for task in self.tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from command_line import Finished, find_lr, main_of
+from fake_workers import NoWorkers
 from made_jobs import curve_of
 from steadylr.cli import aggregate
 from steadylr.core.curve import Stop
@@ -34,7 +35,7 @@ def best_at(steps: float) -> float:
     return 0.02 * (steps / 200) ** -0.4
 
 
-class FakeWorkers:
+class FakeWorkers(NoWorkers):
     """Range tests and trials whose outcome is known; remembers the trials that it was asked for."""
 
     trials: list[tuple[int, float, int]]
@@ -43,15 +44,6 @@ class FakeWorkers:
         lambda lr, steps: 0.2 + 3 * steps**-0.4 * (1 + 0.1 * math.log2(lr / best_at(steps)) ** 2)
     )
     judged_by = "validation loss"
-
-    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
-        self.tasks = tasks
-
-    def __enter__(self) -> FakeWorkers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         for task in self.tasks:

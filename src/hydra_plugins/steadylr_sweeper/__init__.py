@@ -94,8 +94,7 @@ class ForLengthSweeper(BasicSweeper):
 
     def __init__(self, params: dict[str, str] | None = None, **budget: Any) -> None:
         super().__init__(max_batch_size=None, params=params)
-        names = {"budget": "share", "budget_steps": "steps", "budget_minutes": "minutes"}
-        self.budget = {names.get(key, key): value for key, value in budget.items()}
+        self.budget = budget
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the range tests, then the trials."""

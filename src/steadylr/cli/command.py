@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from hydra._internal.utils import get_args_parser
-
 from steadylr.cli.leaving import leave
 from steadylr.cli.through_hydra import run_through_hydra
+from steadylr.config.command_line import CommandLine
 from steadylr.config.folder import help_for
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, worst
@@ -61,8 +60,8 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
 @contextmanager
 def _no_sweep_folder() -> Iterator[None]:
     """Let the multirun.yaml that Hydra writes for every -m lie where nobody meets it: these commands have no folder."""
-    given = get_args_parser().parse_known_args(sys.argv[1:])[0]
-    if not given.multirun and not any(text.startswith("hydra.mode=") for text in given.overrides):
+    line = CommandLine.of(sys.argv[1:])
+    if not line.options.multirun and not any(text.startswith("hydra.mode=") for text in line.overrides):
         yield
         return
     with tempfile.TemporaryDirectory(prefix="steadylr-") as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,9 +15,7 @@ def check_whole(**given: Any) -> None:
     Raises:
         InvalidValue: the first such argument by its name.
     """
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise InvalidValue(f"{name} must be a whole number; got {_shown(value)}")
+    _check(Integral, "a whole number", given)
 
 
 def check_numbers(**given: Any) -> None:
@@ -25,9 +24,7 @@ def check_numbers(**given: Any) -> None:
     Raises:
         InvalidValue: the first such argument by its name.
     """
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise InvalidValue(f"{name} must be a number; got {_shown(value)}")
+    _check(Real, "a number", given)
 
 
 def check_kind(kind: type, **given: Any) -> None:
@@ -36,9 +33,13 @@ def check_kind(kind: type, **given: Any) -> None:
     Raises:
         InvalidValue: the first such argument by its name.
     """
+    _check(kind, f"a steadylr.{kind.__name__}", given)
+
+
+def _check(kind: type, what: str, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if not isinstance(value, kind):
-            raise InvalidValue(f"{name} must be a steadylr.{kind.__name__}; got {_shown(value)}")
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise InvalidValue(f"{name} must be {what}; got {_shown(value)}")
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.utils import filter_overrides
 
 from steadylr.answer.asked import overrides_of
-from steadylr.jobs.work import MOST_NAMED, differing
+from steadylr.jobs.work import differing, some_of
 from steadylr.present.numbers import count
 from steadylr.store.files import DamagedFile, NewerSchema
 from steadylr.store.job_folder import job_folders
@@ -28,9 +28,8 @@ def lost_text(sweep: Path, job_overrides: Sequence[Sequence[str]]) -> str:
     folders = job_folders(sweep) if sweep.is_dir() else []
     ended = {overrides_of(folder) for folder in folders if _has_ended(folder)}
     lost = [own for own, overrides in zip(differing(asked), asked, strict=True) if overrides not in ended]
-    named = ", ".join(f"`{' '.join(own)}`" for own in lost[:MOST_NAMED] if own)
-    others = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-    which = f" ({named}{others})" if named else ""
+    named = [" ".join(own) for own in lost if own]
+    which = f" ({some_of(named)})" if named else ""
     if not ended:
         return f"none of {count(len(asked), 'job')} has ended"
     return (

@@ -29,7 +29,7 @@ from steadylr.core.stopping import MIN_RUNS, StoppingRule
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import check_jobs, differing, fitting_trainings
+from steadylr.jobs.work import check_jobs, combinations, differing, fitting_trainings
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.store.job_folder import job_folders
@@ -125,7 +125,7 @@ def sweep_until_stable(
     folder = Path(str(config.hydra.sweep.dir))
     try:
         rule = _rule(factor, max_runs, batch)
-        jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
+        jobs = check_jobs(_of_one_seed(arguments), hydra_context=hydra_context, config=config)
         conditions = _conditions(jobs)
     except BadInput as error:
         complain(error)
@@ -245,23 +245,15 @@ def _rule(factor: float, max_runs: int, batch: int | None) -> StoppingRule:
     return rule
 
 
-def _combinations(arguments: Sequence[str]) -> list[Overrides]:
+def _of_one_seed(arguments: Sequence[str]) -> list[Overrides]:
     """The jobs of one seed: every combination of what is swept.
 
     Raises:
         BadInput: seeds are swept, too, or what is swept can't be listed.
     """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.errors import HydraException
-
-    given = OverridesParser.create().parse_overrides(list(arguments))
-    for override in given:
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
         _refuse_swept_seed(override)
-    try:
-        (combinations,) = BasicSweeper.split_arguments(given, None)
-    except HydraException as error:
-        raise BadInput(f"{error}; give the values one by one, key=a,b,c") from None
-    return [tuple(overrides) for overrides in combinations]
+    return combinations(arguments)
 
 
 def _refuse_swept_seed(override: Override) -> None:

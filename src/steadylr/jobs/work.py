@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import filter_overrides
+from hydra.errors import HydraException
 
 from steadylr.config.choices import Accelerator
 from steadylr.config.composing import CompositionError, composition_problem
@@ -100,6 +102,22 @@ def check_jobs(
     return jobs
 
 
+def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """The jobs of a sweep, by their overrides: every combination of what is swept.
+
+    Raises:
+        BadInput: what is swept can't be listed.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    given = OverridesParser.create().parse_overrides(list(arguments))
+    try:
+        (found,) = BasicSweeper.split_arguments(given, None)
+    except HydraException as error:
+        raise BadInput(f"{error}; give the values one by one, key=a,b,c") from None
+    return [tuple(overrides) for overrides in found]
+
+
 @contextmanager
 def _noted(problems: dict[str, list[str]], label: str) -> Iterator[None]:
     """Keep what is wrong with a job, so that all that is wrong is told together."""
@@ -115,9 +133,13 @@ def _named_problem(text: str, labels: Sequence[str]) -> str:
     """One problem with the jobs that have it, by the overrides that are not common to all jobs."""
     if not any(labels):
         return text
+    return f"{'job' if len(labels) == 1 else 'jobs'} {some_of(labels)}: {text}"
+
+
+def some_of(labels: Sequence[str]) -> str:
+    """The first of some labels, and how many more there are."""
     named = ", ".join(f"`{label}`" for label in labels[:MOST_NAMED])
-    others = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
-    return f"{'job' if len(labels) == 1 else 'jobs'} {named}{others}: {text}"
+    return f"{named} and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else named
 
 
 def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:

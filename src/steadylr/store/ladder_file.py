@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from steadylr.core.length.law import Start
 from steadylr.core.length.trials import TrialLoss
 from steadylr.store.records import Created
-from steadylr.store.stored_file import Count, Part, Positive, StoredFile
+from steadylr.store.stored_file import Count, FinalLoss, Part, Positive, StoredFile
 
 LADDER_FILE = "ladder.json"
 
@@ -20,14 +20,7 @@ class StoredLoss(Part):
     steps: Annotated[int, Field(ge=1)]
     lr: Positive
     seed: Count
-    loss: float
-
-    @field_validator("loss")
-    @classmethod
-    def _is_a_number(cls, loss: float) -> float:
-        if loss != loss:
-            raise ValueError("must be a number, infinite where there was none")
-        return loss
+    loss: FinalLoss
 
 
 class ConditionLadder(Part):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from steadylr.store.files import DamagedFile, canonical_digest, checked_version, read_json, write_json
 
@@ -24,6 +25,16 @@ CHECKSUM_FIELD = "checksum"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+
+
+def _is_a_number(loss: float) -> float:
+    if math.isnan(loss):
+        raise ValueError("must be a number, infinite where there was none")
+    return loss
+
+
+FinalLoss = Annotated[float, AfterValidator(_is_a_number)]
+"""What a trial is judged by: infinite where it was given up."""
 
 
 class Part(BaseModel):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, Strict, field_validator
+from pydantic import Field, Strict
 
 from steadylr.core.curve import FloatArray, Stop, frozen_array
 from steadylr.store.array_file import ArrayFile, Arrays, Header, StoredArrays
+from steadylr.store.stored_file import FinalLoss
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,14 +20,7 @@ class TrialHeader(Header):
 
     total_steps: Annotated[int, Field(ge=1)]
     stop: Annotated[Stop, Strict(False)]
-    final_loss: float
-
-    @field_validator("final_loss")
-    @classmethod
-    def _is_a_number(cls, final_loss: float) -> float:
-        if final_loss != final_loss:
-            raise ValueError("must be a number, infinite where there was none")
-        return final_loss
+    final_loss: FinalLoss
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from steadylr.answer.answer import ConditionAnswer, answer_sweep
 from steadylr.answer.lengths import read_ladders
 from steadylr.answer.readings import each_seed_once, from_sweep
@@ -18,7 +16,7 @@ from steadylr.core.length.law import EXPECTED_LENGTH, Start
 from steadylr.core.length.trials import TrialLoss
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import check_jobs, fitting_trainings, workers_for
+from steadylr.jobs.work import check_jobs, combinations, fitting_trainings, workers_for
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.streams import complain
 from steadylr.report.sweep_text import condition_title
@@ -41,9 +39,9 @@ class Budget:
     """How much range tests and trials together may take.
 
     Args:
-        share: of the planned training's steps; counts where neither of the others is given.
-        steps: optimizer steps.
-        minutes: of this machine, by how fast the range tests were.
+        budget: as a share of the planned training's steps; counts where neither of the next two is given.
+        budget_steps: in optimizer steps.
+        budget_minutes: in minutes of this machine, by how fast the range tests were.
         val_samples: validation samples that each trial is judged by; None: all.
         shortest: steps of the shortest trials.
 
@@ -51,38 +49,27 @@ class Budget:
         BadInput: a value that can't be, or both steps and minutes.
     """
 
-    share: float
-    steps: int | None
-    minutes: float | None
+    budget: float
+    budget_steps: int | None
+    budget_minutes: float | None
     val_samples: int | None
     shortest: int
 
     def __post_init__(self) -> None:
+        steps, minutes, samples = self.budget_steps, self.budget_minutes, self.val_samples
         ranges = {
-            "budget": (
-                self.share,
-                0 < self.share <= 1,
-                "a share of the planned training, above 0 and at most 1",
-            ),
-            "budget_steps": (self.steps, self.steps is None or self.steps >= 1, "at least 1, or null"),
-            "budget_minutes": (
-                self.minutes,
-                self.minutes is None or 0 < self.minutes < 1e6,
-                "above 0, or null",
-            ),
-            "val_samples": (
-                self.val_samples,
-                self.val_samples is None or self.val_samples >= 1,
-                "at least 1, or null for all",
-            ),
-            "shortest": (self.shortest, self.shortest >= 2, "at least 2"),
+            "budget": (0 < self.budget <= 1, "a share of the planned training, above 0 and at most 1"),
+            "budget_steps": (steps is None or steps >= 1, "at least 1, or null"),
+            "budget_minutes": (minutes is None or 0 < minutes < 1e6, "above 0, or null"),
+            "val_samples": (samples is None or samples >= 1, "at least 1, or null for all"),
+            "shortest": (self.shortest >= 2, "at least 2"),
         }
         problems = [
-            f"hydra.sweeper.{name} must be {allowed}; got {value}"
-            for name, (value, fine, allowed) in ranges.items()
+            f"hydra.sweeper.{name} must be {allowed}; got {getattr(self, name)}"
+            for name, (fine, allowed) in ranges.items()
             if not fine
         ]
-        if self.steps is not None and self.minutes is not None:
+        if steps is not None and minutes is not None:
             problems.append(
                 "hydra.sweeper.budget_steps and budget_minutes can't both be given: leave one out"
             )
@@ -92,17 +79,19 @@ class Budget:
     @property
     def asked(self) -> str:
         """As people say it."""
-        if self.steps is not None:
-            return count(self.steps, "step")
-        return f"{self.share:.3g} of the training" if self.minutes is None else f"{self.minutes:g} minutes"
+        if self.budget_steps is not None:
+            return count(self.budget_steps, "step")
+        if self.budget_minutes is not None:
+            return f"{self.budget_minutes:g} minutes"
+        return f"{self.budget:.3g} of the training"
 
     def in_steps(self, planned: int, *, seconds_per_step: float, workers: int) -> int:
         """The budget in steps, given how fast a step is and how many trainings run side by side."""
-        if self.steps is not None:
-            return self.steps
-        if self.minutes is not None:
-            return int(60 * self.minutes * workers / max(seconds_per_step, 1e-6))
-        return int(self.share * planned)
+        if self.budget_steps is not None:
+            return self.budget_steps
+        if self.budget_minutes is not None:
+            return int(60 * self.budget_minutes * workers / max(seconds_per_step, 1e-6))
+        return int(self.budget * planned)
 
 
 def sweep_for_length(
@@ -126,7 +115,7 @@ def sweep_for_length(
     folder = Path(str(config.hydra.sweep.dir))
     try:
         asked = Budget(**budget)
-        jobs = check_jobs(_combinations(arguments), hydra_context=hydra_context, config=config)
+        jobs = check_jobs(combinations(arguments), hydra_context=hydra_context, config=config)
         _planned(jobs)
         _announce(asked, jobs)
     except BadInput as error:
@@ -144,23 +133,6 @@ def sweep_for_length(
 
 
 # ---- before anything is trained
-
-
-def _combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
-    """The jobs of the sweep: every combination of what is swept.
-
-    Raises:
-        BadInput: what is swept can't be listed.
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.errors import HydraException
-
-    given = OverridesParser.create().parse_overrides(list(arguments))
-    try:
-        (combinations,) = BasicSweeper.split_arguments(given, None)
-    except HydraException as error:
-        raise BadInput(f"{error}; give the values one by one, key=a,b,c") from None
-    return [tuple(overrides) for overrides in combinations]
 
 
 def _planned(jobs: Sequence[Job]) -> int:
@@ -199,7 +171,7 @@ def _announce(asked: Budget, jobs: Sequence[Job]) -> None:
     planned = _planned(jobs)
     runs = {job.run: job for job in jobs}
     _maker(jobs[0], asked).trial(asked.shortest, 1.0, 0)
-    if asked.minutes is not None:
+    if asked.budget_minutes is not None:
         print(f"LR for {planned:,} steps within {asked.asked}: range tests first", flush=True)
         return
     whole = asked.in_steps(planned, seconds_per_step=0, workers=1)
@@ -214,8 +186,8 @@ def _announce(asked: Budget, jobs: Sequence[Job]) -> None:
 
 
 def _maker(job: Job, asked: Budget, *, momentum: bool = True) -> TrialMaker:
-    config = replace(job.config, seeds=job.config.seeds)
-    return TrialMaker(config, config.onecycle, momentum, asked.val_samples, "hydra.sweeper.shortest")
+    onecycle = job.config.onecycle
+    return TrialMaker(job.config, onecycle, momentum, asked.val_samples, "hydra.sweeper.shortest")
 
 
 # ---- the ladders
@@ -232,7 +204,6 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job]) -> None:
         earlier = {ladder.condition: ladder for ladder in read_ladders(folder)}
     except (DamagedFile, NewerSchema) as error:
         raise BadInput(f"{error}; move it away, and the same command makes it anew from the store") from None
-    climbed: dict[str, ConditionLadder] = {}
     with store_folder(config, folder) as store:
         for condition in answer.conditions:
             job = _job_of(condition, jobs)
@@ -240,13 +211,12 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job]) -> None:
                 continue
             ladder = _planned_ladder(condition, job, asked, earlier.get(condition.readings[0].condition_key))
             climb = _Climb(condition, job, asked, ladder, store)
-            while climb.goes_on():
-                climbed[ladder.condition] = climb.ladder
-                LadderFile(created=utc_now(), conditions=list({**earlier, **climbed}.values())).write(folder)
+            while SESSION.exit_code is None and not climb.ladder.finished:
+                if climb.go_on():
+                    earlier[ladder.condition] = climb.ladder
+                    LadderFile(created=utc_now(), conditions=list(earlier.values())).write(folder)
             if SESSION.exit_code is not None:
                 return
-            climbed[ladder.condition] = climb.ladder
-            LadderFile(created=utc_now(), conditions=list({**earlier, **climbed}.values())).write(folder)
 
 
 def _job_of(condition: ConditionAnswer, jobs: Sequence[Job]) -> Job | None:
@@ -263,8 +233,8 @@ def _planned_ladder(
     assert head.lr is not None
     planned = job.config.onecycle.total_steps
     assert planned is not None
-    runs = {reading.run: reading for reading in condition.readings if reading.record is not None}
-    records = [reading.record for reading in runs.values() if reading.record is not None]
+    by_run = {own.run: own.record for own in condition.readings if own.record is not None}
+    records = list(by_run.values())
     tests = sum(record.run.num_iter for record in records)
     points = sum(record.run.num_points for record in records)
     seconds = sum(record.timings.get("train_seconds", 0.0) for record in records)
@@ -272,7 +242,7 @@ def _planned_ladder(
         planned, seconds_per_step=seconds / max(1, points), workers=fitting_trainings(job.config.device)
     )
     if earlier is not None and (earlier.asked, earlier.steps) == (asked.asked, planned):
-        whole = earlier.budget + earlier.range_tests if asked.minutes is not None else whole
+        whole = earlier.budget + earlier.range_tests if asked.budget_minutes is not None else whole
     num_iter = max(record.run.num_iter for record in records)
     ladder = ConditionLadder(
         condition=condition.readings[0].condition_key,
@@ -323,13 +293,13 @@ class _Climb:
                 flush=True,
             )
 
-    def goes_on(self) -> bool:
-        """Do the next trials side by side; False when there are none, or when some failed."""
+    def go_on(self) -> bool:
+        """Do the next trials side by side, or note that there are none; False when some failed."""
         done = self.ladder.losses
         asked = next_trials(self._rungs, done)
         if not asked:
             self.ladder = self.ladder.model_copy(update={"finished": True})
-            return False
+            return True
         trials = [
             self._maker.trial(
                 own.steps,
