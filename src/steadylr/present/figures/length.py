@@ -140,10 +140,11 @@ def draw_valleys(ax: Axes, info: LengthInfo) -> Axes:
     bottom, top = _loss_limits(info)
     linear_axis(ax.yaxis, bottom, top)
     for one, colour in zip(info.valleys, _colours(info), strict=True):
-        shown = np.isfinite(one.loss) & (one.loss <= top)
+        shown = one.loss <= top
         ax.plot(one.lr[shown], one.loss[shown], color=colour, zorder=4, **_TRIAL)
-        edge = np.full(int((~shown).sum()), top - 0.02 * (top - bottom))
-        ax.plot(one.lr[~shown], edge, color=colour, zorder=3, clip_on=False, **_LOST)
+        if not shown.all():  # an empty line that isn't clipped would take the figure's corner for its place
+            edge = np.full(int((~shown).sum()), top - 0.02 * (top - bottom))
+            ax.plot(one.lr[~shown], edge, color=colour, zorder=3, clip_on=False, **_LOST)
         inside = one.curve_loss <= top
         ax.plot(one.curve_lr[inside], one.curve_loss[inside], color=colour, linewidth=1.4, zorder=3)
     ax.axvline(info.lr, color=VERMILLION, linewidth=1.4, zorder=2)
@@ -189,10 +190,18 @@ def length_figure(info: LengthInfo) -> Figure:
     ]
     samples.append(Sample(Line2D([], [], **_LAW), "law"))
     samples.append(Sample(Patch(**_BAND), "95% interval"))
-    if any(not np.isfinite(one.loss).all() for one in info.valleys):
-        samples.append(Sample(Line2D([], [], color="#8C8C8C", **_LOST), "given up"))
+    if lost := _lost(info):
+        samples.append(Sample(Line2D([], [], color="#8C8C8C", **_LOST), lost))
     legend_below(figure, samples)
     return figure
+
+
+def _lost(info: LengthInfo) -> str:
+    """What has become of the trials that are drawn at the upper edge; empty where there are none."""
+    top = _loss_limits(info)[1]
+    losses = np.concatenate([one.loss for one in info.valleys]) if info.valleys else np.array([])
+    kinds = {"above the axis": np.isfinite(losses) & (losses > top), "given up": ~np.isfinite(losses)}
+    return " or ".join(name for name, these in kinds.items() if these.any())
 
 
 def _colours(info: LengthInfo) -> list[str]:
