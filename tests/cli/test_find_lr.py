@@ -411,6 +411,23 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
     assert not list(folder.rglob("*.npz"))
 
 
+def test_an_interrupt_after_the_last_word_changes_nothing(
+    folder: Path, unseen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that finished stays finished, also where Ctrl-C comes while its answer is printed."""
+    from steadylr.jobs import job
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "show_run", interrupted)
+    done = find_lr(*TINY)
+    run = only_run(folder)
+    assert (done.code, done.out, done.err) == (130, "", "")
+    assert JobStatus.read(run).status == "finished"
+    assert RunRecord.read(run).run.num_points
+
+
 def test_a_cluster_that_ends_a_run_is_heard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends it as Ctrl-C does."""
     from steadylr.run import range_test as module

@@ -19,6 +19,7 @@ from steadylr.answer.reading import Answer, answer_of
 from steadylr.answer.recorded import given_overrides
 from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchrun
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
 from steadylr.present.streams import complain
@@ -178,6 +179,8 @@ class _Ending:
         try:
             code = work()
         except KeyboardInterrupt:
+            if is_finished(self.folder):  # its last word was written already, and stays
+                raise
             self.leave("interrupted", "interrupted before the run ended")
             if self.single:
                 complain(f"Interrupted: {self.folder} holds no answer")
