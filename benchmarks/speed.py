@@ -442,9 +442,24 @@ def startup() -> Iterator[Measured]:
 
 def sweep() -> Iterator[Measured]:
     """The sweep of README against a plain script that makes its six runs with torch-lr-finder, one by one."""
-    for model, target in (("small_resnet", 0.50), ("small_vit", 0.20)):
+    for model, target in (("small_resnet", 0.40), ("small_vit", 0.45)):
         with scratch() as folder:
             yield from sweep_of(model, target, folder)
+
+
+def single() -> Iterator[Measured]:
+    """One run against a plain script that makes one with torch-lr-finder."""
+    with scratch() as folder:
+
+        def ours() -> float:
+            shutil.rmtree(folder / "outputs", ignore_errors=True)
+            return seconds(FIND_LR, folder=folder)
+
+        def plain() -> float:
+            return seconds([*PLAIN_SWEEP, "small_resnet", "one"], folder=folder)
+
+        turns = in_turns(ours, plain, rounds=4)
+        yield Measured("a single run / one run of torch-lr-finder", turns.ratio, 0.95, turns.note("s", 1))
 
 
 def sweep_of(model: str, target: float, folder: Path) -> Iterator[Measured]:
@@ -585,7 +600,7 @@ def scratch() -> Iterator[Path]:
 
 PARTS = {
     part.__name__: part
-    for part in (iteration, own_code, drop_in, lightning, memory, startup, sweep, aggregation)
+    for part in (iteration, own_code, drop_in, lightning, memory, startup, sweep, single, aggregation)
 }
 
 

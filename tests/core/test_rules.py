@@ -10,6 +10,7 @@ import pytest
 from curves import make_curve, parabola, sigmoid, trapezium, typical
 
 from steadylr.core.curve import Curve, FloatArray, Stop
+from steadylr.core.diagnosis import diagnose
 from steadylr.core.divergence import StopRule
 from steadylr.core.landmarks import find_landmarks
 from steadylr.core.ramp import StepMode
@@ -146,13 +147,22 @@ def test_smith_is_the_last_lr_before_the_edge() -> None:
     assert lr_of(BY_HAND, "smith", RAW) == within_a_step(10**0.05)
 
 
+@pytest.mark.parametrize(("end_lr", "advised"), [(10.0, 100.0), (99.0, 990.0), (100.0, None), (1e4, None)])
+def test_nobody_is_sent_further_than_any_optimizer_wants(end_lr: float, advised: float | None) -> None:
+    """From a ramp that went to 100, raising its end is no advice: the LR doesn't reach what is trained."""
+    curve = make_curve(sigmoid(steepest=1e-3, width=0.2), end_lr=end_lr)
+    for reason in (suggest(curve, "smith").reason, *diagnose(curve)):
+        assert not isinstance(reason, str)
+        assert reason.end_lr == (None if advised is None else pytest.approx(advised))
+
+
 @pytest.mark.parametrize("rule", ["divergence", "smith"])
 def test_without_a_climb_there_is_no_edge_to_name(rule: str) -> None:
     """They say so, and what to do, instead of giving the last LR."""
     found = suggest(make_curve(sigmoid(steepest=1e-3, width=0.2)), rule)
     assert found.outcome is Outcome.NO_POINT
     assert found.lr is None
-    assert found.reason == Reason(Why.NEVER_CLIMBED)
+    assert found.reason == Reason(Why.NEVER_CLIMBED, end_lr=pytest.approx(100.0))
 
 
 def test_a_run_that_diverged_has_its_edge_at_its_end() -> None:

@@ -19,9 +19,10 @@ import torch
 from built import augmentation_of, data_of, images_of
 from built import batches_of as made_of
 from steadylr.run.fingerprint import DataError
+from steadylr.run.held_out import validation_batches
 from steadylr.run.images import Batch, FileImages, Images
 from steadylr.run.randomness import GeneratorStates, Streams
-from steadylr.run.training_data import TrainBatches, default_workers, training_data, validation_batches
+from steadylr.run.training_data import TrainBatches, default_workers, training_data
 
 DRAWING: dict[str, dict[str, Any]] = {
     "RandomResizedCrop": {"scale": [0.5, 1.0]},

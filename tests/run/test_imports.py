@@ -14,7 +14,8 @@ import torch
 
 from steadylr.core.ramp import Ramp
 from steadylr.run.datasets import fashion_mnist_mini
-from steadylr.run.training_data import train_batches, training_data, validation_batches
+from steadylr.run.held_out import validation_batches
+from steadylr.run.training_data import train_batches, training_data
 from steadylr.run.device import on_device, place, resolve_device
 from steadylr.run.losses import mean_loss
 from steadylr.run.models import SmallResNet, SmallViT, mlp

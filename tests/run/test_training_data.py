@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from steadylr.run.fingerprint import DataError
+from steadylr.run.held_out import validation_batches, validation_of
 from steadylr.run.randomness import GeneratorStates, Streams
 from steadylr.run.training_data import (
     ImageFacts,
@@ -21,8 +22,6 @@ from steadylr.run.training_data import (
     image_facts,
     train_batches,
     training_data,
-    validation_batches,
-    validation_of,
 )
 
 
@@ -134,6 +133,16 @@ def test_loaders_come_as_they_are() -> None:
     )
     assert isinstance(batches, LoaderBatches)
     assert (batches.order_used, batches.augment_used) == (False, False)
+
+
+@pytest.mark.parametrize(("batch_size", "said"), [(11, False), (12, False), (13, True)])
+def test_a_batch_larger_than_the_data_is_noted(batch_size: int, said: bool) -> None:
+    """Each step then sees all samples: the LR is one for that batch, not for the one that was asked for."""
+    batches = train_batches(
+        training_data(Drawing(), path="d"), batch_size=batch_size, streams=Streams.same(0), drop_last=False
+    )
+    expected = [f"data.batch_size={batch_size} is above the 12 training samples"] if said else []
+    assert [note.partition(":")[0] for note in batches.notes] == expected
 
 
 class Ragged(Dataset[Tensor]):

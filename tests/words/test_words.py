@@ -158,7 +158,7 @@ def test_the_library_reads_in_pythons_words() -> None:
     found = steadylr.suggest(curve)
     assert found.lr is None
     assert found.reason.startswith(
-        "the loss never fell beyond its noise: raise ramp.end_lr by a factor of 10"
+        "the loss never fell beyond its noise: raise ramp.end_lr, to 100 say, and "
     )
     assert [one.reason for one in steadylr.suggest_all(curve).values()] == [found.reason] * 7
     (finding,) = steadylr.diagnose(curve)

@@ -42,7 +42,7 @@ class Finding:
         code: what it is.
         why: of a curve without a descent, or whose losses stop being finite: what is wrong with it.
         share: of the descent that the noise of a point is, or of the updates that were left out.
-        start_lr, end_lr: where the ramp should start or end, about.
+        start_lr, end_lr: where the ramp should start or end, about; no end where it went far enough.
         num_iter: iterations that would do.
         smooth_f: smoothing that would do.
         ema_weight: for the smoother "ema": the weight that would do.
@@ -115,14 +115,14 @@ def _at_edge(landmarks: Landmarks) -> Finding | None:
         return Finding(Code.MINIMUM_AT_EDGE, start_lr=landmarks.lr_at(0) / 100)
     at_end = landmarks.minimum >= landmarks.last - width
     if at_end and landmarks.edge is None and landmarks.broken_off_at is None:
-        return Finding(Code.MINIMUM_AT_EDGE, end_lr=10 * landmarks.lr_at(-1))
+        return Finding(Code.MINIMUM_AT_EDGE, end_lr=landmarks.further_end)
     return None
 
 
 def _never_diverged(landmarks: Landmarks) -> Finding | None:
     if landmarks.edge is not None or landmarks.broken_off_at is not None:
         return None
-    return Finding(Code.NEVER_DIVERGED, end_lr=10 * landmarks.lr_at(-1))
+    return Finding(Code.NEVER_DIVERGED, end_lr=landmarks.further_end)
 
 
 def _skipped(share: float) -> Finding | None:

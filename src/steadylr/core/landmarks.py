@@ -33,6 +33,7 @@ _LAST_POINTS = 3
 _LEAST_RISE = 4
 TINY_LR = 1e-3  # below it no few steps bring a model from finite losses to none
 _EARLY = 100.0  # times the first LR: a climb from further up is no matter of start_lr
+HIGHEST_USEFUL_LR = 100.0  # a ramp that came so far needs to go no further: no optimizer in use wants more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +78,12 @@ class Landmarks:
     def descent(self) -> float:
         """How far the line falls below the start."""
         return self.start - float(self.line.loss[self.minimum])
+
+    @property
+    def further_end(self) -> float | None:
+        """Where a ramp that has ended too early should end, about; None where it went to HIGHEST_USEFUL_LR."""
+        last = self.lr_at(-1)
+        return 10 * last if last < HIGHEST_USEFUL_LR else None
 
     def lr_at(self, index: int) -> float:
         """The LR of a point."""

@@ -215,7 +215,7 @@ def slide(curve: Curve, reading: Reading) -> Suggestion:
     slope = np.gradient(landmarks.line.loss[landmarks.first : landmarks.last])
     differs = np.abs(slope[_SLIDE_POINTS:] - slope[:-_SLIDE_POINTS]) > _SLIDE_THRESHOLD * landmarks.descent
     if not differs[-1]:
-        return Suggestion("slide", Outcome.NO_POINT, Reason(Why.SAME_SLOPE))
+        return Suggestion("slide", Outcome.NO_POINT, Reason(Why.SAME_SLOPE, end_lr=landmarks.further_end))
     calm = np.flatnonzero(~differs)
     index = int(calm[-1]) + 1 if calm.size else 0
     return _found("slide", landmarks.lr_at(landmarks.first + index), Why.SLOPE_SETTLES)
@@ -239,7 +239,9 @@ def why_nothing(curve: Curve, landmarks: Landmarks) -> Reason:
         return Reason(Why.NON_FINITE_AT_ONCE)
     if landmarks.outcome is Outcome.DIVERGED_AT_START:
         return Reason(Why.CLIMBED_AT_START)
-    return Reason(Why.CLIMBED_UNLEARNED if landmarks.climbs else Why.UNLEARNED)
+    if landmarks.climbs:
+        return Reason(Why.CLIMBED_UNLEARNED)
+    return Reason(Why.UNLEARNED, end_lr=landmarks.further_end)
 
 
 def broken_off_reason(curve: Curve, landmarks: Landmarks) -> Reason | None:
@@ -270,7 +272,7 @@ def _from_edge(rule: str, curve: Curve, landmarks: Landmarks, factor: float, why
     if landmarks.edge is None and broken_off is not None:
         return Suggestion(rule, Outcome.NO_POINT, broken_off)
     if landmarks.edge is None:
-        return Suggestion(rule, Outcome.NO_POINT, Reason(Why.NEVER_CLIMBED))
+        return Suggestion(rule, Outcome.NO_POINT, Reason(Why.NEVER_CLIMBED, end_lr=landmarks.further_end))
     index = landmarks.edge if factor != 1 else max(landmarks.minimum, landmarks.edge - 1)
     return _found(rule, landmarks.lr_at(index) / factor, why)
 

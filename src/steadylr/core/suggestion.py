@@ -52,6 +52,7 @@ class Reason:
         num_needed: points that would do.
         step: the first step whose loss was not finite.
         lr: its LR.
+        end_lr: where a longer ramp should end, about.
     """
 
     code: Why
@@ -60,6 +61,7 @@ class Reason:
     num_needed: int | None = None
     step: int | None = None
     lr: float | None = None
+    end_lr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

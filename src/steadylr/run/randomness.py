@@ -312,7 +312,7 @@ class DrawSampler:
                 f"data.drop_last=false leaves a last batch of {last} samples, which {rank.count} devices can't share "
                 "equally: set data.drop_last=true, or choose another data.batch_size"
             )
-        self._size = size
+        self.size = size
         self._batch_size = batch_size
         self._drop_last = drop_last
         self._streams = streams
@@ -321,23 +321,23 @@ class DrawSampler:
     @property
     def order_used(self) -> bool:
         """Whether the order stream is drawn from."""
-        return self._batch_size < self._size
+        return self._batch_size < self.size
 
     def order(self, epoch: int) -> list[int]:
         """The sample indices of one epoch in its order, those of a dropped last batch included."""
         if not self.order_used:
-            return list(range(self._size))
+            return list(range(self.size))
         generator = torch.Generator()
         generator.manual_seed(self._streams.derive("order", epoch) & MAX_SEED)
-        order: list[int] = torch.randperm(self._size, generator=generator).tolist()
+        order: list[int] = torch.randperm(self.size, generator=generator).tolist()
         return order
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        drawn = np.zeros(self._size, dtype=np.int64)
+        drawn = np.zeros(self.size, dtype=np.int64)
         epoch = 0
         while True:
             order = self.order(epoch)
-            for start in range(0, self._size, self._batch_size):
+            for start in range(0, self.size, self._batch_size):
                 batch = order[start : start + self._batch_size]
                 if self._drop_last and len(batch) < self._batch_size:
                     break

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from steadylr.errors import InvalidValue
 from steadylr.run.environment import cpu_cores
 from steadylr.run.fingerprint import DataError
-from steadylr.run.losses import mean_loss
 from steadylr.run.processes import may_have_children
 from steadylr.run.randomness import DrawSampler, SampleDraws, Streams, kept_generators
 from steadylr.run.ranks import ALONE, Rank
-from steadylr.run.steps import SKIPPED, described
+from steadylr.run.steps import described
 
 MAX_WORKERS = 8
 
@@ -168,6 +167,17 @@ class TrainBatches:
         """Whether the order of the batches is drawn at all."""
         return self._sampler.order_used
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What somebody may not expect of these batches."""
+        size = self._sampler.size
+        if self.batch_size <= size:
+            return ()
+        return (
+            f"data.batch_size={self.batch_size} is above the {size} training samples: each step sees all of "
+            "them, and the LR is one for such batches",
+        )
+
     def __iter__(self) -> Iterator[Any]:
         made = self._made_here() if self.workers == 0 else self._made_by_workers()
         with closing(made):
@@ -304,58 +314,10 @@ class LoaderBatches:
     def __init__(self, batches: Iterable[Any]) -> None:
         self._batches = batches
         self.sampler = getattr(batches, "sampler", None)  # its set_epoch is called before each epoch
+        self.notes = (LOADER_ORDER,)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._batches)
-
-
-def validation_batches(data: TrainingData, *, size: int, batch_size: int) -> Iterable[Any] | None:
-    """Batches of the validation data, or None where there are none.
-
-    Of a data set `size` samples, spread evenly over it (all when there are fewer); of a loader all batches.
-
-    Raises:
-        ValueError: a size or batch size below 1.
-    """
-    if size < 1 or batch_size < 1:
-        raise InvalidValue(f"size and batch_size must be at least 1; got {size} and {batch_size}")
-    held_out: Iterable[Any] | None = data.validation
-    if held_out is None or not is_dataset(held_out):
-        return held_out
-    dataset: Any = held_out
-    count = min(size, len(dataset))
-    chosen = [position * len(dataset) // count for position in range(count)]
-    return DataLoader(
-        Subset(dataset, chosen),
-        batch_size=batch_size,
-        collate_fn=lambda samples: collated(dataset, samples, path=data.path),
-        generator=torch.Generator(),
-    )
-
-
-def validation_of(
-    batches: Iterable[Any],
-    *,
-    loss_fn: Callable[[Any, Any], Tensor] | None,
-    step: Callable[[Any, Any], Tensor] | None,
-) -> Callable[[nn.Module], Tensor]:
-    """validate(model) -> mean loss over batches: with a loss_fn each sample weighs the same, with a step each batch."""
-    if step is None:
-        assert loss_fn is not None
-        return lambda model: mean_loss(model, batches, loss_fn)
-    return lambda model: _mean_of_steps(model, batches, step)
-
-
-@torch.no_grad()
-def _mean_of_steps(model: nn.Module, batches: Iterable[Any], step: Callable[[Any, Any], Tensor]) -> Tensor:
-    from steadylr.run.fabric import move_data_to_device
-
-    device = next(model.parameters()).device
-    found = (step(model, move_data_to_device(batch, device)) for batch in batches)
-    losses = [loss.detach() for loss in found if loss is not SKIPPED]
-    if not losses:
-        raise InvalidValue("there must be at least one batch to take the mean loss of")
-    return torch.stack(losses).mean()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ def build_samples(config: Config, *, streams: Streams, device: Device, rank: Ran
         Exception: whatever the user's own code raises.
     """
     from steadylr.run import training_data as made_of
+    from steadylr.run.held_out import validation_batches, validation_of
     from steadylr.run.lightning_module import is_lightning
     from steadylr.run.randomness import kept_generators, seed_generators
     from steadylr.training.targets import called, target_of
@@ -122,14 +123,14 @@ def build_samples(config: Config, *, streams: Streams, device: Device, rank: Ran
         drop_last=asked.drop_last,
         rank=rank,
     )
-    held_out = made_of.validation_batches(data, size=config.finder.val_samples, batch_size=asked.batch_size)
+    held_out = validation_batches(data, size=config.finder.val_samples, batch_size=asked.batch_size)
     return Samples(
         batches=batches,
         image_facts=cache(partial(made_of.image_facts, data)),
         validate=lambda loss_fn, step: (
-            None if held_out is None else made_of.validation_of(held_out, loss_fn=loss_fn, step=step)
+            None if held_out is None else validation_of(held_out, loss_fn=loss_fn, step=step)
         ),
-        notes=(made_of.LOADER_ORDER,) if isinstance(batches, made_of.LoaderBatches) else (),
+        notes=batches.notes,
     )
 
 

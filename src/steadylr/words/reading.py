@@ -23,10 +23,10 @@ _REASONS: Mapping[Why, tuple[str, str]] = {
     Why.BEFORE_CLIMB: ("just before the LR at which the loss has climbed back half way", ""),
     Why.IN_VALLEY: ("half way down the longest valley", ""),
     Why.SLOPE_SETTLES: ("where the slope settles, from the right", ""),
-    Why.NEVER_CLIMBED: ("the loss never climbs back over half of its descent", "raise {n.end_lr}"),
+    Why.NEVER_CLIMBED: ("the loss never climbs back over half of its descent", "{further}"),
     Why.SAME_SLOPE: (
         "the slope does not change at the right end",
-        "take another rule, or raise {n.end_lr}",
+        "take another rule, or {further}",
     ),
     Why.FEW_POINTS: (
         "only {r.num_points} points are left after the skips, and this rule needs {r.num_needed}",
@@ -55,10 +55,11 @@ _REASONS: Mapping[Why, tuple[str, str]] = {
     ),
     Why.UNLEARNED: (
         "the loss never fell beyond its noise",
-        "raise {n.end_lr} by a factor of 10 or more, and " + _LEARNS,
+        "{further}, and " + _LEARNS,
     ),
 }
-"""What is so, and what to do next where that is wrong; r is the reason, lr its LR, n the names."""
+"""What is so, and what to do next where that is wrong; r is the reason, lr its LR, n the names, further what to do
+where the ramp may have ended too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,18 @@ class ToldFinding(Finding):
 def reason_words(reason: Reason, names: Names) -> tuple[str, str]:
     """What a reason says, and what to do next; the second is empty where an LR was found."""
     lr = "" if reason.lr is None else format_lr(reason.lr)
-    text, advice = (words.format(r=reason, n=names, lr=lr) for words in _REASONS[reason.code])
+    further = _further(reason.end_lr, names)
+    text, advice = (
+        words.format(r=reason, n=names, lr=lr, further=further) for words in _REASONS[reason.code]
+    )
     return text, advice
+
+
+def _further(end_lr: float | None, names: Names) -> str:
+    """What to do where the ramp may have ended too early; where it should end, None where it went far enough."""
+    if end_lr is None:
+        return "check that the ramp's LR reaches the parameters, as no higher LR is of use"
+    return f"raise {names.end_lr}, to {float(f'{end_lr:.0e}'):g} say"
 
 
 def told_suggestion(suggestion: Suggestion, names: Names) -> ToldSuggestion:
@@ -105,7 +116,7 @@ def _never_diverged(finding: Finding, names: Names) -> tuple[str, str]:
     text = (
         "the loss never climbed back over half of its descent, so the upper end of the useful LRs is not seen"
     )
-    return text, f"raise {names.end_lr}, to {finding.end_lr:.0e} say"
+    return text, _further(finding.end_lr, names)
 
 
 def _at_edge(finding: Finding, names: Names) -> tuple[str, str]:
@@ -113,7 +124,7 @@ def _at_edge(finding: Finding, names: Names) -> tuple[str, str]:
         text = "the loss is lowest at the start of the ramp"
         return text, f"lower {names.start_lr}, to {finding.start_lr:.0e} say"
     text = "the loss is lowest at the end of the ramp, so the best LR may lie beyond it"
-    return text, f"raise {names.end_lr}, to {finding.end_lr:.0e} say"
+    return text, _further(finding.end_lr, names)
 
 
 def _noisy(finding: Finding, names: Names) -> tuple[str, str]:
