@@ -47,7 +47,7 @@ def main_of(module: Any, *argv: str, out: io.StringIO | None = None) -> Finished
     """
     from steadylr.jobs.session import SESSION
 
-    SESSION.sweep_folder = SESSION.exit_code = SESSION.sweep_config = None
+    SESSION.__init__()  # type: ignore[misc]
     GlobalHydra.instance().clear()
     out, err = out or io.StringIO(), io.StringIO()
     code: Any = 0

@@ -148,7 +148,9 @@ def concluded(folder: Path) -> Finished:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         try:
-            code = concluding.conclude(from_sweep(folder), folder, consensus=Consensus(), onecycle=OneCycle())
+            code = concluding.conclude(
+                from_sweep(folder), folder, consensus=Consensus(), onecycle=OneCycle()
+            ).code
         except SteadylrError as error:
             return Finished(1, out.getvalue(), str(error))
     return Finished(code, out.getvalue(), "")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def concluded(gathered: Gathered, folder: Path, **consensus: Any) -> int:
-    return conclude(gathered, folder, consensus=Consensus(**consensus), onecycle=OneCycle())
+    return conclude(gathered, folder, consensus=Consensus(**consensus), onecycle=OneCycle()).code
 
 
 def names(folder: Path) -> set[str]:

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from steadylr.answer.recorded import as_recorded, given_overrides, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import Consensus, OneCycle, Smoother
+from steadylr.config.schema import Consensus, OneCycle, Output, Smoother
+from steadylr.jobs.session import SESSION
 
 if TYPE_CHECKING:
     from steadylr.answer import readings as source
@@ -43,6 +44,7 @@ class AggregateConfig:
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)
     out: str | None = None
+    output: Output = Output.text
 
 
 ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)
@@ -86,7 +88,8 @@ def aggregate(cfg: DictConfig) -> int:
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
     consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
-    return conclude(found, out, consensus=consensus, onecycle=onecycle)
+    code, SESSION.result = conclude(found, out, consensus=consensus, onecycle=onecycle)
+    return code
 
 
 def _new_folder() -> Path:

@@ -14,6 +14,7 @@ from steadylr.config.command_line import CommandLine
 from steadylr.config.folder import help_for
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, worst
+from steadylr.jobs.session import SESSION
 from steadylr.present.streams import complain, lenient_streams
 from steadylr.run.processes import interrupts_are_heard
 from steadylr.words.program import program_name
@@ -35,6 +36,7 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
     codes: list[int] = []  # Hydra's entry point returns nothing
 
     def task(cfg: DictConfig) -> None:
+        SESSION.speak(cfg.output)
         try:
             codes.append(work(cfg))
         except SteadylrError as error:

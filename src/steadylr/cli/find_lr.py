@@ -104,5 +104,8 @@ def finish(*, interrupted: bool = False) -> int:
         if is_dry(SESSION.sweep_folder, SESSION.sweep_config) and not interrupted:
             leave_no_trace(SESSION.sweep_folder)
             return code
-        code = code or conclude_sweep(SESSION.sweep_folder, SESSION.sweep_config, interrupted=interrupted)
+        if code == EXIT_OK:
+            code, SESSION.result = conclude_sweep(
+                SESSION.sweep_folder, SESSION.sweep_config, interrupted=interrupted
+            )
     return EXIT_INTERRUPTED if interrupted else code

@@ -5,15 +5,23 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from steadylr.config.choices import Output
 from steadylr.exit_codes import EXIT_FAILED
+from steadylr.jobs.session import SESSION
 from steadylr.present.streams import Lenient, complain
 
 
 def leave(code: int, out: Lenient) -> NoReturn:
-    """Exit with a code; with a failure where standard output could not be written, which is said.
+    """Tell the result where it is for machines, and exit with a code.
+
+    With a failure where standard output could not be written, which is said.
 
     A reader that has left, as behind `| head`, has read what it wanted.
     """
+    if SESSION.output is not Output.text:
+        out.take_back()
+        if (told := SESSION.result and SESSION.result.text(SESSION.output)) is not None:
+            print(told, file=out)
     out.flush()
     if out.error is not None and not isinstance(out.error, BrokenPipeError):
         complain(

@@ -50,6 +50,14 @@ class AnnealStrategy(Choice):
     linear = "linear"
 
 
+class Output(Choice):
+    """What goes to standard output: text for people, one JSON object, or the LR alone."""
+
+    text = "text"
+    json = "json"
+    quiet = "quiet"
+
+
 class Choose(Choice):
     """What is taken from many suggestions."""
 

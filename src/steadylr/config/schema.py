@@ -18,6 +18,7 @@ from steadylr.config.choices import Accelerator as Accelerator
 from steadylr.config.choices import AnnealStrategy as AnnealStrategy
 from steadylr.config.choices import Choice as Choice
 from steadylr.config.choices import Choose as Choose
+from steadylr.config.choices import Output as Output
 from steadylr.config.choices import Smoother as Smoother
 from steadylr.config.choices import StepMode as StepMode
 from steadylr.config.choices import Strategy as Strategy
@@ -358,6 +359,9 @@ class Config:
         ),
     ] = MISSING
     dry_run: Annotated[bool, Key("true says what would be trained, and trains nothing")] = False
+    output: Annotated[Output, Key("what goes to standard output: json is one object, quiet the LR alone")] = (
+        Output.text
+    )
 
 
 def ramp_for(total_steps: int | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from steadylr.config.schema import Consensus, OneCycle, Store
+from steadylr.config.schema import Consensus, OneCycle, Output, Store
 
 
 @dataclass
@@ -22,6 +22,7 @@ class VerifyConfig:
     workers: int | None = None
     kind: int | None = None
     dry_run: bool = False
+    output: Output = Output.text
     trust_sweep: bool = False
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)

@@ -193,6 +193,13 @@ class Verification:
         return self.best.lr if self.conclusion is Conclusion.MOVE else None
 
     @property
+    def lr_to_take(self) -> float | None:
+        """The chosen LR, or the one to move to; None where nothing was learned."""
+        return (
+            None if self.conclusion is Conclusion.NOTHING_LEARNED else self.move_to or self.suggested.chosen
+        )
+
+    @property
     def resolution(self) -> float | None:
         """The largest half_width among the suggestions: smaller regrets these seeds can't tell from none."""
         widths = [self.at(lr).half_width for lr in self.suggested.lrs]

@@ -24,6 +24,7 @@ from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
 from steadylr.present.streams import complain
 from steadylr.report.figures import draw_run
+from steadylr.report.result import dry_result, run_result
 from steadylr.report.run_text import show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
 from steadylr.store.curve_file import RunCurves
@@ -233,12 +234,14 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
     answer = answer_of(curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share)
     curves.save(folder / CURVE_FILE)
     draw_run(folder / FIGURE_FILE, config, curves, answer)
-    build_record(job, curves, trained, answer).write(folder)
+    record = build_record(job, curves, trained, answer)
+    record.write(folder)
     headline = answer.headline
     is_answer = headline.lr is not None
     ending.leave("finished" if is_answer else "no_answer", "" if is_answer else headline.reason)
     log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
     if ending.single:
+        SESSION.result = run_result(record, folder)
         show_run(folder, config, curves, answer, from_store=trained.from_store)
     return EXIT_OK if is_answer else EXIT_NO_ANSWER
 
@@ -277,7 +280,9 @@ def build_record(job: Job, curves: RunCurves, trained: Trained, answer: Answer) 
 
 def _announce(job: Job, folder: Path) -> int:
     """Say what would be done, and leave no folder behind."""
-    print("1 job, " + ("0 trainings (1 run from the store)" if job.is_stored() else "1 training"))
+    stored = job.is_stored()
+    SESSION.result = dry_result(jobs=1, trainings=int(not stored))
+    print("1 job, " + ("0 trainings (1 run from the store)" if stored else "1 training"))
     logging.shutdown()
     # only what Hydra made: hydra.run.dir may be a folder with other things
     shutil.rmtree(folder / ".hydra", ignore_errors=True)

@@ -20,6 +20,7 @@ from steadylr.jobs.work import Work, check_jobs, plan_work, refuse_missing_devic
 from steadylr.jobs.workers import Workers, expect_workers
 from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
+from steadylr.report.result import dry_result
 from steadylr.store import records
 from steadylr.training.devices import shared_gpus
 from steadylr.training.failure import TrainingFailed, as_failure
@@ -57,6 +58,7 @@ def launch(
     work = plan_work(sweep, jobs, reserve=not dry_run)
     print(work.announcement(), flush=True)
     if dry_run:
+        SESSION.result = dry_result(jobs=len(work.jobs), trainings=len(work.missing))
         leave_no_trace(sweep)
         return []
     with store_folder(jobs[0].config, sweep) as store:

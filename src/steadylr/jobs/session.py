@@ -7,6 +7,7 @@ can only be left here for the code after it. No run travels this way.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf.errors import OmegaConfBaseException
 
+from steadylr.config.choices import Output
+from steadylr.present.streams import Lenient
+from steadylr.report.result import Result
 from steadylr.store.job_folder import next_job_number, remove_links
 
 if TYPE_CHECKING:
@@ -30,11 +34,22 @@ Hydra's other launchers count a command's jobs from 0, and make the folders in p
 
 @dataclass
 class Session:
-    """State of one command, in the parent process only."""
+    """State of one command, in the parent process only.
+
+    result is what machines read of the answer, where output says that it is for them.
+    """
 
     sweep_folder: Path | None = None
     exit_code: int | None = None
     sweep_config: DictConfig | None = None
+    output: Output = Output.text
+    result: Result | None = None
+
+    def speak(self, output: Output) -> None:
+        """Set standard output aside where it is not for people."""
+        self.output = output
+        if output is not Output.text and isinstance(sys.stdout, Lenient):
+            sys.stdout.set_aside()
 
 
 SESSION = Session()
@@ -46,6 +61,11 @@ class SweepCallback(Callback):
     The aggregation itself runs after Hydra has returned: an error inside a callback is only a warning to Hydra.
     """
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let a single run say what it was told to."""
+        with suppress(OmegaConfBaseException):  # Hydra meets it next
+            SESSION.speak(config.output)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the folder, and let new jobs be numbered after those that are already there."""
         try:
@@ -53,6 +73,7 @@ class SweepCallback(Callback):
         except OmegaConfBaseException:  # of which Hydra would make a warning; its sweeper meets it next
             return
         SESSION.sweep_config = config
+        SESSION.speak(config.output)
         remove_links(SESSION.sweep_folder, names=("multirun.yaml",))  # Hydra writes it next
         os.environ[JOB_OFFSET] = str(next_job_number(SESSION.sweep_folder))
 

@@ -36,10 +36,33 @@ class Lenient:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._set_aside = False
+        self._own_fd: int | None = None
         self.error: OSError | None = None
+
+    def set_aside(self) -> None:
+        """Until take_back, what is printed goes nowhere, and what other processes print to standard error."""
+        if self._set_aside:
+            return
+        self._set_aside = True
+        with suppress(OSError, ValueError):  # a stream without a file has no other processes that write to it
+            self._stream.flush()
+            fd = self._stream.fileno()
+            self._own_fd = os.dup(fd)
+            os.dup2(2, fd)
+
+    def take_back(self) -> None:
+        """Let all be written again."""
+        self._set_aside = False
+        if self._own_fd is not None:
+            os.dup2(self._own_fd, self._stream.fileno())
+            os.close(self._own_fd)
+            self._own_fd = None
 
     def write(self, text: str) -> int:
         """Write, unless that has failed once."""
+        if self._set_aside:
+            return len(text)
         with self._noting():
             try:
                 self._stream.write(text)
@@ -77,4 +100,5 @@ def lenient_streams() -> Iterator[Lenient]:
         yield out
     finally:
         out.flush()
+        out.take_back()
         sys.stdout, sys.stderr = before

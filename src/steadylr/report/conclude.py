@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from omegaconf import OmegaConf
 
@@ -17,6 +17,7 @@ from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.present.streams import complain
 from steadylr.report import files
 from steadylr.report.figures import draw_condition
+from steadylr.report.result import Result, sweep_result
 from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
@@ -29,8 +30,15 @@ if TYPE_CHECKING:
     from steadylr.store.records import Summary
 
 
-def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = False) -> int:
-    """Aggregate the sweep that a command filled, as its config says; give the exit code."""
+class Concluded(NamedTuple):
+    """How a command ends: its exit code, and what it found, None where it came to no answer."""
+
+    code: int
+    result: Result | None = None
+
+
+def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = False) -> Concluded:
+    """Aggregate the sweep that a command filled, as its config says."""
     if interrupted:
         complain(
             "interrupted; what has finished is kept, and the same command with "
@@ -39,7 +47,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
     if next_job_number(folder) == 0:
         if not interrupted:
             complain(f"{folder} holds no jobs")
-        return EXIT_FAILED
+        return Concluded(EXIT_FAILED)
     try:
         return conclude(
             from_sweep(folder),
@@ -51,11 +59,11 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
         complain(error)
     except OSError as error:
         complain(f"{error.filename or folder}: can't be read ({error.strerror or error})")
-    return EXIT_FAILED
+    return Concluded(EXIT_FAILED)
 
 
-def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> int:
-    """Answer from what was gathered, leave the files in the folder, print the answer and give the exit code.
+def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> Concluded:
+    """Answer from what was gathered, leave the files in the folder, and print the answer.
 
     Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
     drawn again. What is printed is what was computed, never what a file says.
@@ -67,7 +75,6 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
     gathered = each_seed_once(gathered)
     digest = files.inputs_digest(gathered, settings, __version__)
     answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
-    code = exit_code(answer)
     summary = files.summary_of(answer, digest=digest, settings=settings)
     if not files.unchanged(folder, summary):
         try:
@@ -78,7 +85,7 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
                 "give another folder with `python src/aggregate.py ... out=FOLDER`"
             ) from None
     show_sweep(answer, folder)
-    return code
+    return Concluded(exit_code(answer), sweep_result(answer, summary, folder))
 
 
 def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary) -> None:

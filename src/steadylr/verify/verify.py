@@ -18,11 +18,13 @@ from steadylr.config.own_options import beyond_own_options
 from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_NO_ANSWER, EXIT_OK
+from steadylr.jobs.session import SESSION
 from steadylr.jobs.work import workers_for
 from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.present.text import plain, show
+from steadylr.report.result import verification_result
 from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
@@ -238,6 +240,7 @@ def _conclude(
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
     show([*parts, *ending((), folder)])
+    SESSION.result = verification_result(content, [one.lr_to_take for one in answers], folder)
     learned = all(verification.conclusion is not Conclusion.NOTHING_LEARNED for verification in answers)
     return EXIT_OK if learned else EXIT_NO_ANSWER
 
