@@ -1,4 +1,5 @@
 # make demo: set up what the main job needs, and run it. make test: add what tests need, and run every check.
+# make docs: build the documentation site into site/.
 # Another interpreter: make demo PYTHON=python3.12
 # A CPU-only PyTorch:  make demo TORCH_INDEX=<the --index-url that pytorch.org's install page shows for CPU>
 
@@ -14,10 +15,14 @@ WORKERS ?= 2
 UV ?= $(shell command -v uv 2>/dev/null)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
-.PHONY: demo test lint types fast slow clean
+.PHONY: demo docs test lint types fast slow clean
 
 demo: $(RUNS)
 	$(BIN)/python src/find_lr.py
+
+docs: $(TESTS)
+	$(BIN)/zensical build --strict --clean
+	@echo "site/index.html opens from disk"
 
 test: lint types fast slow
 

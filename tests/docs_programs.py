@@ -71,7 +71,7 @@ def run_command(command: str, folder: Path) -> str:
     return _output([sys.executable, str(SRC / "find_lr.py"), *arguments], folder, command)
 
 
-def _output(command: list[str], folder: Path, what: str) -> str:
+def _output(command: list[str], folder: Path, what: str, *, codes: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
@@ -81,5 +81,38 @@ def _output(command: list[str], folder: Path, what: str) -> str:
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, f"{what} failed:\n{done.stdout}{done.stderr}"
+    assert done.returncode in codes, f"{what} failed:\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def session(page: str) -> list[tuple[str, str]]:
+    """The commands of docs/<page> in their order, each with what the page says that it prints: "" for nothing."""
+    commands: list[tuple[str, str]] = []
+    for block in blocks(page):
+        if block.language == "sh":
+            commands += [(line, "") for line in block.text.splitlines()]
+        elif block.language == "text" and commands:
+            commands[-1] = (commands[-1][0], block.text)
+    return commands
+
+
+def run_in_clone(command: str, folder: Path, *, codes: tuple[int, ...] = (0,)) -> str:
+    """Run `python src/<program>.py ...` of a page in a folder, as in a clone; give its standard output.
+
+    Asserts that it ends with one of the exit codes.
+    """
+    program, script, *arguments = shlex.split(command, comments=True)
+    assert program.endswith("python"), f"not a command of a clone: {command}"
+    return _output([sys.executable, str(DOCS.parent / script), *arguments], folder, command, codes=codes)
+
+
+def same_but_numbers(printed: str, shown: str) -> bool:
+    """Whether a page shows what a command printed, numbers and columns' widths aside; "..." stands for any lines."""
+    parts = [_masked(part) for part in re.split(r"^\.\.\.$", shown, flags=re.MULTILINE)]
+    pattern = ".*".join(map(re.escape, parts))
+    return re.fullmatch(rf"\s*{pattern}\s*", _masked(printed), re.DOTALL) is not None
+
+
+def _masked(text: str) -> str:
+    text = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
+    return re.sub(r"\s+", " ", re.sub(r"(worker|training|run)s\b", r"\1", text))

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from command_line import main_of
-from docs_programs import blocks, run_command, run_program, write_files
+from docs_programs import (
+    DOCS,
+    blocks,
+    run_command,
+    run_in_clone,
+    run_program,
+    same_but_numbers,
+    session,
+    write_files,
+)
 from made_jobs import make_job
 from steadylr.cli import verify_lr
 
@@ -57,3 +66,26 @@ def test_what_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     done = main_of(verify_lr, *argv)
     assert (done.code, done.out, done.err) == (1, "", said.text)
     assert sorted(path.name for path in sweep.iterdir()) == ["0", "1"]
+
+
+def test_the_tutorial(tmp_path: Path) -> None:
+    """Its commands, one after the other in one folder, print what the page shows."""
+    commands = session("tutorial.md")
+    assert len(commands) == 5
+    for command, shown in commands:
+        printed = run_in_clone(command, tmp_path)
+        assert same_but_numbers(printed, shown), f"{command}\n{printed}"
+    assert (tmp_path / "outputs/sweeps/even/plan.yaml").is_file()
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_gallery(tmp_path: Path, number: int) -> None:
+    """Each command says of its curve what the page quotes, and ends with 3 just where that is no answer."""
+    sections = (DOCS / "gallery.md").read_text().split("\n## ")[1:]
+    section = [part for part in sections if "```sh" in part][number]
+    command = section.partition("```sh\n")[2].partition("\n")[0]
+    quoted = [line[2:] for line in section.splitlines() if line.startswith("> ")]
+    no_answer = any(line.startswith("No answer") for line in quoted)
+    printed = run_in_clone(command, tmp_path, codes=(3,) if no_answer else (0,))
+    assert all(line in printed for line in quoted), printed
+    assert ("Diagnosis" in printed) == (bool(quoted) and not no_answer)

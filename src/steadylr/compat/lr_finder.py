@@ -49,8 +49,8 @@ class LRFinder:
         optimizer: its LR is where the ramp starts, unless range_test says otherwise.
         criterion: criterion(outputs, labels) -> loss.
         device: where to train; None: where the model is.
-        memory_cache, cache_dir: of no effect: the copies of model and optimizer lie in host memory, and no
-            file is written.
+        memory_cache: of no effect: the copies of model and optimizer lie in host memory.
+        cache_dir: of no effect: no file is written.
         amp_backend: "torch" trains under torch.amp.autocast; None does not.
         amp_config: arguments of torch.amp.autocast; None: {"device_type": the device's type}.
         grad_scaler: the torch.amp.GradScaler, needed with amp_backend="torch".

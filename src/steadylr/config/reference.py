@@ -17,7 +17,7 @@ from steadylr.config.schema import Config, Key
 HEAD = """# Every key
 
 Made by `python -m steadylr.config.reference` from `src/steadylr/config/schema.py`, which the checks read too.
-`python src/find_lr.py --cfg job` prints all values of a command, [conf/](../conf) has them with comments.
+`python src/find_lr.py --cfg job` prints all values of a command, `conf/` has them with comments.
 
 | key | type | unless given | what it is |
 |---|---|---|---|

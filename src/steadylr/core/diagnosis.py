@@ -42,7 +42,8 @@ class Finding:
         code: what it is.
         why: of a curve without a descent, or whose losses stop being finite: what is wrong with it.
         share: of the descent that the noise of a point is, or of the updates that were left out.
-        start_lr, end_lr: where the ramp should start or end, about; no end where it went far enough.
+        start_lr: where the ramp should start, about.
+        end_lr: where it should end, about; None also where it went far enough.
         num_iter: iterations that would do.
         smooth_f: smoothing that would do.
         ema_weight: for the smoother "ema": the weight that would do.

@@ -36,8 +36,9 @@ class Plan:
 
     Args:
         max_lr: the peak, finite and above 0.
-        low, high: the range that the peak was chosen from, both or neither, 0 < low <= high. For figures and
-            reports; the schedule doesn't depend on them.
+        low: lower end of the range that the peak was chosen from, above 0; None with high. For figures and reports;
+            the schedule doesn't depend on it.
+        high: its upper end, at least low.
         total_steps: optimizer steps T of the training; None when not known yet. pct_start * T must be above
             1: torch divides by zero at 1 and starts behind the peak below it.
         div_factor: peak over initial LR, at least 1.
@@ -45,7 +46,8 @@ class Plan:
         pct_start: share of the steps spent rising, above 0 and below 1.
         cycle_momentum: whether the momentum (or beta1) cycles too. False for optimizers without momentum:
             torch refuses those, and it switches on the momentum of an SGD or RMSprop made with momentum 0.
-        base_momentum, max_momentum: momentum at the peak and at both ends, 0 <= base <= max < 1.
+        base_momentum: momentum at the peak, at least 0.
+        max_momentum: momentum at both ends, at least base_momentum and below 1.
         anneal_strategy: "cos" or "linear".
         lr_ratios: for each parameter group its peak as a multiple of max_lr, finite and at least 0, not all of them
             0: a group at 0 stays at 0.
@@ -288,7 +290,8 @@ def plan(
 
     Args:
         max_lr: the peak, or what has it.
-        low, high: the range that it was chosen from.
+        low: lower end of the range that it was chosen from.
+        high: its upper end.
         lr_ratios: for each parameter group its peak as a multiple of max_lr.
         **settings: the other arguments of Plan, from total_steps to anneal_strategy.
 
