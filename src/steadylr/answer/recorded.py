@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from steadylr.config.schema import Consensus, OneCycle
+from steadylr.config.schema import Consensus, FigureFormat, OneCycle
 
 if TYPE_CHECKING:
     from steadylr.answer.readings import Gathered
@@ -45,6 +45,22 @@ def as_recorded(
         _merged(consensus, "consensus", latest, keys),
         _merged(onecycle, "onecycle", latest, keys),
     )
+
+
+def figures_as_recorded(
+    asked: Sequence[FigureFormat], gathered: Gathered, overrides: Sequence[str]
+) -> list[str]:
+    """What figures are written as: as the latest job was told, but for what the command line says.
+
+    Args: see as_recorded.
+    """
+    records = [reading.record for reading in gathered.readings if reading.record is not None]
+    told = records[-1].config.get("figures") if records else None
+    given = any(text.lstrip("+").partition("=")[0] == "figures" for text in overrides)
+    known = [form.value for form in FigureFormat]
+    if given or not isinstance(told, list) or any(form not in known for form in told):
+        return [str(form) for form in asked]
+    return told
 
 
 def given_overrides() -> tuple[str, ...]:

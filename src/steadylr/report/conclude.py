@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -17,6 +18,7 @@ from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.present.streams import complain
 from steadylr.report import files
 from steadylr.report.figures import draw_condition
+from steadylr.report.plan_files import write_plan
 from steadylr.report.result import Result, sweep_result
 from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
@@ -54,6 +56,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             folder,
             consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
             onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
+            formats=[str(form) for form in config.figures],
         )
     except SteadylrError as error:
         complain(error)
@@ -62,8 +65,15 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
     return Concluded(EXIT_FAILED)
 
 
-def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle) -> Concluded:
-    """Answer from what was gathered, leave the files in the folder, and print the answer.
+def conclude(
+    gathered: Gathered,
+    folder: Path,
+    *,
+    consensus: Consensus,
+    onecycle: OneCycle,
+    formats: Sequence[str] = ("png",),
+) -> Concluded:
+    """Answer from what was gathered, leave the files in the folder, figures in these formats, and print the answer.
 
     Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
     drawn again. What is printed is what was computed, never what a file says.
@@ -75,10 +85,10 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
     gathered = each_seed_once(gathered)
     digest = files.inputs_digest(gathered, settings, __version__)
     answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
-    summary = files.summary_of(answer, digest=digest, settings=settings)
+    summary = files.summary_of(answer, digest=digest, settings=settings, formats=formats)
     if not files.unchanged(folder, summary):
         try:
-            _write(folder, gathered, answer, summary)
+            _write(folder, gathered, answer, summary, formats)
         except OSError as error:
             raise BadInput(
                 f"{error.filename or folder}: can't be written ({error.strerror or error}), so the answer is not kept; "
@@ -88,7 +98,9 @@ def conclude(gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle
     return Concluded(exit_code(answer), sweep_result(answer, summary, folder))
 
 
-def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary) -> None:
+def _write(
+    folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary, formats: Sequence[str]
+) -> None:
     """Leave all files of an answer in a folder.
 
     Raises:
@@ -102,13 +114,14 @@ def _write(folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summa
         names = files.condition_files(number, conditions=len(answer.conditions))
         draw_condition(
             condition,
+            formats,
             summary=folder / names.summary_figure,
             plan=folder / names.plan_figure,
             attribution=folder / names.attribution_figure,
             length=folder / names.length_figure,
         )
         if condition.plan is not None:
-            files.write_plan(folder / names.plan, condition)
+            write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
     files.write_summary(folder, summary)
 
