@@ -65,3 +65,16 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
         name for name in steadylr.__all__ if f'id="{getattr(steadylr, name).__module__}.{name}"' not in page
     ]
     assert not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_outside_the_site_lead_somewhere(page: str) -> None:
+    """Files that README and its like point to are there."""
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+    assert linked or page == "SECURITY.md"
+    assert not [target for target in linked if not (ROOT / target).exists()]
+
+
+def test_readme_is_a_first_screen() -> None:
+    """What is detail is in docs/."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120

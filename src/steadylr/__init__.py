@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from steadylr.run.steps import StepError as StepError
     from steadylr.words.consensus import Verdict as Verdict
     from steadylr.words.consensus import verdict as verdict
+    from steadylr.words.plan_lines import plan_lines as plan_lines
     from steadylr.words.python import Finding as Finding
     from steadylr.words.python import Suggestion as Suggestion
     from steadylr.words.python import diagnose as diagnose
@@ -54,6 +55,7 @@ _HOMES = {
     "report.notebook": ("RangeTest",),
     "run.steps": ("StepError",),
     "words.consensus": ("Verdict", "verdict"),
+    "words.plan_lines": ("plan_lines",),
     "words.python": ("Finding", "Suggestion", "diagnose", "suggest", "suggest_all"),
 }
 _HOME_OF = {name: f"steadylr.{home}" for home, names in _HOMES.items() for name in names}

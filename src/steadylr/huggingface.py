@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from steadylr.core.divergence import StopRule
-from steadylr.core.onecycle import Plan
 from steadylr.core.ramp import Ramp
 from steadylr.errors import InvalidValue
 from steadylr.present.progress import run_progress
@@ -26,6 +25,7 @@ from steadylr.run.range_test import range_test as _range_test
 from steadylr.run.snapshot import kept_attributes, restored
 from steadylr.run.steps import check_trainable, described
 from steadylr.run.transformers_model import step
+from steadylr.words.plan_lines import training_arguments
 
 __all__ = ["range_test", "step", "training_arguments"]
 
@@ -181,42 +181,3 @@ def _undisturbed(trainer: Any) -> Iterator[None]:
 
 def _nothing(*_: Any, **__: Any) -> None:
     return None
-
-
-# ---- the plan
-
-
-def training_arguments(plan: Plan, total_steps: int | None = None) -> dict[str, Any]:
-    """A plan as keyword arguments of TrainingArguments: what comes nearest to it among the schedules of transformers.
-
-    The LR rises in a line from the plan's start to its peak, where OneCycle rises along a cosine, and then falls along
-    a cosine to its end; the momentum stays as it is. For the schedule itself give the Trainer
-    optimizers=(optimizer, plan.scheduler(optimizer, total_steps)).
-
-    Args:
-        plan: with anneal_strategy "cos", and groups of equal ratios.
-        total_steps: of the whole training, max_steps there; None: the plan's own.
-
-    Raises:
-        ValueError: a plan that falls in a line, whose groups have LRs of their own, or whose number of steps nobody
-            knows.
-    """
-    if plan.anneal_strategy != "cos" or len(set(plan.lr_ratios)) > 1:
-        what = "falls in a line" if plan.anneal_strategy != "cos" else "has groups with LRs of their own"
-        raise InvalidValue(
-            f"TrainingArguments can't say a plan that {what}: give the Trainer "
-            "optimizers=(optimizer, plan.scheduler(optimizer, total_steps))"
-        )
-    steps = plan.total_steps if total_steps is None else total_steps
-    if steps is None:
-        raise InvalidValue("total_steps is not known to this plan: give the number of optimizer steps")
-    return {
-        "learning_rate": plan.max_lr,
-        "max_steps": steps,
-        "warmup_steps": round(plan.pct_start * steps),
-        "lr_scheduler_type": "cosine_warmup_with_min_lr",
-        "lr_scheduler_kwargs": {
-            "min_lr_rate": 1 / plan.final_div_factor,
-            "warmup_lr_rate": 1 / plan.div_factor,
-        },
-    }

@@ -476,8 +476,8 @@ CHANGES = {
     "store.dir": "elsewhere",
     "sweep_name": "other",
     "dry_run": "true",
-    "output": "json",
-    "report": "false",
+    "output": "quiet",
+    "figures": "[svg]",
 }
 NOT_TRAINED = {
     *ANALYSIS_KEYS,
@@ -485,7 +485,7 @@ NOT_TRAINED = {
     *("data.root", "data.download", "data.workers", "data.pin_memory"),
     "data.fingerprint",  # which stands in the key with the data's own
     *("device.accelerator", "device.threads", "device.workers"),
-    *("finder.val_samples", "sweep_name", "dry_run", "output", "report"),
+    *("finder.val_samples", "sweep_name", "dry_run", "output", "figures"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ from steadylr.core.curve import Curve
 from steadylr.report import files as sweep_files
 from steadylr.report.conclude import conclude
 from steadylr.store.records import Summary, utc_now
+from steadylr.words.plan_lines import LIBRARIES
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-def concluded(gathered: Gathered, folder: Path, **consensus: Any) -> int:
-    return conclude(gathered, folder, consensus=Consensus(**consensus), onecycle=OneCycle()).code
+def concluded(gathered: Gathered, folder: Path, formats: Sequence[str] = ("png",), **consensus: Any) -> int:
+    onecycle = OneCycle()
+    return conclude(
+        gathered, folder, consensus=Consensus(**consensus), onecycle=onecycle, formats=formats
+    ).code
 
 
 def names(folder: Path) -> set[str]:
@@ -36,10 +41,11 @@ ONE_CONDITION = {
     "runs.csv",
     "curves.parquet",
     "answer.txt",
-    "report.html",
     "summary.png",
     "plan.png",
     "plan.yaml",
+    "plan.json",
+    "plan.txt",
 }
 
 
@@ -50,6 +56,35 @@ def test_an_aggregate_leaves_all_its_files(tmp_path: Path, monkeypatch: pytest.M
     assert concluded(from_sweep(tmp_path), tmp_path) == 0
     assert names(tmp_path) == ONE_CONDITION
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.glob("*.png"))
+
+
+def test_the_plan_is_there_for_programs_and_for_people(tmp_path: Path) -> None:
+    """The same LR as YAML, as JSON with the whole plan, and in a line for each library."""
+    make_sweep(tmp_path)
+    concluded(from_sweep(tmp_path), tmp_path)
+    (kind,) = Summary.read(tmp_path).kinds
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert {name: plan[name] for name in kind["plan"]} == kind["plan"]
+    assert (plan["n"], plan["verdict"]) == (3, kind["verdict"]["level"])
+    assert OmegaConf.load(tmp_path / "plan.yaml").max_lr == plan["max_lr"]
+    text = (tmp_path / "plan.txt").read_text()
+    assert list(plan["lines"]) == list(LIBRARIES)
+    assert all(lines in text for lines in plan["lines"].values())
+
+
+def test_figures_in_the_formats_that_were_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each figure in each of them; those of other formats are removed; without any nothing is drawn."""
+    monkeypatch.undo()  # here they are drawn
+    make_sweep(tmp_path)
+    found = from_sweep(tmp_path)
+    concluded(found, tmp_path, ("svg", "pdf", "svg"))
+    drawn = {"summary.svg", "plan.svg", "summary.pdf", "plan.pdf"}
+    assert names(tmp_path) - ONE_CONDITION == drawn
+    assert names(tmp_path) == {"summary.json", *Summary.read(tmp_path).files}
+    assert (tmp_path / "summary.svg").read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "summary.pdf").read_bytes().startswith(b"%PDF")
+    concluded(found, tmp_path, ())
+    assert names(tmp_path) == ONE_CONDITION - {"summary.png", "plan.png"}
 
 
 def test_equal_inputs_write_nothing_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,14 +176,13 @@ def test_files_of_an_earlier_answer_do_not_stay(tmp_path: Path) -> None:
     numbered = {
         f"{name}-{k}.{end}"
         for k in (1, 2)
-        for name, end in (("summary", "png"), ("plan", "png"), ("plan", "yaml"))
+        for name, end in (("summary", "png"), *(("plan", end) for end in ("png", "yaml", "json", "txt")))
     }
     assert names(tmp_path) == {
         "summary.json",
         "runs.csv",
         "curves.parquet",
         "answer.txt",
-        "report.html",
         "notes.txt",
         *numbered,
     }
@@ -181,7 +215,7 @@ def test_without_an_answer_there_is_no_plan(tmp_path: Path) -> None:
     flat = curve_of(0)
     make_job(tmp_path / "0", curve=Curve(flat.lr, 0 * flat.loss + 1, num_iter=len(flat), stop=flat.stop))
     assert concluded(from_sweep(tmp_path), tmp_path) == 3
-    assert names(tmp_path) == ONE_CONDITION - {"plan.png", "plan.yaml"}
+    assert names(tmp_path) == ONE_CONDITION - {"plan.png", "plan.yaml", "plan.json", "plan.txt"}
 
 
 def test_failed_jobs_and_unreadable_files_give_exit_code_1(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from steadylr.config.schema import Consensus, OneCycle
+from steadylr.config.schema import Consensus, FigureFormat, OneCycle
 
 if TYPE_CHECKING:
     from steadylr.answer.readings import Gathered
@@ -25,12 +25,7 @@ def sweep_folder(given: Path) -> Path:
 
 
 def as_recorded(
-    consensus: Consensus,
-    onecycle: OneCycle,
-    gathered: Gathered,
-    overrides: Sequence[str],
-    *,
-    settings: Mapping[str, Any] | None = None,
+    consensus: Consensus, onecycle: OneCycle, gathered: Gathered, overrides: Sequence[str]
 ) -> tuple[Consensus, OneCycle]:
     """How the answer is made: as the latest job was told, but for what the command line says.
 
@@ -40,18 +35,32 @@ def as_recorded(
         consensus, onecycle: as the command line has them.
         gathered: the sweep.
         overrides: of the command line.
-        settings: of the answer that the folder holds (Summary.settings), in place of the latest job's.
     """
     records = [reading.record for reading in gathered.readings if reading.record is not None]
-    known = settings is not None and "${" not in repr(settings)  # a reference in a file is never followed
-    if not records and not known:
+    if not records:
         return consensus, onecycle
     keys = [text.lstrip("+").partition("=")[0] for text in overrides]
-    latest = settings if settings is not None and known else records[-1].config
+    latest = records[-1].config
     return (
         _merged(consensus, "consensus", latest, keys),
         _merged(onecycle, "onecycle", latest, keys),
     )
+
+
+def figures_as_recorded(
+    asked: Sequence[FigureFormat], gathered: Gathered, overrides: Sequence[str]
+) -> list[str]:
+    """What figures are written as: as the latest job was told, but for what the command line says.
+
+    Args: see as_recorded.
+    """
+    records = [reading.record for reading in gathered.readings if reading.record is not None]
+    told = records[-1].config.get("figures") if records else None
+    given = any(text.lstrip("+").partition("=")[0] == "figures" for text in overrides)
+    known = [form.value for form in FigureFormat]
+    if given or not isinstance(told, list) or any(form not in known for form in told):
+        return [str(form) for form in asked]
+    return told
 
 
 def given_overrides() -> tuple[str, ...]:

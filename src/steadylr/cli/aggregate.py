@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from steadylr.answer.recorded import as_recorded, given_overrides, sweep_folder
+from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_overrides, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import Consensus, OneCycle, Output, Smoother
+from steadylr.config.schema import Consensus, FigureFormat, OneCycle, Output, Smoother
 from steadylr.jobs.session import SESSION
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class AggregateConfig:
     consensus: Consensus = field(default_factory=Consensus)
     out: str | None = None
     output: Output = Output.text
-    report: bool = True
+    figures: list[FigureFormat] = field(default_factory=lambda: [FigureFormat.png])
 
 
 ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)
@@ -89,7 +89,8 @@ def aggregate(cfg: DictConfig) -> int:
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
     consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
-    code, SESSION.result = conclude(found, out, consensus=consensus, onecycle=onecycle, report=config.report)
+    formats = figures_as_recorded(config.figures, found, given_overrides())
+    code, SESSION.result = conclude(found, out, consensus=consensus, onecycle=onecycle, formats=formats)
     return code
 
 

@@ -36,8 +36,7 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
     codes: list[int] = []  # Hydra's entry point returns nothing
 
     def task(cfg: DictConfig) -> None:
-        if "output" in cfg:  # report.py says one path, and no answer
-            SESSION.speak(cfg.output)
+        SESSION.speak(cfg.output)
         try:
             codes.append(work(cfg))
         except SteadylrError as error:

@@ -58,6 +58,14 @@ class Output(Choice):
     quiet = "quiet"
 
 
+class FigureFormat(Choice):
+    """What a figure is written as."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
 class Choose(Choice):
     """What is taken from many suggestions."""
 

@@ -249,12 +249,18 @@ def _type_problems(override: Override, schema: type) -> Iterator[str]:
             OmegaConf.update(node, inside, value, force_add=True)
             OmegaConf.to_container(node)
             fits = without_none(hint) is not bool or not is_number(value)
+            fits = fits and not _has_a_list_inside(value)
         except OmegaConfBaseException:
             fits = False
         if not fits:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
             unknown = list(_unknown_in_entries(key, value, schema))
             yield from unknown or [f"{key} must be {type_words(hint)}; got {shown}"]
+
+
+def _has_a_list_inside(value: Any) -> bool:
+    """Whether a list holds lists, which OmegaConf takes for words; no key has such."""
+    return isinstance(value, list) and any(isinstance(entry, list) for entry in value)
 
 
 def _unknown_in_entries(key: str, value: Any, schema: type) -> Iterator[str]:
@@ -296,6 +302,8 @@ def type_words(hint: Any) -> str:
         element = get_args(kind)[0]
         if isinstance(element, type) and is_dataclass(element):
             return f"a list of mappings with {', '.join(hints(element))}{end}"
+        if isinstance(element, type) and issubclass(element, Enum):
+            return f"a list of {', '.join(str(member.value) for member in element)}{end}"
         return f"a list of {_PLURALS[element]}{end}"
     if isinstance(kind, type) and is_dataclass(kind):
         return f"a mapping with {', '.join(hints(kind))}{end}"

@@ -1,4 +1,4 @@
-"""What a number of the config may be."""
+"""What a key of the config is for, and what a number there may be."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ class Range:
             return f"{finite}{'above' if self.open_low else 'at least'} {self.low:g}{note}"
         ends = f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
         return f"in {ends}{note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key of the config is.
+
+    Args:
+        words: what it is for.
+        allowed: its range, for a number.
+    """
+
+    words: str
+    allowed: Range | None = None
 
 
 POSITIVE = Range(0, open_low=True)

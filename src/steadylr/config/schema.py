@@ -18,28 +18,17 @@ from steadylr.config.choices import Accelerator as Accelerator
 from steadylr.config.choices import AnnealStrategy as AnnealStrategy
 from steadylr.config.choices import Choice as Choice
 from steadylr.config.choices import Choose as Choose
+from steadylr.config.choices import FigureFormat as FigureFormat
 from steadylr.config.choices import Output as Output
 from steadylr.config.choices import Smoother as Smoother
 from steadylr.config.choices import StepMode as StepMode
 from steadylr.config.choices import Strategy as Strategy
 from steadylr.config.ranges import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED, Range
+from steadylr.config.ranges import Key as Key
 from steadylr.core.latin_square import latin_seed
 
 TARGET_GROUPS = ("model", "data", "augmentation", "optimizer", "loss")
 """The groups whose options are a class or function with its arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a key of the config is.
-
-    Args:
-        words: what it is for.
-        allowed: its range, for a number.
-    """
-
-    words: str
-    allowed: Range | None = None
 
 
 @dataclass
@@ -362,9 +351,9 @@ class Config:
     output: Annotated[Output, Key("what goes to standard output: json is one object, quiet the LR alone")] = (
         Output.text
     )
-    report: Annotated[
-        bool, Key("false leaves report.html out, the page with all curves that a browser shows")
-    ] = True
+    figures: Annotated[
+        list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
+    ] = field(default_factory=lambda: [FigureFormat.png])
 
 
 def ramp_for(total_steps: int | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from steadylr.config.schema import Consensus, OneCycle, Output, Store
+from steadylr.config.schema import Consensus, FigureFormat, OneCycle, Output, Store
 
 
 @dataclass
@@ -23,6 +23,7 @@ class VerifyConfig:
     kind: int | None = None
     dry_run: bool = False
     output: Output = Output.text
+    figures: list[FigureFormat] = field(default_factory=lambda: [FigureFormat.png])
     trust_sweep: bool = False
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)

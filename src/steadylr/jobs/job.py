@@ -24,6 +24,7 @@ from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
 from steadylr.present.streams import complain
 from steadylr.report.figures import draw_run
+from steadylr.report.plan_files import write_run_plan
 from steadylr.report.result import dry_result, run_result
 from steadylr.report.run_text import show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
@@ -241,11 +242,9 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
     ending.leave("finished" if is_answer else "no_answer", "" if is_answer else headline.reason)
     log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
     if ending.single:
+        if answer.plan is not None:
+            write_run_plan(folder, answer.plan)
         SESSION.result = run_result(record, folder)
-        if config.report:
-            from steadylr.report.page.write import write_run_page  # the jobs of a sweep have its page
-
-            write_run_page(folder)
         show_run(folder, config, curves, answer, from_store=trained.from_store)
     return EXIT_OK if is_answer else EXIT_NO_ANSWER
 

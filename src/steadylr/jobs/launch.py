@@ -124,7 +124,6 @@ class _Launch:
 
 def _import_for_reports() -> None:
     """Import what figures and tables need while the workers' imports are under way, rather than at the end."""
-    import jinja2  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
     import steadylr.present.figures.curve

@@ -33,18 +33,10 @@ if TYPE_CHECKING:
 
     from steadylr.config.schema import Device
 
-NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus", "report")
+NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
 """Keys that change no training; runs are not named after them."""
 
-OF_THE_SWEEP = (
-    "consensus.choose",
-    "consensus.mix",
-    "sweep_name",
-    "dry_run",
-    "output",
-    "report",
-    "device.workers",
-)
+OF_THE_SWEEP = ("consensus.choose", "consensus.mix", "sweep_name", "dry_run", "output", "device.workers")
 """Keys that a sweep has one value of."""
 
 MOST_NAMED = 3  # jobs with one problem that are named one by one

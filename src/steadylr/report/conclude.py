@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -17,6 +18,7 @@ from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.present.streams import complain
 from steadylr.report import files
 from steadylr.report.figures import draw_condition
+from steadylr.report.plan_files import write_plan
 from steadylr.report.result import Result, sweep_result
 from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
@@ -54,7 +56,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             folder,
             consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
             onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
-            report=config.report,
+            formats=[str(form) for form in config.figures],
         )
     except SteadylrError as error:
         complain(error)
@@ -64,18 +66,17 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
 
 
 def conclude(
-    gathered: Gathered, folder: Path, *, consensus: Consensus, onecycle: OneCycle, report: bool = True
+    gathered: Gathered,
+    folder: Path,
+    *,
+    consensus: Consensus,
+    onecycle: OneCycle,
+    formats: Sequence[str] = ("png",),
 ) -> Concluded:
-    """Answer from what was gathered, leave the files in the folder, and print the answer.
+    """Answer from what was gathered, leave the files in the folder, figures in these formats, and print the answer.
 
     Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
     drawn again. What is printed is what was computed, never what a file says.
-
-    Args:
-        gathered: what takes part.
-        folder: where the files go.
-        consensus, onecycle: how the answer is made.
-        report: whether report.html is one of the files.
 
     Raises:
         BadInput: an LR that is no number above 0, or a folder that can't be made or written.
@@ -84,10 +85,10 @@ def conclude(
     gathered = each_seed_once(gathered)
     digest = files.inputs_digest(gathered, settings, __version__)
     answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
-    summary = files.summary_of(answer, digest=digest, settings=settings, report=report)
+    summary = files.summary_of(answer, digest=digest, settings=settings, formats=formats)
     if not files.unchanged(folder, summary):
         try:
-            _write(folder, gathered, answer, summary, onecycle)
+            _write(folder, gathered, answer, summary, formats)
         except OSError as error:
             raise BadInput(
                 f"{error.filename or folder}: can't be written ({error.strerror or error}), so the answer is not kept; "
@@ -98,7 +99,7 @@ def conclude(
 
 
 def _write(
-    folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary, onecycle: OneCycle
+    folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary, formats: Sequence[str]
 ) -> None:
     """Leave all files of an answer in a folder.
 
@@ -113,20 +114,15 @@ def _write(
         names = files.condition_files(number, conditions=len(answer.conditions))
         draw_condition(
             condition,
+            formats,
             summary=folder / names.summary_figure,
             plan=folder / names.plan_figure,
             attribution=folder / names.attribution_figure,
             length=folder / names.length_figure,
         )
         if condition.plan is not None:
-            files.write_plan(folder / names.plan, condition)
+            write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
-    if files.REPORT_FILE in summary.files:
-        from steadylr.report.page.write import (
-            write_page,  # a finished sweep that is read again needs none of it
-        )
-
-        write_page(folder, answer, onecycle)
     files.write_summary(folder, summary)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steadylr.report.files import figure_files
 from steadylr.report.run_text import run_title
 from steadylr.report.sweep_text import by_run, condition_title, lr_in_group
 
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> None:
-    """Draw the figure of one run."""
+    """Draw the figure of one run, in the formats of its config beside each other; path is that of the PNG."""
+    if not config.figures:
+        return
     from steadylr.core.landmarks import find_landmarks
-    from steadylr.present.figures import curve_figure, curve_info, save_figure
+    from steadylr.present.figures import curve_figure, curve_info
 
     line = find_landmarks(curves.read, answer.reading).line
     info = curve_info(
@@ -38,7 +42,7 @@ def draw_run(path: Path, config: Config, curves: RunCurves, answer: Answer) -> N
         background=None if curves.validation is None else (curves.curve.lr, curves.curve.loss),
         left_out=curves.skipped_steps,
     )
-    save_figure(curve_figure(info), path)
+    _save(curve_figure(info), path, [str(form) for form in config.figures])
 
 
 def range_test_figure(test: RangeTest | Curve, answer: Answer, *, title: str = "") -> Figure:
@@ -65,10 +69,31 @@ def range_test_figure(test: RangeTest | Curve, answer: Answer, *, title: str = "
     return curve_figure(info)
 
 
+def _save(figure: Figure, path: Path, formats: Sequence[str]) -> None:
+    from steadylr.present.figures import save_figure
+
+    for name in figure_files(path.name, formats):
+        save_figure(figure, path.with_name(name))
+
+
 def draw_condition(
-    condition: ConditionAnswer, *, summary: Path, plan: Path, attribution: Path, length: Path
+    condition: ConditionAnswer,
+    formats: Sequence[str],
+    *,
+    summary: Path,
+    plan: Path,
+    attribution: Path,
+    length: Path,
 ) -> None:
-    """Draw the summary of one condition; the plan, the attribution and the ladder where there are any."""
+    """Draw the summary of one condition; the plan, the attribution and the ladder where there are any.
+
+    Args:
+        condition: whose figures.
+        formats: png, svg and pdf, or some of them; none draws nothing.
+        summary, plan, attribution, length: where each lies as a PNG.
+    """
+    if not formats:
+        return
     from steadylr.core.attribution import Attribution
     from steadylr.present.figures import (
         attribution_figure,
@@ -77,22 +102,19 @@ def draw_condition(
         length_info,
         plan_figure,
         plan_info,
-        save_figure,
         summary_figure,
     )
 
-    save_figure(summary_figure(summary_of(condition)), summary)
+    _save(summary_figure(summary_of(condition)), summary, formats)
     if condition.plan is not None:
-        save_figure(plan_figure(plan_info(condition.plan, subtitle=condition_title(condition))), plan)
+        _save(plan_figure(plan_info(condition.plan, subtitle=condition_title(condition))), plan, formats)
     if isinstance(condition.attribution, Attribution):
-        save_figure(
-            attribution_figure(attribution_info(condition.attribution, title=condition_title(condition))),
-            attribution,
-        )
+        shares = attribution_info(condition.attribution, title=condition_title(condition))
+        _save(attribution_figure(shares), attribution, formats)
     if condition.length is not None and condition.length.found.trials:
         found, judged_by = condition.length.found, condition.length.ladder.judged_by
         info = length_info(found, title=condition_title(condition), judged_by=judged_by)
-        save_figure(length_figure(info), length)
+        _save(length_figure(info), length, formats)
 
 
 def summary_of(condition: ConditionAnswer) -> SummaryInfo:

@@ -1,4 +1,4 @@
-"""The files that an aggregate leaves: summary.json, runs.csv, curves.parquet, plan.yaml, figures and report.html."""
+"""The files that an aggregate leaves: summary.json, runs.csv, curves.parquet, those of the plan and the figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
 from steadylr.present.escaped import spreadsheet_cell
-from steadylr.report.length_text import length_plan, length_values
+from steadylr.report.length_text import length_values
+from steadylr.report.plan_files import plan_files
 from steadylr.store.files import (
     DamagedFile,
     NewerSchema,
@@ -29,7 +30,6 @@ from steadylr.store.files import (
 from steadylr.store.records import SUMMARY_FILE, Summary, utc_now
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
 from steadylr.words.consensus import decision_text
-from steadylr.words.length import PROVEN
 from steadylr.words.names import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.parquet"
 ANSWER_FILE = "answer.txt"
-REPORT_FILE = "report.html"
 _VERDICT_FIELDS = ("ratio", "expected_ratio", "n", "num_failed", "summary", "advice", "lowered_by")
 
 ROWS_A_GROUP = 200_000
@@ -64,18 +63,25 @@ def condition_files(number: int, *, conditions: int) -> ConditionFiles:
     return ConditionFiles(*names, f"length{suffix}.png")
 
 
-def written_files(answer: SweepAnswer, *, report: bool) -> list[str]:
-    """The names of all files that an aggregate leaves beside summary.json; report.html where it is wanted."""
-    names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE, *([REPORT_FILE] if report else [])]
+def figure_files(name: str, formats: Sequence[str]) -> list[str]:
+    """The files of one figure in some formats, by its name as a PNG."""
+    return [str(Path(name).with_suffix(f".{form}")) for form in dict.fromkeys(formats)]
+
+
+def written_files(answer: SweepAnswer, formats: Sequence[str]) -> list[str]:
+    """The names of all files that an aggregate leaves beside summary.json, figures in these formats."""
+    names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE]
     for number, condition in enumerate(answer.conditions, start=1):
         own = condition_files(number, conditions=len(answer.conditions))
-        names.append(own.summary_figure)
+        figures = [own.summary_figure]
         if condition.plan is not None:
-            names += [own.plan_figure, own.plan]
+            figures.append(own.plan_figure)
+            names += plan_files(own.plan)
         if isinstance(condition.attribution, Attribution):
-            names.append(own.attribution_figure)
+            figures.append(own.attribution_figure)
         if condition.length is not None and condition.length.found.trials:
-            names.append(own.length_figure)
+            figures.append(own.length_figure)
+        names += [name for figure in figures for name in figure_files(figure, formats)]
     return names
 
 
@@ -106,7 +112,7 @@ def _facts(reading: RunReading) -> list[Any]:
 
 def unchanged(folder: Path, summary: Summary) -> bool:
     """Whether the folder holds the finished aggregate that a summary is of: its numbers, and each file as written."""
-    earlier = earlier_summary(folder)
+    earlier = _earlier(folder)
     if earlier is None or not earlier.digests:
         return False
     return _said(earlier) == _said(summary) and all(
@@ -129,12 +135,12 @@ def _digest(path: Path) -> str | None:
 
 def remove_stale(folder: Path, written: Sequence[str]) -> None:
     """Remove what an earlier aggregate left in the folder and this one doesn't write."""
-    for name in {SUMMARY_FILE, *_files_of(earlier_summary(folder))} - set(written):
+    for name in {SUMMARY_FILE, *_files_of(_earlier(folder))} - set(written):
         if not (folder / name).is_dir():
             (folder / name).unlink(missing_ok=True)
 
 
-def earlier_summary(folder: Path) -> Summary | None:
+def _earlier(folder: Path) -> Summary | None:
     """The summary that a folder holds; None where there is none that can be read."""
     try:
         return Summary.read(folder)
@@ -148,7 +154,9 @@ def _files_of(summary: Summary | None) -> list[str]:
     return [name for name in names if name == Path(name).name and name not in ("", "..")]
 
 
-def summary_of(answer: SweepAnswer, *, digest: str, settings: dict[str, Any], report: bool) -> Summary:
+def summary_of(
+    answer: SweepAnswer, *, digest: str, settings: dict[str, Any], formats: Sequence[str]
+) -> Summary:
     """The numbers of an answer, which is made of the inputs with this digest; the digests of its files are to come."""
     return Summary(
         created=utc_now(),
@@ -160,7 +168,7 @@ def summary_of(answer: SweepAnswer, *, digest: str, settings: dict[str, Any], re
             for job in answer.failed
         ],
         problems=list(answer.problems),
-        files=written_files(answer, report=report),
+        files=written_files(answer, formats),
     )
 
 
@@ -168,16 +176,6 @@ def write_summary(folder: Path, summary: Summary) -> None:
     """Write a summary beside its files; last, so that it is there only when all else is."""
     digests = {name: own for name in summary.files if (own := _digest(folder / name)) is not None}
     summary.model_copy(update={"digests": digests}).write(folder)
-
-
-def note_written(folder: Path, name: str) -> None:
-    """Put the digest of a file that was written anew into the summary beside it; nothing where there is no summary."""
-    summary = earlier_summary(folder)
-    own = _digest(folder / name)
-    if summary is None or own is None:
-        return
-    names = summary.files if name in summary.files else [*summary.files, name]
-    summary.model_copy(update={"files": names, "digests": {**summary.digests, name: own}}).write(folder)
 
 
 def _condition(condition: ConditionAnswer) -> dict[str, Any]:
@@ -310,22 +308,3 @@ def _columns(reading: RunReading) -> tuple[npt.NDArray[Any], ...]:
     assert curve is not None
     steps = np.arange(len(curve)) if reading.steps is None else reading.steps
     return np.full(len(curve), reading.run[:12]), steps.astype(np.int32), curve.lr, curve.loss
-
-
-def write_plan(path: Path, condition: ConditionAnswer) -> None:
-    """A fragment for other Hydra programs: max_lr, low, high, n and the verdict."""
-    if condition.length is not None:
-        write_atomic(path, length_plan(condition.length))
-        return
-    head = condition.consensus.headline
-    assert head.lr is not None
-    lines = [
-        "# What the range tests say; include it in another Hydra program, or copy it.",
-        f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
-        f"max_lr: {head.lr!r} # {head.choose.replace('_', ' ')} of the suggestions: the peak of OneCycle",
-        f"low: {head.low!r} # lowest suggestion",
-        f"high: {head.high!r} # highest suggestion",
-        f"n: {head.n} # runs that gave one",
-        f"verdict: {condition.verdict.level.value}",
-    ]
-    write_atomic(path, "\n".join(lines) + "\n")

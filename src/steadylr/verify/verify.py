@@ -24,15 +24,14 @@ from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.present.text import plain, show
-from steadylr.report.files import REPORT_FILE
-from steadylr.report.page.write import write_sweep_page
+from steadylr.report.files import figure_files
 from steadylr.report.result import verification_result
 from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
-from steadylr.report.verification_text import verification_parts
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
 from steadylr.store.records import Verified, utc_now
 from steadylr.training.obtain import store_folder
+from steadylr.verify.text import verification_parts
 from steadylr.verify.trials import TrialMaker, TrialToDo, refuse, stored_trials, train_trials
 from steadylr.words.verification import verification_advice, verification_summary
 
@@ -235,14 +234,17 @@ def _conclude(
     )
     verified = list(zip([condition.title for condition in conditions], answers, strict=True))
     parts = list(verification_parts(verified, steps=asked.steps, judged_by=judged_by))
-    figures = [figure_file(condition.number, several=len(conditions) > 1) for condition in conditions]
-    if not _is_written(folder, content, figures):
-        for condition, verification, name in zip(conditions, answers, figures, strict=True):
-            _draw(folder / name, condition, verification, steps=asked.steps, judged_by=judged_by)
+    formats = [str(form) for form in asked.figures]
+    figures = [
+        figure_files(figure_file(condition.number, several=len(conditions) > 1), formats)
+        for condition in conditions
+    ]
+    if not _is_written(folder, content, [name for names in figures for name in names]):
+        for condition, verification, names in zip(conditions, answers, figures, strict=True):
+            paths = [folder / name for name in names]
+            _draw(paths, condition, verification, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
-        if (folder / REPORT_FILE).is_file():
-            write_sweep_page(folder)
     show([*parts, *ending((), folder)])
     SESSION.result = verification_result(content, [one.lr_to_take for one in answers], folder)
     learned = all(verification.conclusion is not Conclusion.NOTHING_LEARNED for verification in answers)
@@ -309,13 +311,20 @@ def _is_written(folder: Path, content: Verified, figures: Sequence[str]) -> bool
 
 
 def _draw(
-    path: Path, condition: ConditionToVerify, verification: Verification, *, steps: int, judged_by: str
+    paths: Sequence[Path],
+    condition: ConditionToVerify,
+    verification: Verification,
+    *,
+    steps: int,
+    judged_by: str,
 ) -> None:
     from steadylr.present.figures import save_figure, verification_figure, verification_info
 
     title = f"{condition.title}: {count(steps, 'step')} of OneCycle"
     info = verification_info(verification, title=title, judged_by=judged_by)
-    save_figure(verification_figure(info), path)
+    figure = verification_figure(info)
+    for path in paths:
+        save_figure(figure, path)
 
 
 __all__ = ["TEXT_FILE", "ConditionToVerify", "figure_file", "verify_sweep"]

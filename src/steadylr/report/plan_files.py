@@ -1,0 +1,76 @@
+"""The plan as files: YAML for other Hydra programs, JSON with all of it, and lines that are ready to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steadylr.report.length_text import length_plan
+from steadylr.store.files import json_text, write_atomic
+from steadylr.words.length import PROVEN
+from steadylr.words.plan_lines import plan_lines, plan_text
+
+if TYPE_CHECKING:
+    from steadylr.answer.answer import ConditionAnswer
+    from steadylr.core.onecycle import Plan
+
+PLAN_FILE = "plan.yaml"
+
+
+def plan_files(name: str) -> list[str]:
+    """The files of a plan, by the name of the first of them: plan.yaml, plan.json and plan.txt."""
+    return [str(Path(name).with_suffix(suffix)) for suffix in (".yaml", ".json", ".txt")]
+
+
+def write_plan(path: Path, condition: ConditionAnswer) -> None:
+    """The files of a condition's plan.
+
+    Args:
+        path: of the first of them.
+        condition: one that has a plan.
+
+    Raises:
+        OSError: one can't be written.
+    """
+    assert condition.plan is not None
+    if condition.length is not None:
+        found = condition.length.found
+        said: dict[str, Any] = {"n": len(found.trials), "verdict": found.settled.value}
+        _write(path, condition.plan, length_plan(condition.length), said)
+        return
+    head = condition.consensus.headline
+    assert head.lr is not None
+    lines = [
+        "# What the range tests say; include it in another Hydra program, or copy it.",
+        f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
+        f"max_lr: {head.lr!r} # {head.choose.replace('_', ' ')} of the suggestions: the peak of OneCycle",
+        f"low: {head.low!r} # lowest suggestion",
+        f"high: {head.high!r} # highest suggestion",
+        f"n: {head.n} # runs that gave one",
+        f"verdict: {condition.verdict.level.value}",
+    ]
+    said = {"n": head.n, "verdict": condition.verdict.level.value}
+    _write(path, condition.plan, "\n".join(lines) + "\n", said)
+
+
+def write_run_plan(folder: Path, plan: Plan) -> None:
+    """The files of a single run's plan, which has no verdict.
+
+    Raises:
+        OSError: one can't be written.
+    """
+    lines = [
+        "# What one range test says, and nothing of its spread; include it in another Hydra program, or copy it.",
+        f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
+        f"max_lr: {plan.max_lr!r} # the suggestion: the peak of OneCycle",
+        *(f"{end}: {getattr(plan, end)!r}" for end in ("low", "high") if plan.low is not None),
+        "n: 1 # runs",
+    ]
+    _write(folder / PLAN_FILE, plan, "\n".join(lines) + "\n", {"n": 1})
+
+
+def _write(path: Path, plan: Plan, yaml: str, said: Mapping[str, Any]) -> None:
+    values = json_text({**plan.as_dict(), **said, "lines": plan_lines(plan)})
+    for name, text in zip(plan_files(path.name), (yaml, values, plan_text(plan)), strict=True):
+        write_atomic(path.with_name(name), text)
