@@ -27,7 +27,6 @@ from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.obtain import Trained
 from steadylr.training.trial import describe_trial, trial_config
-from steadylr.verify import trials as module
 
 PROGRAM = SRC / "verify_lr.py"
 TINY = ("steps=12", "val_samples=50")
@@ -44,7 +43,8 @@ class FakeWorkers(NoWorkers):
 
     def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         for task in self.tasks:
-            store, _, training, schedule = task.work.args  # type: ignore[attr-defined]
+            training, schedule = task.training, task.plan
+            assert schedule is not None
             type(self).plans.append(schedule)
             seed = task.config.seed
             if seed in self.failing:
@@ -61,7 +61,7 @@ class FakeWorkers(NoWorkers):
                 loss if stop is Stop.COMPLETED else math.inf,
                 meta,
             )
-            TrialStore(store).obtain(training.shape, training.seeds, lambda done=trial: done)
+            TrialStore(self.store).obtain(training.shape, training.seeds, lambda done=trial: done)
             yield task.key, Trained(from_store=False, seconds=1.0)
 
 
@@ -86,7 +86,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkers]:
     class Own(FakeWorkers):
         plans: list[Plan] = []  # noqa: RUF012
 
-    monkeypatch.setattr(module, "Workers", Own)
+    Own.take_over(monkeypatch)
     return Own
 
 

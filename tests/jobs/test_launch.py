@@ -13,11 +13,13 @@ from omegaconf import ValidationError
 from composing import composed
 from made_jobs import MLP, config_of, leave_status, make_job
 from steadylr.config.errors import BadInput
-from steadylr.jobs import work
+from steadylr.jobs import workers as local
+from steadylr.jobs.engine import Task
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
 from steadylr.jobs.session import SESSION, leave_no_trace
 from steadylr.jobs.work import check_jobs, differing, plan_work, training_tasks
+from steadylr.jobs.workers import LocalEngine, Workers
 from steadylr.run.extras import MissingPackage
 from steadylr.run.fingerprint import DataError
 from steadylr.store.files import temp_name
@@ -39,15 +41,11 @@ class Asked(NamedTuple):
     overrides: tuple[str, ...]
 
 
-def no_work(**_: Any) -> Any:
-    raise AssertionError
-
-
 @pytest.fixture
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "cpu_cores", lambda: 4)
-    monkeypatch.setattr(work, "probe_device", lambda accelerator: "cpu")
+    monkeypatch.setattr(local, "cpu_cores", lambda: 4)
+    monkeypatch.setattr(local, "probe_device", lambda accelerator: "cpu")
     return tmp_path
 
 
@@ -64,14 +62,17 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_sweep_says_how_much_it_is(in_folder: Path, seeds: int, readings: int, text: str) -> None:
     """Jobs, distinct trainings, and no more workers than trainings; than cores, where each gets two or more to do."""
     jobs = [job(f"finder.smooth_f=0.{k + 1}", seed=seed) for seed in range(seeds) for k in range(readings)]
-    assert plan_work(in_folder / "x", jobs, reserve=False).announcement() == text
+    assert plan_work(in_folder / "x", jobs, LocalEngine(), reserve=False).announcement() == text
     assert list(in_folder.iterdir()) == []
 
 
 def test_the_number_of_workers_can_be_given(in_folder: Path) -> None:
     """But never more than there are trainings."""
     jobs = [job("device.workers=8", seed=seed) for seed in range(6)]
-    assert plan_work(in_folder, jobs, reserve=False).announcement() == "6 jobs, 6 trainings, 6 workers"
+    assert (
+        plan_work(in_folder, jobs, LocalEngine(), reserve=False).announcement()
+        == "6 jobs, 6 trainings, 6 workers"
+    )
 
 
 @pytest.mark.parametrize(("gpus", "workers"), [(["0"], 1), (["0", "1", "2"], 3), ([], 1)])
@@ -79,9 +80,9 @@ def test_each_gpu_has_one_worker(
     in_folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[str], workers: int
 ) -> None:
     """However many cores there are."""
-    monkeypatch.setattr(work, "probe_device", lambda accelerator: "cuda")
-    monkeypatch.setattr(work, "visible_gpus", lambda: gpus)
-    planned = plan_work(in_folder, [job(seed=seed) for seed in range(6)], reserve=False)
+    monkeypatch.setattr(local, "probe_device", lambda accelerator: "cuda")
+    monkeypatch.setattr(local, "visible_gpus", lambda: gpus)
+    planned = plan_work(in_folder, [job(seed=seed) for seed in range(6)], LocalEngine(), reserve=False)
     assert planned.workers == workers
 
 
@@ -114,7 +115,7 @@ def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch:
 
 def test_a_job_asked_for_twice_is_done_once(in_folder: Path) -> None:
     """It has one place."""
-    planned = plan_work(in_folder / "x", [job(seed=1), job(seed=1)], reserve=True)
+    planned = plan_work(in_folder / "x", [job(seed=1), job(seed=1)], LocalEngine(), reserve=True)
     assert [place.number for place, _ in planned.jobs] == [0, 0]
     assert [list(group) for group in planned.runs.values()] == [[0]]
 
@@ -197,7 +198,7 @@ def test_runs_are_named_by_what_sets_them_apart() -> None:
         job("data.batch_size=32", "finder.smooth_f=0.2", "onecycle.total_steps=9", seed=2),
         job("data.batch_size=32", *[f"optimizer.weight_decay={k}e-4" for k in range(1, 9)], seed=3),
     ]
-    labels = [task.label for task in training_tasks(jobs, Path("store"))]
+    labels = [task.label for task in training_tasks(jobs)]
     assert labels[:2] == ["seed=1", "seed=2"]
     assert len(labels[2]) == 60
     assert labels[2].endswith("...")
@@ -226,22 +227,18 @@ def test_a_sweep_in_which_nothing_runs_leaves_only_what_was_there(tmp_path: Path
 
 def test_workers_share_the_gpus_in_turn() -> None:
     """Two of three workers are on the first of two GPUs."""
-    from steadylr.jobs.workers import Task, Workers
-
     config = config_of()
-    tasks = [Task(str(k), "", config, no_work) for k in range(3)]
-    made: Any = Workers(3, tasks, gpus=["a", "b"])
+    tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
+    made: Any = Workers(3, tasks, Path("store"), gpus=["a", "b"])
     assert made._gpus == [(0,), (1,), (0,)]
-    assert Workers(3, tasks)._gpus == [()] * 3
+    assert Workers(3, tasks, Path("store"))._gpus == [()] * 3
 
 
 def test_a_training_on_several_gpus_gets_as_many() -> None:
     """Two trainings on two of four GPUs each share none; a third shares the first's."""
-    from steadylr.jobs.workers import Task, Workers
-
     config = config_of("device=cuda", "device.strategy=ddp", "device.devices=2")
-    tasks = [Task(str(k), "", config, no_work) for k in range(3)]
-    made: Any = Workers(3, tasks, gpus=["a", "b", "c", "d"])
+    tasks = [Task(str(k), "", config, Training({}, {})) for k in range(3)]
+    made: Any = Workers(3, tasks, Path("store"), gpus=["a", "b", "c", "d"])
     assert made._gpus == [(0, 1), (2, 3), (0, 1)]
 
 
@@ -250,4 +247,4 @@ def test_trainings_on_several_devices_leave_room_for_fewer_workers(in_folder: Pa
     for devices, workers in ((2, 2), (8, 1)):
         overrides = ("device.strategy=ddp", f"device.devices={devices}", "data.batch_size=48", "device=cpu")
         jobs = [job(*overrides, seed=seed) for seed in range(3)]
-        assert plan_work(in_folder, jobs, reserve=False).workers == workers
+        assert plan_work(in_folder, jobs, LocalEngine(), reserve=False).workers == workers

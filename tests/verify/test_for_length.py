@@ -17,14 +17,12 @@ from fake_workers import NoWorkers
 from made_jobs import curve_of
 from steadylr.cli import aggregate
 from steadylr.core.curve import Stop
-from steadylr.jobs import launch
-from steadylr.jobs.workers import Task
+from steadylr.jobs.engine import Task
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore, TrialStore
 from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.obtain import Trained
-from steadylr.verify import trials
 
 COMMAND = ("-m", "+experiment=for_length", "model=mlp", "device.threads=1", "sweep_name=x")
 STEPS = 20_000
@@ -47,9 +45,9 @@ class FakeWorkers(NoWorkers):
 
     def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
         for task in self.tasks:
-            store, config, training, *plan = task.work.args  # type: ignore[attr-defined]
-            if plan:
-                yield task.key, self._trial(task, store, training, plan[0])
+            config, training = task.config, task.training
+            if task.plan is not None:
+                yield task.key, self._trial(task, self.store, training, task.plan)
                 continue
             curve = curve_of(config.seed, points=config.finder.num_iter)
             meta = {
@@ -59,7 +57,7 @@ class FakeWorkers(NoWorkers):
                 "timings": {"train_seconds": 1.0},
             }
             curves = RunCurves(curve, None, curve.lr[:, None], meta)
-            CurveStore(store).obtain(training.shape, training.seeds, lambda done=curves: done)
+            CurveStore(self.store).obtain(training.shape, training.seeds, lambda done=curves: done)
             yield task.key, Trained(from_store=False, seconds=1.0)
 
     def _trial(self, task: Task, store: Path, training: Any, plan: Any) -> Trained | TrainingFailed:
@@ -81,8 +79,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkers]:
         trials: list[tuple[int, float, int]] = []  # noqa: RUF012
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launch, "Workers", Own)
-    monkeypatch.setattr(trials, "Workers", Own)
+    Own.take_over(monkeypatch)
     return Own
 
 

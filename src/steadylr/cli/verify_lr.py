@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from steadylr.answer.recorded import given_overrides, sweep_folder
@@ -41,12 +42,13 @@ def main() -> None:
 
 def _verify(cfg: DictConfig) -> int:
     """Check what was asked for, and verify the sweep; give the exit code."""
+    from steadylr.jobs.launchers import engine_of
     from steadylr.verify.verify import verify_sweep
 
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, VerifyConfig)
     check_values(config)
-    return verify_sweep(config, given_overrides())
+    return verify_sweep(config, given_overrides(), engine_of(HydraConfig.get().launcher))
 
 
 def check_values(config: VerifyConfig) -> None:

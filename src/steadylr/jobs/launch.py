@@ -1,4 +1,4 @@
-"""The default launcher: jobs side by side, grouped by run, each distinct training done once, in worker processes."""
+"""Our launchers: jobs grouped by run, each distinct training done once, by whichever engine is chosen."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from omegaconf import open_dict, read_write
 from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job, finish_job
+from steadylr.jobs.launchers import engine_of
 from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import JOB_OFFSET, SESSION, leave_no_trace
 from steadylr.jobs.work import Work, check_jobs, plan_work, refuse_missing_device, training_tasks
-from steadylr.jobs.workers import Workers, expect_workers
 from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.report.result import dry_result
 from steadylr.store import records
-from steadylr.training.devices import shared_gpus
-from steadylr.training.failure import TrainingFailed, as_failure
+from steadylr.training.failure import as_failure
 from steadylr.training.obtain import Trained, store_folder
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
+
+    from steadylr.jobs.engine import Outcome
 
 
 def launch(
@@ -36,9 +37,9 @@ def launch(
 ) -> Sequence[JobReturn]:
     """Run the jobs of one batch of a sweep: what Hydra asks of a launcher.
 
-    The trainings go to worker processes, which leave them in the store; the jobs themselves (reading, writing) run
-    here, as soon as their run is there. A run that fails costs its own jobs. On an interrupt the workers are stopped
-    and what has finished stays.
+    The trainings go to an engine, which has the store hold them; the jobs themselves (reading, writing) run here, as
+    soon as their run is there. A run that fails costs its own jobs. On an interrupt the trainings are stopped and what
+    has finished stays.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -46,16 +47,17 @@ def launch(
     try:
         if not job_overrides:
             raise BadInput("no jobs: one of the sweeps, or of hydra.sweeper.params, has no values")
+        engine = engine_of(config.hydra.launcher)
         jobs = check_jobs(job_overrides, hydra_context=hydra_context, config=config)
-        refuse_missing_device(sweep, jobs)
+        refuse_missing_device(sweep, jobs, engine)
+        dry_run = jobs[0].config.dry_run
+        os.environ.pop(JOB_OFFSET, None)  # the places have their numbers already
+        work = plan_work(sweep, jobs, engine, reserve=not dry_run)
     except BadInput as error:
         complain(error)
         SESSION.exit_code = EXIT_FAILED
         leave_no_trace(sweep)
         return []
-    dry_run = jobs[0].config.dry_run
-    os.environ.pop(JOB_OFFSET, None)  # the places have their numbers already
-    work = plan_work(sweep, jobs, reserve=not dry_run)
     print(work.announcement(), flush=True)
     if dry_run:
         SESSION.result = dry_result(jobs=len(work.jobs), trainings=len(work.missing))
@@ -89,20 +91,20 @@ class _Launch:
         """Train what is missing, and do every job once the store holds its run."""
         work = self._work
         missing = [next(iter(work.runs[key].values())) for key in work.missing]
-        tasks = training_tasks(missing, self._store)
+        tasks = training_tasks(missing)
+        begun = work.engine.begin(tasks, self._store, workers=work.workers)
         if tasks:
-            expect_workers()
             _import_for_reports()
-        with Workers(work.workers, tasks, gpus=shared_gpus([job.training for job in missing])) as workers:
+        with begun as at_work:
             for key in work.stored:
                 self._do_jobs(key, Trained(from_store=True, seconds=0.0))
             jobs = sum(len(work.runs[key]) for key in work.missing)
             steps = sum(task.num_steps for task in tasks)
             with SweepProgress(len(tasks), steps, total_jobs=jobs) as progress:
-                for key, outcome in workers.results(progress):
+                for key, outcome in at_work.results(progress):
                     self._do_jobs(key, outcome)
 
-    def _do_jobs(self, run: str, outcome: Trained | TrainingFailed) -> None:
+    def _do_jobs(self, run: str, outcome: Outcome) -> None:
         """Do the jobs of one run."""
         for number, job in self._work.runs[run].items():
             folder = self._sweep / str(number)
@@ -123,7 +125,7 @@ class _Launch:
 
 
 def _import_for_reports() -> None:
-    """Import what figures and tables need while the workers' imports are under way, rather than at the end."""
+    """Import what figures and tables need while what trains gets ready, rather than at the end."""
     import pyarrow.parquet  # noqa: F401
 
     import steadylr.present.figures.curve

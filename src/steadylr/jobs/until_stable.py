@@ -28,8 +28,9 @@ from steadylr.core.decision import Decision, State, decide
 from steadylr.core.stopping import MIN_RUNS, StoppingRule
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job
+from steadylr.jobs.launchers import engine_of
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import check_jobs, combinations, differing, fitting_trainings
+from steadylr.jobs.work import check_jobs, combinations, differing
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.store.job_folder import job_folders
@@ -324,7 +325,7 @@ def _width(job: Job, config: DictConfig) -> int:
     if str(launcher._target_).endswith("BasicLauncher"):
         return 1
     jobs = launcher.get("n_jobs")  # joblib's name for it; -1 is all cores
-    return int(jobs) if jobs is not None and jobs > 0 else fitting_trainings(job.config.device)
+    return int(jobs) if jobs is not None and jobs > 0 else engine_of(launcher).capacity(job.config.device)
 
 
 def _plan_text(rule: StoppingRule, conditions: Sequence[Condition], width: int) -> str:

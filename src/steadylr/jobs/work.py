@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +12,21 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import filter_overrides
 from hydra.errors import HydraException
 
-from steadylr.config.choices import Accelerator
 from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
 from steadylr.errors import SteadylrError
+from steadylr.jobs.engine import Engine, Task
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
-from steadylr.jobs.workers import Task
 from steadylr.present.numbers import count
-from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
-from steadylr.training.obtain import open_store, train_into
+from steadylr.run.environment import probe_device
+from steadylr.training.obtain import open_store
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
-
-    from steadylr.config.schema import Device
 
 NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
 """Keys that change no training; runs are not named after them."""
@@ -51,12 +46,14 @@ class Work:
         jobs: all jobs, with the place of each.
         runs: the jobs that are still to do by the numbers of their places, by run.
         stored: the runs among them that the store holds.
-        workers: how many trainings are done at a time.
+        engine: where trainings are done.
+        workers: how many at a time.
     """
 
     jobs: tuple[tuple[Place, Job], ...]
     runs: Mapping[str, Mapping[int, Job]]
     stored: tuple[str, ...]
+    engine: Engine
     workers: int
 
     @property
@@ -68,7 +65,7 @@ class Work:
         """What is about to be done, in one line."""
         finished, missing = sum(place.finished for place, _ in self.jobs), len(self.missing)
         parts = [count(len(self.jobs), "job"), count(missing, "training")]
-        parts += [count(self.workers, "worker")] if missing else []
+        parts += [self.engine.described(self.workers)] if missing else []
         notes = [f"{count(finished, 'job')} already finished"] if finished else []
         notes += [f"{count(len(self.stored), 'run')} from the store"] if self.stored else []
         return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
@@ -148,34 +145,13 @@ def differing(overrides: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     return [tuple(text for text in own if text not in common) for own in overrides]
 
 
-def workers_for(device: Device, trainings: int) -> int:
-    """How many workers do some trainings: as many as fit on the machine, never more than there are trainings.
-
-    All trainings at once where they are not twice as many as the cores: with three one after the other on two cores
-    the last would leave a core idle.
-    """
-    fitting = fitting_trainings(device)
-    shared = (
-        device.workers is None and device.devices == 1 and probe_device(device.accelerator.value) == "cpu"
-    )
-    return trainings if shared and trainings < 2 * fitting else min(fitting, trainings)
-
-
-def fitting_trainings(device: Device) -> int:
-    """How many trainings may share the machine: as the config says, else as many as GPUs or cores allow."""
-    if device.workers is not None:
-        return device.workers
-    kind = probe_device(device.accelerator.value)
-    slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
-    return max(1, slots // device.devices)
-
-
-def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
+def plan_work(sweep: Path, jobs: Sequence[Job], engine: Engine, *, reserve: bool) -> Work:
     """Say what is still to do.
 
     Args:
         sweep: the folder of the sweep.
         jobs: in the order of the command line.
+        engine: where trainings are done.
         reserve: take the places of new jobs; False writes nothing.
     """
     placed = tuple(zip(places(sweep, jobs, reserve=reserve), jobs, strict=True))
@@ -184,28 +160,22 @@ def plan_work(sweep: Path, jobs: Sequence[Job], *, reserve: bool) -> Work:
         if not place.finished:
             runs.setdefault(job.run, {})[place.number] = job
     stored = tuple(key for key, group in runs.items() if next(iter(group.values())).is_stored())
-    workers = min(workers_for(job.config.device, len(runs) - len(stored)) for job in jobs)
-    return Work(placed, runs, stored, workers)
+    missing = len(runs) - len(stored)
+    workers = min(engine.workers_for(job.config.device, missing) for job in jobs)
+    return Work(placed, runs, stored, engine, workers)
 
 
-def refuse_missing_device(sweep: Path, jobs: Sequence[Job]) -> None:
-    """Refuse jobs that would train on a kind of device that this machine lacks; what is stored is read anywhere.
+def refuse_missing_device(sweep: Path, jobs: Sequence[Job], engine: Engine) -> None:
+    """Refuse jobs that would train on a kind of device that there isn't; what is stored is read anywhere.
 
     Raises:
         BadInput: naming what there is.
     """
-    asked = {job.config.device.accelerator for job in jobs}
-    lacking = [
-        kind.value
-        for kind, is_there in (
-            (Accelerator.cuda, bool(visible_gpus())),
-            (Accelerator.mps, sys.platform == "darwin"),
-        )
-        if kind in asked and not is_there
-    ]
+    asked = sorted({job.config.device.accelerator for job in jobs})
+    lacking = [kind for kind in asked if not engine.has(kind)]
     if lacking and any(
-        job.config.device.accelerator.value in lacking
-        for key in plan_work(sweep, jobs, reserve=False).missing
+        job.config.device.accelerator in lacking
+        for key in plan_work(sweep, jobs, engine, reserve=False).missing
         for job in jobs
         if job.run == key
     ):
@@ -215,15 +185,12 @@ def refuse_missing_device(sweep: Path, jobs: Sequence[Job]) -> None:
         )
 
 
-def training_tasks(jobs: Sequence[Job], store: Path) -> list[Task]:
-    """The trainings of some jobs into a store, each named by the overrides that set it apart."""
+def training_tasks(jobs: Sequence[Job]) -> list[Task]:
+    """The trainings of some jobs, each named by the overrides that set it apart."""
     trained = [tuple(text for text in job.overrides if not _only_read(text)) for job in jobs]
     labels = [" ".join(own) for own in differing(trained)]
     short = [label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 3]}..." for label in labels]
-    return [
-        Task(job.run, label, job.config, partial(train_into, store, job.config, job.training))
-        for job, label in zip(jobs, short, strict=True)
-    ]
+    return [Task(job.run, label, job.config, job.training) for job, label in zip(jobs, short, strict=True)]
 
 
 def _only_read(override: str) -> bool:

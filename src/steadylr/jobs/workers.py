@@ -5,23 +5,27 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import connection, forkserver
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from steadylr.config.choices import Accelerator
+from steadylr.jobs.engine import Outcome, Task
+from steadylr.present.numbers import count
 from steadylr.present.sweep_progress import SweepProgress
+from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
-from steadylr.training.devices import Share, threads_for
+from steadylr.training.devices import Share, shared_gpus, threads_for
 from steadylr.training.failure import TrainingFailed, as_failure
-from steadylr.training.obtain import Trained
+from steadylr.training.obtain import train_into
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from steadylr.config.schema import Config
+    from steadylr.config.schema import Device
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 3.0
@@ -41,27 +45,44 @@ def expect_workers() -> None:
             forkserver.ensure_running()
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One training for a worker, which leaves it in a store.
+class LocalEngine:
+    """Trainings in worker processes on this machine."""
 
-    Args:
-        key: identifies it.
-        label: what people call it.
-        config: what to train.
-        work: work(share=..., report=...) does it, in a worker: a function of a module, or a partial of one, as it
-            crosses between processes.
-    """
+    def capacity(self, device: Device) -> int:
+        """How many trainings may share the machine: as the config says, else as many as GPUs or cores allow."""
+        if device.workers is not None:
+            return device.workers
+        kind = probe_device(device.accelerator.value)
+        slots = {"cuda": max(1, len(visible_gpus())), "mps": 1}.get(kind, cpu_cores())
+        return max(1, slots // device.devices)
 
-    key: str
-    label: str
-    config: Config
-    work: Callable[..., Trained]
+    def workers_for(self, device: Device, trainings: int) -> int:
+        """How many workers do some trainings: as many as fit on the machine, never more than there are trainings.
 
-    @property
-    def num_steps(self) -> int:
-        """The steps that it takes unless it stops early."""
-        return self.config.finder.num_iter
+        All trainings at once where they are not twice as many as the cores: with three one after the other on two
+        cores the last would leave a core idle.
+        """
+        fitting = self.capacity(device)
+        shared = (
+            device.workers is None and device.devices == 1 and probe_device(device.accelerator.value) == "cpu"
+        )
+        return trainings if shared and trainings < 2 * fitting else min(fitting, trainings)
+
+    def described(self, workers: int) -> str:
+        """How many there are."""
+        return count(workers, "worker")
+
+    def has(self, kind: Accelerator) -> bool:
+        """Whether this machine has a kind of device."""
+        if kind is Accelerator.cuda:
+            return bool(visible_gpus())
+        return kind is not Accelerator.mps or sys.platform == "darwin"
+
+    def begin(self, tasks: Sequence[Task], store: Path, *, workers: int) -> Workers:
+        """Have torch imported for the workers, which start when the context is entered."""
+        if tasks:
+            expect_workers()
+        return Workers(workers, tasks, store, gpus=shared_gpus([task.training for task in tasks]))
 
 
 class Workers:
@@ -70,11 +91,13 @@ class Workers:
     Args:
         count: how many processes, at least 1.
         tasks: what to train; each at most once.
+        store: the folder of the store that is to hold it.
         gpus: the GPUs to share out, as many to each worker as a training takes; empty where there are none.
     """
 
-    def __init__(self, count: int, tasks: Sequence[Task], *, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, tasks: Sequence[Task], store: Path, *, gpus: Sequence[str] = ()) -> None:
         self._tasks = tuple(tasks)
+        self._store = store
         self._context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
         each = max((task.config.device.devices for task in self._tasks), default=1)
@@ -111,12 +134,12 @@ class Workers:
                 worker.join()
             self._workers.clear()
 
-    def results(self, progress: SweepProgress) -> Iterator[tuple[str, Trained | TrainingFailed]]:
+    def results(self, progress: SweepProgress) -> Iterator[tuple[str, Outcome]]:
         """Give the key of each task as it ends, with whether it is in the store now or why not, until all have.
 
         A task whose worker dies ends with that.
         """
-        ended: list[tuple[str, Trained | TrainingFailed]] = []
+        ended: list[tuple[str, Outcome]] = []
         while self._busy or ended:
             yield from ended  # after the workers have got new work: what their receiver does takes a moment
             connection.wait(
@@ -135,13 +158,13 @@ class Workers:
             with interrupts_wait():
                 worker = self._workers.get(number)
                 if worker is None:
-                    worker = self._workers[number] = _Worker(self._context, self._steps)
+                    worker = self._workers[number] = _Worker(self._context, self._steps, self._store)
                 worker.give(
                     index, task, Share(threads_for(task.config, workers=len(self._gpus)), self._gpus[number])
                 )
             self._busy[number] = index
 
-    def _end(self, number: int, progress: SweepProgress) -> tuple[str, Trained | TrainingFailed]:
+    def _end(self, number: int, progress: SweepProgress) -> tuple[str, Outcome]:
         index = self._busy.pop(number)
         task, outcome = self._tasks[index], self._workers[number].outcome()
         if self._workers[number].is_dead():
@@ -163,10 +186,10 @@ class _Worker:
     Each has a pipe of its own, so that no death leaves a lock or half a message to another.
     """
 
-    def __init__(self, context: Any, steps: Any) -> None:
+    def __init__(self, context: Any, steps: Any, store: Path) -> None:
         self._pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, steps), name="steadylr worker"
+            target=_serve, args=(theirs, steps, store), name="steadylr worker"
         )
         try:
             self._process.start()
@@ -191,11 +214,11 @@ class _Worker:
         """Whether the process has ended."""
         return not self._process.is_alive()
 
-    def outcome(self) -> Trained | TrainingFailed:
+    def outcome(self) -> Outcome:
         """What came of its task, once that is done."""
         with suppress(EOFError, OSError):
             if self._pipe.poll():
-                outcome: Trained | TrainingFailed = self._pipe.recv()
+                outcome: Outcome = self._pipe.recv()
                 return outcome
         self.join()
         return TrainingFailed(
@@ -219,23 +242,23 @@ class _Worker:
 # ---- in a worker
 
 
-def _serve(pipe: connection.Connection, steps: Any) -> None:
-    """Train what comes through a pipe until it closes."""
+def _serve(pipe: connection.Connection, steps: Any, store: Path) -> None:
+    """Train what comes through a pipe into a store until it closes."""
     leave_with_parent()
     with suppress(EOFError, BrokenPipeError):  # nobody is there any more
         while True:
-            pipe.send(_outcome(pipe.recv_bytes(), steps))
+            pipe.send(_outcome(pipe.recv_bytes(), steps, store))
 
 
-def _outcome(message: bytes, steps: Any) -> Trained | TrainingFailed:
+def _outcome(message: bytes, steps: Any, store: Path) -> Outcome:
     """Train one task, with its errors as a value: not every exception can cross between processes."""
     try:
+        task: Task
         index, task, share = pickle.loads(message)
 
         def report(step: int, lr: float, loss: float | None) -> None:
             steps[index] = step + 1
 
-        done: Trained = task.work(share=share, report=report)
+        return train_into(store, task.config, task.training, task.plan, share=share, report=report)
     except Exception as error:
         return as_failure(error)
-    return done

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import Content, CurveStore, Store, TrialStore
 from steadylr.store.files import removed, was_written_before
 from steadylr.store.locks import locked, remove_free_lock
+from steadylr.store.trial_file import Trial
 from steadylr.training.devices import Share, train
 from steadylr.training.identity import Training
 from steadylr.training.trial import train_trial
@@ -114,14 +117,21 @@ def _entries(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[P
 
 
 def train_into(
-    folder: Path, config: Config, training: Training, *, share: Share, report: StepReport | None = None
+    folder: Path,
+    config: Config,
+    training: Training,
+    plan: Plan | None = None,
+    *,
+    share: Share,
+    report: StepReport | None = None,
 ) -> Trained:
-    """Have a store hold the range test that a config asks for.
+    """Have a store hold a range test, or a trial.
 
     Args:
         folder: of the store.
         config: what to train.
-        training: describe_training of it.
+        training: describe_training of it, or describe_trial.
+        plan: the schedule of a trial; None for a range test.
         share: what it may use of the machine.
         report: told after every step.
 
@@ -129,26 +139,25 @@ def train_into(
         StoreError: the store can't be read or written.
         Exception: whatever ended the training.
     """
-    return _held(CurveStore(folder), training, lambda: train(config, training, share=share, report=report))
+    if plan is None:
+        return _held(
+            CurveStore(folder), training, partial(train, config, training, share=share, report=report)
+        )
+    work = partial(train_trial, config, training, plan, share=share, report=report)
+    return _held(TrialStore(folder), training, work)
 
 
-def train_trial_into(
-    folder: Path,
-    config: Config,
-    training: Training,
-    plan: Plan,
-    *,
-    share: Share,
-    report: StepReport | None = None,
-) -> Trained:
-    """Have a store hold a trial; see `train_into`.
+def keep(folder: Path, training: Training, numbers: RunCurves | Trial, *, seconds: float) -> Trained:
+    """Have a store hold what was trained elsewhere, in so many seconds.
 
-    Args:
-        plan: the schedule of the trial.
+    Raises:
+        StoreError: the store can't be read or written.
     """
-    return _held(
-        TrialStore(folder), training, lambda: train_trial(config, training, plan, share=share, report=report)
-    )
+    if isinstance(numbers, RunCurves):
+        _held(CurveStore(folder), training, lambda: numbers)
+    else:
+        _held(TrialStore(folder), training, lambda: numbers)
+    return Trained(from_store=False, seconds=seconds)
 
 
 def _held(store: Store[Content], training: Training, train_now: Callable[[], Content]) -> Trained:

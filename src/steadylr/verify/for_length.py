@@ -15,8 +15,9 @@ from steadylr.core.length.ladder import LEAST_LENGTHS, OF_LONGEST, Ladder, next_
 from steadylr.core.length.law import EXPECTED_LENGTH, Start
 from steadylr.core.length.trials import TrialLoss
 from steadylr.exit_codes import EXIT_FAILED
+from steadylr.jobs.launchers import engine_of
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import check_jobs, combinations, fitting_trainings, workers_for
+from steadylr.jobs.work import check_jobs, combinations
 from steadylr.present.numbers import count, format_lr
 from steadylr.present.streams import complain
 from steadylr.report.sweep_text import condition_title
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
+    from steadylr.jobs.engine import Engine
     from steadylr.jobs.job import Job
 
 
@@ -114,6 +116,7 @@ def sweep_for_length(
     """
     folder = Path(str(config.hydra.sweep.dir))
     try:
+        engine = engine_of(config.hydra.launcher)
         asked = Budget(**budget)
         jobs = check_jobs(combinations(arguments), hydra_context=hydra_context, config=config)
         _planned(jobs)
@@ -125,7 +128,7 @@ def sweep_for_length(
     returns = range_tests()
     if SESSION.exit_code is None and not jobs[0].config.dry_run and next_job_number(folder) > 0:
         try:
-            _climb_all(folder, asked, jobs)
+            _climb_all(folder, asked, jobs, engine)
         except BadInput as error:
             complain(error)
             SESSION.exit_code = EXIT_FAILED
@@ -193,7 +196,7 @@ def _maker(job: Job, asked: Budget, *, momentum: bool = True) -> TrialMaker:
 # ---- the ladders
 
 
-def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job]) -> None:
+def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job], engine: Engine) -> None:
     """Climb a ladder for each condition that has an LR."""
     gathered = each_seed_once(from_sweep(folder))
     config = jobs[0].config
@@ -209,8 +212,9 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job]) -> None:
             job = _job_of(condition, jobs)
             if condition.plan is None or job is None:
                 continue
-            ladder = _planned_ladder(condition, job, asked, earlier.get(condition.readings[0].condition_key))
-            climb = _Climb(condition, job, asked, ladder, store)
+            known = earlier.get(condition.readings[0].condition_key)
+            ladder = _planned_ladder(condition, job, asked, known, workers=engine.capacity(job.config.device))
+            climb = _Climb(condition, job, asked, ladder, store, engine)
             while SESSION.exit_code is None and not climb.ladder.finished:
                 if climb.go_on():
                     earlier[ladder.condition] = climb.ladder
@@ -226,7 +230,7 @@ def _job_of(condition: ConditionAnswer, jobs: Sequence[Job]) -> Job | None:
 
 
 def _planned_ladder(
-    condition: ConditionAnswer, job: Job, asked: Budget, earlier: ConditionLadder | None
+    condition: ConditionAnswer, job: Job, asked: Budget, earlier: ConditionLadder | None, *, workers: int
 ) -> ConditionLadder:
     """The ladder of one condition, without a trial; a budget in minutes stays that of the earlier command."""
     head = condition.consensus.headline
@@ -238,9 +242,7 @@ def _planned_ladder(
     tests = sum(record.run.num_iter for record in records)
     points = sum(record.run.num_points for record in records)
     seconds = sum(record.timings.get("train_seconds", 0.0) for record in records)
-    whole = asked.in_steps(
-        planned, seconds_per_step=seconds / max(1, points), workers=fitting_trainings(job.config.device)
-    )
+    whole = asked.in_steps(planned, seconds_per_step=seconds / max(1, points), workers=workers)
     if earlier is not None and (earlier.asked, earlier.steps) == (asked.asked, planned):
         whole = earlier.budget + earlier.range_tests if asked.budget_minutes is not None else whole
     num_iter = max(record.run.num_iter for record in records)
@@ -273,10 +275,17 @@ class _Climb:
         asked: the budget.
         ladder: as planned.
         store: the folder of the store.
+        engine: where trials are done.
     """
 
     def __init__(
-        self, condition: ConditionAnswer, job: Job, asked: Budget, ladder: ConditionLadder, store: Path
+        self,
+        condition: ConditionAnswer,
+        job: Job,
+        asked: Budget,
+        ladder: ConditionLadder,
+        store: Path,
+        engine: Engine,
     ) -> None:
         self.ladder = ladder
         self._rungs = _core(ladder, asked)
@@ -284,6 +293,7 @@ class _Climb:
         self._maker = _maker(job, asked, momentum=momentum)
         self._device = job.config.device
         self._store = store
+        self._engine = engine
         self._title = condition_title(condition)
         if not ladder.lengths:
             least = LEAST_LENGTHS * OF_LONGEST * asked.shortest + ladder.range_tests
@@ -333,7 +343,8 @@ class _Climb:
         print(
             f"{self._title}: {count(len(missing), 'trial')} of {steps:,} steps at LR {lrs}{note}", flush=True
         )
-        failed = train_trials(missing, self._store, workers=workers_for(self._device, len(missing)))
+        workers = self._engine.workers_for(self._device, len(missing))
+        failed = train_trials(missing, self._store, self._engine, workers=workers)
         if failed:
             SESSION.exit_code = refuse(missing, failed)
         return not failed

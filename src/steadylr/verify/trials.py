@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steadylr.answer.reading import plan_of
 from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED
-from steadylr.jobs.workers import Task, Workers
+from steadylr.jobs.engine import Engine, Task
 from steadylr.present.numbers import format_lr
 from steadylr.present.streams import complain
 from steadylr.present.sweep_progress import SweepProgress
 from steadylr.store.curve_store import TrialStore
-from steadylr.training.devices import shared_gpus
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.identity import Training, full_key
-from steadylr.training.obtain import train_trial_into
 from steadylr.training.trial import describe_trial, trial_config
 
 if TYPE_CHECKING:
@@ -49,10 +46,10 @@ class TrialToDo:
         """What identifies it."""
         return full_key(self.training)
 
-    def task(self, store: Path) -> Task:
-        """The trial as a worker does it, into a store."""
-        work = partial(train_trial_into, store, self.config, self.training, self.plan)
-        return Task(self.key, self.label, self.config, work)
+    @property
+    def task(self) -> Task:
+        """The trial as an engine has it."""
+        return Task(self.key, self.label, self.config, self.training, self.plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +95,13 @@ def stored_trials(trials: Sequence[TrialToDo], folder: Path) -> dict[str, Trial]
     return {key: entry for key, entry in entries.items() if entry is not None}
 
 
-def train_trials(trials: Sequence[TrialToDo], store: Path, *, workers: int) -> dict[str, TrainingFailed]:
-    """Train some trials into the store, side by side; give those that failed."""
-    tasks = [trial.task(store) for trial in trials]
+def train_trials(
+    trials: Sequence[TrialToDo], store: Path, engine: Engine, *, workers: int
+) -> dict[str, TrainingFailed]:
+    """Train some trials into the store, so many at a time; give those that failed."""
+    tasks = [trial.task for trial in trials]
     with (
-        Workers(workers, tasks, gpus=shared_gpus([trial.training for trial in trials])) as at_work,
+        engine.begin(tasks, store, workers=workers) as at_work,
         SweepProgress(len(tasks), sum(task.num_steps for task in tasks)) as progress,
     ):
         outcomes = dict(at_work.results(progress))

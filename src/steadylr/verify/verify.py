@@ -19,7 +19,6 @@ from steadylr.config.values import check_config
 from steadylr.core.verification import Conclusion, Suggested, Verification, as_printed, lrs_to_try, verify
 from steadylr.exit_codes import EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.session import SESSION
-from steadylr.jobs.work import workers_for
 from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
@@ -38,6 +37,7 @@ from steadylr.words.verification import verification_advice, verification_summar
 if TYPE_CHECKING:
     from steadylr.config.schema import Config, OneCycle
     from steadylr.config.verify import VerifyConfig
+    from steadylr.jobs.engine import Engine
     from steadylr.store.trial_file import Trial
 
 TEXT_FILE = "verification.txt"
@@ -64,12 +64,13 @@ class ConditionToVerify:
     trials: Mapping[tuple[float, int], TrialToDo]
 
 
-def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
+def verify_sweep(asked: VerifyConfig, overrides: Sequence[str], engine: Engine) -> int:
     """Verify every condition of a sweep, write and print what comes of it, and give the exit code.
 
     Args:
         asked: checked by verify_lr.check_values.
         overrides: of the command line.
+        engine: where trials are done.
 
     Raises:
         BadInput: no such sweep, no usable consensus in it, or values that its trainings refuse.
@@ -93,11 +94,11 @@ def verify_sweep(asked: VerifyConfig, overrides: Sequence[str]) -> int:
     with store_folder(conditions[0].config, folder) as store:
         done = stored_trials(asked_for, store)
         missing = [trial for trial in asked_for if trial.key not in done]
-        workers = workers_for(conditions[0].config.device, len(missing))
-        print(_announcement(asked, conditions, missing, workers=workers), flush=True)
+        workers = engine.workers_for(conditions[0].config.device, len(missing))
+        print(_announcement(asked, conditions, missing, by=engine.described(workers)), flush=True)
         if asked.dry_run:
             return EXIT_OK
-        failed = train_trials(missing, store, workers=workers)
+        failed = train_trials(missing, store, engine, workers=workers)
         if failed:
             return refuse(missing, failed)
         done = stored_trials(asked_for, store)
@@ -191,7 +192,7 @@ def _announcement(
     conditions: Sequence[ConditionToVerify],
     missing: Sequence[TrialToDo],
     *,
-    workers: int,
+    by: str,
 ) -> str:
     """What is about to be done, in one line."""
     total = sum(len(condition.trials) for condition in conditions)
@@ -202,7 +203,7 @@ def _announcement(
     )
     parts += [count(len(conditions), "kind")] if len(conditions) > 1 else []
     parts += [f"{count(len(missing), 'training')} of {asked.steps:,} steps"]
-    parts += [count(min(workers, len(missing)), "worker")] if missing else []
+    parts += [by] if missing else []
     note = f" ({total - len(missing)} from the store)" if total > len(missing) else ""
     return ", ".join(parts) + note
 
