@@ -1,11 +1,11 @@
-"""The default launcher: one training per distinct training, side by side in worker processes.
+"""The launchers of steadylr: each distinct training once, in workers here (the default), on Ray or on Slurm.
 
 No `from __future__ import annotations` here: beside a dataclass in a plugin module it breaks every Hydra start.
 Every Hydra start imports this module, so whatever is heavy is imported where it is used.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -22,15 +22,48 @@ class SteadyLauncherConfig:
     _target_: str = "hydra_plugins.steadylr_launcher.SteadyLauncher"
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher", name="steadylr", node=SteadyLauncherConfig, provider="steadylr"
-)
+@dataclass
+class RayLauncherConfig:
+    """Configuration of hydra/launcher=steadylr_ray; docs/clusters.md says what each key means."""
+
+    _target_: str = "hydra_plugins.steadylr_launcher.RayLauncher"
+    address: str | None = None
+    cores: int | None = None
+    gpus: float | None = None
+    retries: int = 2
+    runtime_env: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SlurmLauncherConfig:
+    """Configuration of hydra/launcher=steadylr_slurm; docs/clusters.md says what each key means."""
+
+    _target_: str = "hydra_plugins.steadylr_launcher.SlurmLauncher"
+    cluster: str = "slurm"
+    partition: str | None = None
+    minutes: int = 60
+    cores: int | None = None
+    gpus: int | None = None
+    memory_gb: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+for _name, _config in (
+    ("steadylr", SteadyLauncherConfig),
+    ("steadylr_ray", RayLauncherConfig),
+    ("steadylr_slurm", SlurmLauncherConfig),
+):
+    ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_config, provider="steadylr")
 
 
 class SteadyLauncher(Launcher):
-    """Hands a sweep's jobs to steadylr.jobs.launch."""
+    """Hands a sweep's jobs to steadylr.jobs.launch, which finds its settings in the config.
 
-    def __init__(self) -> None:
+    Args:
+        **settings: as Hydra gives them to every launcher.
+    """
+
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
@@ -55,3 +88,11 @@ class SteadyLauncher(Launcher):
         config: Any = self.config
         assert None not in (context, config), "Hydra calls setup before launch"
         return launch(job_overrides, hydra_context=context, config=config)
+
+
+class RayLauncher(SteadyLauncher):
+    """Trains on a Ray cluster."""
+
+
+class SlurmLauncher(SteadyLauncher):
+    """Trains on a Slurm cluster."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 from urllib.parse import unquote, urlparse
@@ -21,6 +22,7 @@ from steadylr.config.folder import config_folder, group_options, groups
 from steadylr.config.keys import FREE, hint_of, hints, is_number, key_problem, without_none
 from steadylr.config.names import sweep_name_problem
 from steadylr.config.schema import Config
+from steadylr.run.extras import missing_package
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -192,6 +194,9 @@ LAUNCHERS = {
 }
 """Launchers of others, and what brings their plugins."""
 
+OWN_LAUNCHERS = {"steadylr_ray": "ray", "steadylr_slurm": "submitit"}
+"""Launchers of this project that need a package beside it."""
+
 OPTIMIZING = ("optuna", "ax", "nevergrad")
 """Sweepers that look for the best value of an objective."""
 
@@ -206,6 +211,8 @@ def _plugin_problems(override: Override) -> Iterator[str]:
         for name in given:
             if name in LAUNCHERS and not _is_there("launcher", name):
                 yield f"hydra/launcher={name} is a plugin that is not installed: {LAUNCHERS[name]}"
+            elif name in OWN_LAUNCHERS and find_spec(OWN_LAUNCHERS[name]) is None:
+                yield missing_package(OWN_LAUNCHERS[name], by=f"hydra/launcher={name}")
     elif override.key_or_group == "hydra/sweeper":
         for name in given:
             if name in OPTIMIZING:

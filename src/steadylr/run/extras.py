@@ -13,6 +13,8 @@ EXTRAS = {
     "timm": "timm",
     "transformers": "hf",
     "lightning": "lightning",
+    "ray": "ray",
+    "submitit": "slurm",
 }
 """The extra of this project that brings a package."""
 
@@ -36,4 +38,9 @@ def needed(package: str, *, by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not package.startswith(error.name):
             raise  # it is there, and something that it needs itself is not
-        raise MissingPackage(f"{by} needs {package}: pip install 'steadylr[{EXTRAS[package]}]'") from error
+        raise MissingPackage(missing_package(package, by=by)) from error
+
+
+def missing_package(package: str, *, by: str) -> str:
+    """The sentence for one of the packages in EXTRAS that isn't installed; by as in `needed`."""
+    return f"{by} needs {package}: pip install 'steadylr[{EXTRAS[package]}]'"

@@ -136,6 +136,12 @@ def describe_training(config: Config) -> Training:
     return Training(shape, {name: int(getattr(config.seeds, name)) for name in STREAMS})
 
 
+def differing_parts(one: Training, other: Training) -> list[str]:
+    """In what the trainings of two processes differ that were asked to do one; seeds and UNIQUE aside."""
+    shapes = [{**plain_values(training.shape), UNIQUE: None} for training in (one, other)]
+    return [key for key, value in shapes[0].items() if value != shapes[1].get(key)]
+
+
 UNIQUE = "unidentified"
 """What stands in the shape of a training that can't be told from others: a text of this process alone."""
 

@@ -23,7 +23,7 @@ from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
 from steadylr.present.streams import complain
 from steadylr.run.ranks import Rank, torchrun_rank
 from steadylr.store.files import plain_values
-from steadylr.training.identity import UNIQUE, Training, describe_training
+from steadylr.training.identity import Training, describe_training, differing_parts
 from steadylr.training.ranks import failure_of
 from steadylr.training.train import train_rank
 
@@ -100,9 +100,7 @@ def _understood(content: dict[str, Any], rank: Rank) -> tuple[Config, Training]:
     assert isinstance(config, Config)
     asked = Training(content["shape"], content["seeds"])
     here = describe_training(config)
-    shapes = [{**plain_values(shape), UNIQUE: None} for shape in (here.shape, asked.shape)]
-    differing = [key for key, value in shapes[0].items() if value != shapes[1].get(key)]
-    if differing:
+    if differing := differing_parts(here, asked):
         raise BadInput(
             f"rank {rank.index} of {rank.count} would train something else than rank 0, as its machine differs in "
             f"{', '.join(differing)}: give all machines the same data and the same versions"
