@@ -69,7 +69,8 @@ def test_the_wheel_installs_three_commands(installed: Path) -> None:
     entries = configparser.ConfigParser()
     entries.read(file)
     scripts = dict(entries["console_scripts"])
-    assert set(scripts) == {"steadylr", "steadylr-aggregate", "steadylr-store", "steadylr-verify"}
+    names = {"steadylr", "steadylr-aggregate", "steadylr-report", "steadylr-store", "steadylr-verify"}
+    assert set(scripts) == names
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -20,8 +20,17 @@ from made_jobs import leave_status
 from steadylr.cli import find_lr as program
 from steadylr.store.records import JobStatus, RunRecord
 
+OF_AN_ANSWER = {"record.json", "curve.npz", "lr_finder.png", "report.html"}
 LEFT = {
-    *("record.json", "curve.npz", "config.yaml", "find_lr.log", "lr_finder.png", "status.json"),
+    *(
+        "record.json",
+        "curve.npz",
+        "config.yaml",
+        "find_lr.log",
+        "lr_finder.png",
+        "report.html",
+        "status.json",
+    ),
     ".hydra",
 }
 HEAVY = (
@@ -407,7 +416,12 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
     assert (done.code, done.out) == (130, "")
     assert done.err == f"Interrupted: {run} holds no answer\n"
     assert JobStatus.read(run).status == "interrupted"
-    assert {entry.name for entry in run.iterdir()} == LEFT - {"record.json", "curve.npz", "lr_finder.png"}
+    assert {entry.name for entry in run.iterdir()} == LEFT - {
+        "record.json",
+        "curve.npz",
+        "lr_finder.png",
+        "report.html",
+    }
     assert not list(folder.rglob("*.npz"))
 
 
@@ -523,7 +537,12 @@ def test_control_c_while_training_leaves_no_half_written_record(
     assert "Interrupted: " in done.out
     assert "Traceback" not in done.out
     assert JobStatus.read(run).status == "interrupted"
-    assert {entry.name for entry in run.iterdir()} == LEFT - {"record.json", "curve.npz", "lr_finder.png"}
+    assert {entry.name for entry in run.iterdir()} == LEFT - {
+        "record.json",
+        "curve.npz",
+        "lr_finder.png",
+        "report.html",
+    }
     left = [path.name for path in (tmp_path / "outputs" / "store").rglob("*") if path.is_file()]
     assert all(name == "STEADYLR_STORE" or name.endswith(".lock") for name in left)
 

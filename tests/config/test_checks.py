@@ -478,6 +478,7 @@ CHANGES = {
     "dry_run": "true",
     "output": "quiet",
     "figures": "[svg]",
+    "report": "false",
 }
 NOT_TRAINED = {
     *ANALYSIS_KEYS,
@@ -485,7 +486,7 @@ NOT_TRAINED = {
     *("data.root", "data.download", "data.workers", "data.pin_memory"),
     "data.fingerprint",  # which stands in the key with the data's own
     *("device.accelerator", "device.threads", "device.workers"),
-    *("finder.val_samples", "sweep_name", "dry_run", "output", "figures"),
+    *("finder.val_samples", "sweep_name", "dry_run", "output", "figures", "report"),
 }
 
 

@@ -41,6 +41,7 @@ ONE_CONDITION = {
     "runs.csv",
     "curves.parquet",
     "answer.txt",
+    "report.html",
     "summary.png",
     "plan.png",
     "plan.yaml",
@@ -183,6 +184,7 @@ def test_files_of_an_earlier_answer_do_not_stay(tmp_path: Path) -> None:
         "runs.csv",
         "curves.parquet",
         "answer.txt",
+        "report.html",
         "notes.txt",
         *numbered,
     }

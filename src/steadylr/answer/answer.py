@@ -221,12 +221,12 @@ def _answer_condition(
         consensus=consensus,
         verdict=verdict(
             head,
-            noisy_runs=_runs_with(NOISY, readings, consensus),
-            edge_runs=_runs_with(EDGE_BOUND, readings, consensus),
+            noisy_runs=runs_with(NOISY, readings, consensus),
+            edge_runs=runs_with(EDGE_BOUND, readings, consensus),
             odd_runs=tuple(odd),
         ),
         odd=odd,
-        plan=_plan(consensus, length, readings, onecycle),
+        plan=plan_for(consensus, length, readings, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(gathered, readings)),
         attribution=attribution_of(readings, consensus),
         rule_shifts=rule_shifts(readings, consensus),
@@ -240,7 +240,7 @@ def _lost(gathered: Gathered, readings: Sequence[RunReading]) -> int:
     )
 
 
-def _plan(
+def plan_for(
     consensus: SweepConsensus,
     length: ConditionLength | None,
     readings: Sequence[RunReading],
@@ -316,7 +316,7 @@ def _odd(readings: Sequence[RunReading], runs: Mapping[str, str]) -> dict[str, O
     return {names[odd.index]: odd for odd in odd_curves(list(curves.values()))}
 
 
-def _runs_with(codes: frozenset[str], readings: Sequence[RunReading], consensus: SweepConsensus) -> set[str]:
+def runs_with(codes: frozenset[str], readings: Sequence[RunReading], consensus: SweepConsensus) -> set[str]:
     """The runs with an LR that have such a finding under every setting that they were read with."""
     answered = {run for run, lr in consensus.run_lrs.items() if lr is not None}
     clean = {reading.run for reading in readings if not codes & set(reading.findings)}

@@ -242,7 +242,7 @@ def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
             problems.append(str(error))
             continue
         readings.append(
-            _read(RunReading(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), settings)
+            read_again(RunReading(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), settings)
         )
     return Gathered(tuple(readings), problems=tuple(problems))
 
@@ -321,7 +321,7 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
         return reading
     merged = {**setting, **reread.given}
     rule = merged.pop("rule")
-    return _read(replace(reading, rule=rule), Reading(**merged))
+    return read_again(replace(reading, rule=rule), Reading(**merged))
 
 
 def joined(parts: Sequence[Gathered]) -> Gathered:
@@ -336,7 +336,7 @@ def joined(parts: Sequence[Gathered]) -> Gathered:
     )
 
 
-def _read(reading: RunReading, settings: Reading) -> RunReading:
+def read_again(reading: RunReading, settings: Reading) -> RunReading:
     """The same run with its curve read anew."""
     assert reading.curve is not None
     return replace(

@@ -25,7 +25,12 @@ def sweep_folder(given: Path) -> Path:
 
 
 def as_recorded(
-    consensus: Consensus, onecycle: OneCycle, gathered: Gathered, overrides: Sequence[str]
+    consensus: Consensus,
+    onecycle: OneCycle,
+    gathered: Gathered,
+    overrides: Sequence[str],
+    *,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Consensus, OneCycle]:
     """How the answer is made: as the latest job was told, but for what the command line says.
 
@@ -35,12 +40,14 @@ def as_recorded(
         consensus, onecycle: as the command line has them.
         gathered: the sweep.
         overrides: of the command line.
+        settings: of the answer that the folder holds (Summary.settings), in place of the latest job's.
     """
     records = [reading.record for reading in gathered.readings if reading.record is not None]
-    if not records:
+    known = settings is not None and "${" not in repr(settings)  # a reference in a file is never followed
+    if not records and not known:
         return consensus, onecycle
     keys = [text.lstrip("+").partition("=")[0] for text in overrides]
-    latest = records[-1].config
+    latest = settings if settings is not None and known else records[-1].config
     return (
         _merged(consensus, "consensus", latest, keys),
         _merged(onecycle, "onecycle", latest, keys),

@@ -46,6 +46,7 @@ class AggregateConfig:
     out: str | None = None
     output: Output = Output.text
     figures: list[FigureFormat] = field(default_factory=lambda: [FigureFormat.png])
+    report: bool = True
 
 
 ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)
@@ -90,7 +91,9 @@ def aggregate(cfg: DictConfig) -> int:
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
     consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
     formats = figures_as_recorded(config.figures, found, given_overrides())
-    code, SESSION.result = conclude(found, out, consensus=consensus, onecycle=onecycle, formats=formats)
+    code, SESSION.result = conclude(
+        found, out, consensus=consensus, onecycle=onecycle, formats=formats, report=config.report
+    )
     return code
 
 

@@ -36,7 +36,8 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
     codes: list[int] = []  # Hydra's entry point returns nothing
 
     def task(cfg: DictConfig) -> None:
-        SESSION.speak(cfg.output)
+        if "output" in cfg:  # report.py says one path, and no answer
+            SESSION.speak(cfg.output)
         try:
             codes.append(work(cfg))
         except SteadylrError as error:

@@ -23,6 +23,11 @@ def verify_lr() -> None:
     _start("verify_lr")
 
 
+def report() -> None:
+    """Start `python src/report.py`, `steadylr-report`."""
+    _start("report")
+
+
 def store() -> None:
     """Start `python src/store.py`, `steadylr-store`."""
     _start("store")

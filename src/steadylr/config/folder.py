@@ -40,7 +40,12 @@ def groups(folders: Iterable[str | Path]) -> list[str]:
     return sorted(name for name in found - {"hydra"} if group_options(name, folders))
 
 
-HELP = {MAIN: "steadylr", "aggregate": "steadylr_aggregate", "verify_lr": "steadylr_verify"}
+HELP = {
+    MAIN: "steadylr",
+    "aggregate": "steadylr_aggregate",
+    "report": "steadylr_report",
+    "verify_lr": "steadylr_verify",
+}
 """The file in hydra/help/ of each program."""
 
 

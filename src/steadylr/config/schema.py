@@ -354,6 +354,9 @@ class Config:
     figures: Annotated[
         list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
     ] = field(default_factory=lambda: [FigureFormat.png])
+    report: Annotated[
+        bool, Key("false leaves report.html out, the page with all curves that a browser shows")
+    ] = True
 
 
 def ramp_for(total_steps: int | None) -> int:

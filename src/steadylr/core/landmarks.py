@@ -121,27 +121,16 @@ def find_landmarks(
         line = smoothed(log10_lr, loss, curve, reading, span_factor=span_factor)
         outcome, broken_off_at = _why_too_few(curve, loss)
         return Landmarks(outcome, line, first, max(first, last), broken_off_at=broken_off_at)
-    cap, noise = _cap_and_noise(log10_lr, loss, slice(first, last), curve.num_iter)
-    capped = np.minimum(loss, cap)
-    judged = smooth(log10_lr, capped, _judged_span(curve.num_iter))
-    num_start = _num_start(log10_lr[first:last])
-    judged_start = float(np.median(judged.loss[first : first + num_start]))
-    lowest = _lowest(judged.loss[:last], first + num_start)
-    judged_descent = judged_start - float(judged.loss[lowest])
-    error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
-    limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
-    broken_off = _ends_non_finite(curve) and not _climbed(loss, judged.loss[first:], noise, limit)
-    diverged = _ended_early(curve) and not broken_off
-    end = float(np.median(loss[-round(END_SHARE * (last - first)) :]))
-    climbs = diverged or end > judged_start + limit
-    line = smoothed(log10_lr, capped, curve, reading, span_factor=span_factor)
+    judged = _judge(curve, first, last)
+    line = smoothed(log10_lr, judged.capped, curve, reading, span_factor=span_factor)
+    num_start, noise = judged.num_start, judged.noise
     start = float(np.median(line.loss[first : first + num_start]))
     minimum = _lowest(line.loss[:last], first + num_start)
     outcome = Outcome.FOUND
-    if judged_descent <= limit:
-        climbs_early = climbs and _climbs_early(judged, judged_start + limit, first)
+    if judged.descent <= judged.limit:
+        climbs_early = judged.climbs and _climbs_early(judged.line, judged.start + judged.limit, first)
         outcome = Outcome.DIVERGED_AT_START if climbs_early else Outcome.FLAT
-        outcome = Outcome.NON_FINITE if broken_off else outcome
+        outcome = Outcome.NON_FINITE if judged.broken_off else outcome
     return Landmarks(
         outcome,
         line,
@@ -150,13 +139,49 @@ def find_landmarks(
         start,
         num_start,
         minimum,
-        _edge(line.loss[:last], start, minimum, climb, later=loss[last:], diverged=diverged),
+        _edge(line.loss[:last], start, minimum, climb, later=loss[last:], diverged=judged.diverged),
         noise,
         noise * _error_share(curve, reading, span_factor),
-        judged_descent,
-        climbs,
-        loss.size if broken_off else None,
+        judged.descent,
+        judged.climbs,
+        loss.size if judged.broken_off else None,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What holds of a curve however it is smoothed, by the line of the fixed span."""
+
+    capped: FloatArray
+    noise: float
+    line: SmoothedCurve
+    start: float
+    num_start: int
+    descent: float
+    limit: float
+    broken_off: bool
+    diverged: bool
+    climbs: bool
+
+
+@lru_cache(maxsize=4)  # a curve is read with several smoothings, one after the other
+def _judge(curve: Curve, first: int, last: int) -> _Judged:
+    """Judge the points first <= i < last of a curve, of which there are enough."""
+    lr, loss = finite_part(curve)
+    log10_lr = np.log10(lr)
+    cap, noise = _cap_and_noise(log10_lr, loss, slice(first, last), curve.num_iter)
+    capped = np.minimum(loss, cap)
+    line = smooth(log10_lr, capped, _judged_span(curve.num_iter))
+    num_start = _num_start(log10_lr[first:last])
+    start = float(np.median(line.loss[first : first + num_start]))
+    descent = start - float(line.loss[_lowest(line.loss[:last], first + num_start)])
+    error = noise * (2 * variance_share(_judged_span(curve.num_iter))) ** 0.5
+    limit = max(NOISE_LIMIT * error, RESOLUTION * float(np.abs(capped).max()))
+    broken_off = _ends_non_finite(curve) and not _climbed(loss, line.loss[first:], noise, limit)
+    diverged = _ended_early(curve) and not broken_off
+    end = float(np.median(loss[-round(END_SHARE * (last - first)) :]))
+    climbs = diverged or end > start + limit
+    return _Judged(capped, noise, line, start, num_start, descent, limit, broken_off, diverged, climbs)
 
 
 def smoothed(

@@ -245,6 +245,10 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
         if answer.plan is not None:
             write_run_plan(folder, answer.plan)
         SESSION.result = run_result(record, folder)
+        if config.report:
+            from steadylr.report.page.write import write_run_page  # the jobs of a sweep have its page
+
+            write_run_page(folder)
         show_run(folder, config, curves, answer, from_store=trained.from_store)
     return EXIT_OK if is_answer else EXIT_NO_ANSWER
 

@@ -126,6 +126,7 @@ class _Launch:
 
 def _import_for_reports() -> None:
     """Import what figures and tables need while what trains gets ready, rather than at the end."""
+    import jinja2  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
     import steadylr.present.figures.curve

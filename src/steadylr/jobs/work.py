@@ -28,10 +28,18 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus")
+NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus", "report")
 """Keys that change no training; runs are not named after them."""
 
-OF_THE_SWEEP = ("consensus.choose", "consensus.mix", "sweep_name", "dry_run", "output", "device.workers")
+OF_THE_SWEEP = (
+    "consensus.choose",
+    "consensus.mix",
+    "sweep_name",
+    "dry_run",
+    "output",
+    "report",
+    "device.workers",
+)
 """Keys that a sweep has one value of."""
 
 MOST_NAMED = 3  # jobs with one problem that are named one by one

@@ -57,6 +57,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
             onecycle=cast("OneCycle", OmegaConf.to_object(config.onecycle)),
             formats=[str(form) for form in config.figures],
+            report=config.report,
         )
     except SteadylrError as error:
         complain(error)
@@ -72,11 +73,19 @@ def conclude(
     consensus: Consensus,
     onecycle: OneCycle,
     formats: Sequence[str] = ("png",),
+    report: bool = True,
 ) -> Concluded:
-    """Answer from what was gathered, leave the files in the folder, figures in these formats, and print the answer.
+    """Answer from what was gathered, leave the files in the folder, and print the answer.
 
     Where the folder holds the aggregate of the same inputs already, each file as it was written, nothing is written or
     drawn again. What is printed is what was computed, never what a file says.
+
+    Args:
+        gathered: what takes part.
+        folder: where the files go.
+        consensus, onecycle: how the answer is made.
+        formats: of the figures.
+        report: whether report.html is one of the files.
 
     Raises:
         BadInput: an LR that is no number above 0, or a folder that can't be made or written.
@@ -85,10 +94,10 @@ def conclude(
     gathered = each_seed_once(gathered)
     digest = files.inputs_digest(gathered, settings, __version__)
     answer = answer_sweep(gathered, choose=consensus.choose.value, onecycle=onecycle, mix=consensus.mix)
-    summary = files.summary_of(answer, digest=digest, settings=settings, formats=formats)
+    summary = files.summary_of(answer, digest=digest, settings=settings, formats=formats, report=report)
     if not files.unchanged(folder, summary):
         try:
-            _write(folder, gathered, answer, summary, formats)
+            _write(folder, gathered, answer, summary, formats, onecycle)
         except OSError as error:
             raise BadInput(
                 f"{error.filename or folder}: can't be written ({error.strerror or error}), so the answer is not kept; "
@@ -99,7 +108,12 @@ def conclude(
 
 
 def _write(
-    folder: Path, gathered: Gathered, answer: SweepAnswer, summary: Summary, formats: Sequence[str]
+    folder: Path,
+    gathered: Gathered,
+    answer: SweepAnswer,
+    summary: Summary,
+    formats: Sequence[str],
+    onecycle: OneCycle,
 ) -> None:
     """Leave all files of an answer in a folder.
 
@@ -123,6 +137,12 @@ def _write(
         if condition.plan is not None:
             write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
+    if files.REPORT_FILE in summary.files:
+        from steadylr.report.page.write import (
+            write_page,  # a finished sweep that is read again needs none of it
+        )
+
+        write_page(folder, answer, onecycle)
     files.write_summary(folder, summary)
 
 

@@ -1,4 +1,4 @@
-"""The files that an aggregate leaves: summary.json, runs.csv, curves.parquet, those of the plan and the figures."""
+"""The files that an aggregate leaves: summary.json, runs.csv, curves.parquet, report.html, the plan and the figures."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 RUNS_FILE = "runs.csv"
 CURVES_FILE = "curves.parquet"
 ANSWER_FILE = "answer.txt"
+REPORT_FILE = "report.html"
 _VERDICT_FIELDS = ("ratio", "expected_ratio", "n", "num_failed", "summary", "advice", "lowered_by")
 
 ROWS_A_GROUP = 200_000
@@ -68,9 +69,9 @@ def figure_files(name: str, formats: Sequence[str]) -> list[str]:
     return [str(Path(name).with_suffix(f".{form}")) for form in dict.fromkeys(formats)]
 
 
-def written_files(answer: SweepAnswer, formats: Sequence[str]) -> list[str]:
+def written_files(answer: SweepAnswer, formats: Sequence[str], *, report: bool) -> list[str]:
     """The names of all files that an aggregate leaves beside summary.json, figures in these formats."""
-    names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE]
+    names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE, *([REPORT_FILE] if report else [])]
     for number, condition in enumerate(answer.conditions, start=1):
         own = condition_files(number, conditions=len(answer.conditions))
         figures = [own.summary_figure]
@@ -112,7 +113,7 @@ def _facts(reading: RunReading) -> list[Any]:
 
 def unchanged(folder: Path, summary: Summary) -> bool:
     """Whether the folder holds the finished aggregate that a summary is of: its numbers, and each file as written."""
-    earlier = _earlier(folder)
+    earlier = earlier_summary(folder)
     if earlier is None or not earlier.digests:
         return False
     return _said(earlier) == _said(summary) and all(
@@ -135,12 +136,12 @@ def _digest(path: Path) -> str | None:
 
 def remove_stale(folder: Path, written: Sequence[str]) -> None:
     """Remove what an earlier aggregate left in the folder and this one doesn't write."""
-    for name in {SUMMARY_FILE, *_files_of(_earlier(folder))} - set(written):
+    for name in {SUMMARY_FILE, *_files_of(earlier_summary(folder))} - set(written):
         if not (folder / name).is_dir():
             (folder / name).unlink(missing_ok=True)
 
 
-def _earlier(folder: Path) -> Summary | None:
+def earlier_summary(folder: Path) -> Summary | None:
     """The summary that a folder holds; None where there is none that can be read."""
     try:
         return Summary.read(folder)
@@ -155,7 +156,7 @@ def _files_of(summary: Summary | None) -> list[str]:
 
 
 def summary_of(
-    answer: SweepAnswer, *, digest: str, settings: dict[str, Any], formats: Sequence[str]
+    answer: SweepAnswer, *, digest: str, settings: dict[str, Any], formats: Sequence[str], report: bool
 ) -> Summary:
     """The numbers of an answer, which is made of the inputs with this digest; the digests of its files are to come."""
     return Summary(
@@ -168,7 +169,7 @@ def summary_of(
             for job in answer.failed
         ],
         problems=list(answer.problems),
-        files=written_files(answer, formats),
+        files=written_files(answer, formats, report=report),
     )
 
 
@@ -176,6 +177,16 @@ def write_summary(folder: Path, summary: Summary) -> None:
     """Write a summary beside its files; last, so that it is there only when all else is."""
     digests = {name: own for name in summary.files if (own := _digest(folder / name)) is not None}
     summary.model_copy(update={"digests": digests}).write(folder)
+
+
+def note_written(folder: Path, name: str) -> None:
+    """Put the digest of a file that was written anew into the summary beside it; nothing where there is no summary."""
+    summary = earlier_summary(folder)
+    own = _digest(folder / name)
+    if summary is None or own is None:
+        return
+    names = summary.files if name in summary.files else [*summary.files, name]
+    summary.model_copy(update={"files": names, "digests": {**summary.digests, name: own}}).write(folder)
 
 
 def _condition(condition: ConditionAnswer) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _sweep_parts(answer: SweepAnswer, folder: Path | None, *, width: int = MOST_
         if number:
             yield pasted()
         yield from _condition_parts(condition, condition_title(condition), COMMAND_LINE, width=width)
-    yield from _failed_parts(answer.failed)
+    yield from failed_parts(answer.failed)
     if answer.problems:
         yield from heading("Left out")
         for problem in answer.problems:
@@ -98,7 +98,7 @@ def condition_title(condition: ConditionAnswer) -> str:
     return escaped(f"{model_and_data} ({condition.title})" if condition.title else model_and_data)
 
 
-def _failed_parts(jobs: Sequence[FailedJob]) -> Iterator[Part]:
+def failed_parts(jobs: Sequence[FailedJob]) -> Iterator[Part]:
     """The jobs that failed, and apart from them those that have not ended: they may be at it right now."""
     failed = [job for job in jobs if job.has_failed]
     if failed:
@@ -155,7 +155,7 @@ def _condition_parts(
     if condition.runs:
         yield pasted()
         yield from _run_parts(condition, width)
-    yield from _group_parts(condition.consensus)
+    yield from group_parts(condition.consensus)
     yield from heading("Consensus")
     yield from _consensus_parts(head)
     if condition.decision is not None:
@@ -164,10 +164,10 @@ def _condition_parts(
         yield from length_parts(condition.length, names)
     else:
         yield from _verdict_parts(condition)
-        yield from _attribution_parts(condition, names)
+        yield from attribution_parts(condition, names)
         if head.n:
             yield from heading("Which LR")
-            yield table([""] * 5, _guide_rows(head, names))
+            yield table([""] * 5, guide_rows(head, names))
     if condition.plan is not None:
         yield from plan_parts(condition.plan, names, for_length=condition.length is not None)
 
@@ -211,8 +211,8 @@ def _run_parts(condition: ConditionAnswer, width: int) -> Iterator[Part]:
             return Row((condition.runs[run], *[""] * (1 + len(groups)), why), "yellow")
         in_groups = [lr_in_group(readings, group.label) for group in groups]
         cells = ["-" if each is None else format_lr(each) for each in in_groups]
-        remarks = ", ".join(filter(None, [note, *_remarks(condition, run, readings)]))
-        return Row((condition.runs[run], format_lr(lr), *cells, remarks))
+        noted = ", ".join(filter(None, [note, *remarks(condition, run, readings)]))
+        return Row((condition.runs[run], format_lr(lr), *cells, noted))
 
     header = ("run", "LR", *labels, "")
     if len(condition.runs) <= MOST_RUNS:
@@ -224,13 +224,13 @@ def _run_parts(condition: ConditionAnswer, width: int) -> Iterator[Part]:
     yield sentence(f"{count(len(condition.runs), 'run')}, each with its LR in runs.csv")
 
 
-def _remarks(condition: ConditionAnswer, run: str, readings: Sequence[RunReading]) -> list[str]:
+def remarks(condition: ConditionAnswer, run: str, readings: Sequence[RunReading]) -> list[str]:
     """What is worth knowing of a run beside its LR."""
-    remarks = sorted({code.replace("_", " ") for reading in readings for code in reading.findings})
-    return [*remarks, "another shape than the rest"] if condition.runs[run] in condition.odd else remarks
+    codes = sorted({code.replace("_", " ") for reading in readings for code in reading.findings})
+    return [*codes, "another shape than the rest"] if condition.runs[run] in condition.odd else codes
 
 
-def _group_parts(consensus: SweepConsensus) -> Iterator[Part]:
+def group_parts(consensus: SweepConsensus) -> Iterator[Part]:
     """The groups beside one another, and how far the LR moves between them on the same curves."""
     if len(consensus.groups) < 2:
         return
@@ -261,7 +261,7 @@ def _shift_parts(shifts: Sequence[Shift]) -> Iterator[Part]:
         yield sentence(f"{text})")
 
 
-def _attribution_parts(condition: ConditionAnswer, names: Names) -> Iterator[Part]:
+def attribution_parts(condition: ConditionAnswer, names: Names) -> Iterator[Part]:
     """The shares of the sources, the largest in words, and what other rules read off the same curves."""
     from steadylr.core.attribution import ENOUGH_LEVELS
     from steadylr.core.not_split import NotSplit
@@ -302,19 +302,23 @@ def _source_row(source: Source) -> Row:
 
 
 def _consensus_parts(consensus: Consensus) -> Iterator[Part]:
+    yield sentence(runs_with_lr(consensus))
+    if consensus.geometric_mean is not None:
+        yield table(("", "", ""), consensus_rows(consensus))
+
+
+def runs_with_lr(consensus: Consensus) -> str:
+    """How many runs have an LR, and why the others have none."""
     failures = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in consensus.failures.items())
     without = f", {consensus.num_failed} without ({failures})" if consensus.num_failed else ""
-    yield sentence(f"{count(consensus.n, 'run')} with an LR{without}")
-    if consensus.geometric_mean is not None:
-        yield table(("", "", ""), _consensus_rows(consensus))
+    return f"{count(consensus.n, 'run')} with an LR{without}"
 
 
-def _consensus_rows(consensus: Consensus) -> Iterator[Row]:
+def consensus_rows(consensus: Consensus) -> Iterator[Row]:
+    """The numbers of a consensus: name, value, remark; none where no run has an LR."""
     mean, median, low, high = consensus.geometric_mean, consensus.median, consensus.low, consensus.high
-    assert mean is not None
-    assert median is not None
-    assert low is not None
-    assert high is not None
+    if mean is None or median is None or low is None or high is None:
+        return
     yield Row(("median", format_lr(median)))
     yield Row(("geometric mean", format_lr(mean), _interval_text(consensus)))
     if consensus.ratio is not None and consensus.n > 1:
@@ -334,7 +338,7 @@ def _interval_text(consensus: Consensus) -> str:
     return f"95% interval {format_lr_range(*consensus.interval)}{looks}"
 
 
-def _guide_rows(consensus: Consensus, names: Names) -> Iterator[Row]:
+def guide_rows(consensus: Consensus, names: Names) -> Iterator[Row]:
     """Which number for which purpose, the chosen one marked."""
     lrs = {
         "geometric_mean": consensus.geometric_mean,

@@ -23,14 +23,15 @@ from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.present.text import plain, show
-from steadylr.report.files import figure_files
+from steadylr.report.files import REPORT_FILE, figure_files
+from steadylr.report.page.write import write_sweep_page
 from steadylr.report.result import verification_result
 from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
+from steadylr.report.verification_text import verification_parts
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
 from steadylr.store.records import Verified, utc_now
 from steadylr.training.obtain import store_folder
-from steadylr.verify.text import verification_parts
 from steadylr.verify.trials import TrialMaker, TrialToDo, refuse, stored_trials, train_trials
 from steadylr.words.verification import verification_advice, verification_summary
 
@@ -246,6 +247,8 @@ def _conclude(
             _draw(paths, condition, verification, steps=asked.steps, judged_by=judged_by)
         write_atomic(folder / TEXT_FILE, plain(parts))
         content.write(folder)
+        if (folder / REPORT_FILE).is_file():
+            write_sweep_page(folder)
     show([*parts, *ending((), folder)])
     SESSION.result = verification_result(content, [one.lr_to_take for one in answers], folder)
     learned = all(verification.conclusion is not Conclusion.NOTHING_LEARNED for verification in answers)

@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 MAIN = "find_lr"
-INSTALLED = {MAIN: "steadylr", "aggregate": "steadylr-aggregate", "verify_lr": "steadylr-verify"}
+INSTALLED = {
+    MAIN: "steadylr",
+    "aggregate": "steadylr-aggregate",
+    "report": "steadylr-report",
+    "verify_lr": "steadylr-verify",
+}
 """What an installed package calls its programs."""
 
 

@@ -6,7 +6,7 @@ import math
 
 from steadylr.core.verification import Suggested, Verification, verify
 from steadylr.present.text import plain
-from steadylr.verify.text import verification_parts
+from steadylr.report.verification_text import verification_parts
 
 LRS = (0.01, 0.03, 0.05, 0.1, 0.3)
 
