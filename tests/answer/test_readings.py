@@ -15,7 +15,6 @@ from made_jobs import STREAMS, change_file, config_of, curve_of, leave_status, m
 from steadylr.answer.asked import overrides_of
 from steadylr.answer.conditions import check_key
 from steadylr.answer.readings import (
-    Reread,
     each_seed_once,
     from_curves,
     from_job,
@@ -272,7 +271,7 @@ def test_points_of_a_validation_curve_have_the_steps_they_were_measured_at(tmp_p
 def test_curves_are_read_anew_with_other_settings(tmp_path: Path) -> None:
     """What isn't given stays as recorded."""
     make_job(tmp_path / "0", "finder.smooth_f=0.15", seed=1)
-    (reading,) = from_job(tmp_path / "0", reread=Reread(skip_start=3, rule="valley"), label="0").readings
+    (reading,) = from_job(tmp_path / "0", reread={"skip_start": 3, "rule": "valley"}, label="0").readings
     assert reading.rule == "valley"
     assert reading.setting["smooth_f"] == 0.15
     assert reading.setting["skip_start"] == 3
@@ -282,7 +281,7 @@ def test_curves_are_read_anew_with_other_settings(tmp_path: Path) -> None:
 def test_a_curve_read_anew_keeps_what_its_training_is_diagnosed_with(tmp_path: Path) -> None:
     """Updates that a gradient scaler left out are no matter of reading."""
     make_job(tmp_path / "0", meta={"skipped_steps": list(range(30))})
-    (reading,) = from_job(tmp_path / "0", reread=Reread(smooth_f=0.2), label="0").readings
+    (reading,) = from_job(tmp_path / "0", reread={"smooth_f": 0.2}, label="0").readings
     assert reading.skipped_share == 0.5
     assert "skipped_steps" in reading.findings
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ from steadylr.answer.reading import has_momentum
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
-from steadylr.core.rules import suggest_all
-from steadylr.core.settings import Reading
+from steadylr.core.rules import DEFAULT_RULE, suggest_all
+from steadylr.core.settings import READING_KEYS, Reading
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve
@@ -139,24 +139,10 @@ class Gathered:
     ladders: tuple[ConditionLadder, ...] = ()  # short trainings, for the length of the planned one
 
 
-@dataclass(frozen=True, slots=True)
-class Reread:
-    """Analysis settings that replace the recorded ones; None keeps what each record says."""
+Reread: TypeAlias = Mapping[str, Any]
+"""Settings of READING_KEYS that replace the recorded ones; what it doesn't name stays as each record says."""
 
-    smooth_f: float | None = None
-    smoother: str | None = None
-    ema_weight: float | None = None
-    skip_start: int | None = None
-    skip_end: int | None = None
-    rule: str | None = None
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The settings that replace recorded ones."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
-
-
-KEEP = Reread()
+KEEP: Reread = {}
 
 
 def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Gathered:
@@ -229,8 +215,9 @@ def from_runs(folders: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
 
 def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
     """Read curves that others wrote: CSV files with the columns lr and loss."""
-    settings = Reading(**{name: value for name, value in reread.given.items() if name != "rule"})
-    rule = reread.rule or "bracket"
+    settings = {**reread}
+    rule = settings.pop("rule", DEFAULT_RULE)
+    reading = Reading(**settings)
     readings, problems = [], []
     for file in files:
         try:
@@ -242,7 +229,7 @@ def from_curves(files: Iterable[Path], *, reread: Reread = KEEP) -> Gathered:
             problems.append(str(error))
             continue
         readings.append(
-            read_again(RunReading(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), settings)
+            read_again(RunReading(str(file), curve.digest(), {}, {}, (), {}, rule, (), curve), reading)
         )
     return Gathered(tuple(readings), problems=tuple(problems))
 
@@ -297,7 +284,7 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
     check_recorded(record.config)
     check_key(record, curves.meta.get(STORED_AS))
     finder = record.config["finder"]
-    setting = {name: finder[name] for name in Reread.__slots__}
+    setting = {name: finder[name] for name in READING_KEYS}
     Reading(**{name: value for name, value in setting.items() if name != "rule"})
     reading = RunReading(
         label=label,
@@ -317,9 +304,9 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
         skipped_share=curves.skipped_share,
     )
-    if not reread.given:
+    if not reread:
         return reading
-    merged = {**setting, **reread.given}
+    merged = {**setting, **reread}
     rule = merged.pop("rule")
     return read_again(replace(reading, rule=rule), Reading(**merged))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -13,23 +13,22 @@ from omegaconf import DictConfig, OmegaConf
 from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_overrides, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import Consensus, FigureFormat, OneCycle, Output, Smoother
+from steadylr.config.schema import Consensus, FigureFormat, Finder, OneCycle, Output
+from steadylr.core.settings import READING_KEYS, Reading
 from steadylr.jobs.session import SESSION
 
 if TYPE_CHECKING:
     from steadylr.answer import readings as source
 
 
-@dataclass
-class Reading:
-    """Analysis settings that replace the recorded ones; null keeps what each record says."""
-
-    smooth_f: float | None = None
-    smoother: Smoother | None = None
-    ema_weight: float | None = None
-    skip_start: int | None = None
-    skip_end: int | None = None
-    rule: str | None = None
+if TYPE_CHECKING:
+    Rereading: TypeAlias = Any
+else:
+    Rereading = make_dataclass(
+        "Rereading",
+        [(name, get_type_hints(Finder)[name] | None, None) for name in READING_KEYS],
+    )
+"""Analysis settings that replace the recorded ones; null keeps what each record says."""
 
 
 @dataclass
@@ -40,7 +39,7 @@ class AggregateConfig:
     runs: Any = None
     curves: Any = None
     values: Any = None
-    finder: Reading = field(default_factory=Reading)
+    finder: Rereading = field(default_factory=Rereading)
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)
     out: str | None = None
@@ -85,7 +84,7 @@ def aggregate(cfg: DictConfig) -> int:
             source.from_values(values),
         ]
     )
-    only_a_sweep = len(sweeps) == 1 and not (runs or curves or values or reread.given)
+    only_a_sweep = len(sweeps) == 1 and not (runs or curves or values or reread)
     if config.out is not None and not config.out.strip():
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
@@ -101,18 +100,16 @@ def _new_folder() -> Path:
     return Path("outputs/aggregates") / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
 
 
-def _reread(given: Reading) -> source.Reread:
+def _reread(given: Rereading) -> source.Reread:
     """The analysis settings of the command line, checked before anything is read."""
-    from steadylr.answer.readings import Reread
     from steadylr.core.rules import RULES
-    from steadylr.core.settings import Reading as CheckedReading
 
     values = {name: getattr(value, "value", value) for name, value in vars(given).items()}
-    reread = Reread(**values)
-    if reread.rule is not None and reread.rule not in RULES:
-        raise BadInput(f"finder.rule={reread.rule} is not known; allowed: {', '.join(sorted(RULES))}")
+    reread = {name: value for name, value in values.items() if value is not None}
+    if "rule" in reread and reread["rule"] not in RULES:
+        raise BadInput(f"finder.rule={reread['rule']} is not known; allowed: {', '.join(sorted(RULES))}")
     try:
-        CheckedReading(**{name: value for name, value in reread.given.items() if name != "rule"})
+        Reading(**{name: value for name, value in reread.items() if name != "rule"})
     except ValueError as error:
         raise BadInput(f"finder.{error}") from None
     return reread

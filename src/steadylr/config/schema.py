@@ -26,6 +26,10 @@ from steadylr.config.choices import Strategy as Strategy
 from steadylr.config.ranges import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED, Range
 from steadylr.config.ranges import Key as Key
 from steadylr.core.latin_square import latin_seed
+from steadylr.core.settings import Reading
+
+_READING = Reading()
+"""How a curve is read unless somebody says otherwise."""
 
 TARGET_GROUPS = ("model", "data", "augmentation", "optimizer", "loss")
 """The groups whose options are a class or function with its arguments."""
@@ -200,19 +204,21 @@ class Finder:
             "share of the curve that one smoothed point sees, in [0, 1); 0 is off, larger is smoother",
             Range(0, 1, note="the share of the curve that one smoothed point sees; 0 is off"),
         ),
-    ] = 0.05
+    ] = _READING.smooth_f
     smoother: Annotated[
         Smoother, Key("local_linear (centred, without lag) or ema (lags behind, as in torch-lr-finder)")
-    ] = Smoother.local_linear
+    ] = Smoother[_READING.smoother]
     ema_weight: Annotated[
         float,
         Key(
             "for smoother ema only: weight of the newest loss, in (0, 1]; there smaller is smoother",
             Range(0, 1, open_low=True, open_high=False),
         ),
-    ] = 0.05
-    skip_start: Annotated[int, Key("points left out at the start of the curve", NOT_NEGATIVE)] = 10
-    skip_end: Annotated[int, Key("points left out at the end of the curve", NOT_NEGATIVE)] = 5
+    ] = _READING.ema_weight
+    skip_start: Annotated[int, Key("points left out at the start of the curve", NOT_NEGATIVE)] = (
+        _READING.skip_start
+    )
+    skip_end: Annotated[int, Key("points left out at the end of the curve", NOT_NEGATIVE)] = _READING.skip_end
     rule: Annotated[
         str,
         Key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from steadylr.core.arguments import check_numbers, check_whole
@@ -48,3 +48,7 @@ class Reading:
         for name in ("skip_start", "skip_end"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}")
+
+
+READING_KEYS = (*(setting.name for setting in fields(Reading)), "rule")
+"""All that says how a curve is read: the settings, and which rule counts."""

@@ -17,7 +17,6 @@ from steadylr.answer.answer import consensus_of_readings
 from steadylr.answer.conditions import Seeds, condition_key, condition_of, seeds_of
 from steadylr.answer.readings import (
     Gathered,
-    Reread,
     RunReading,
     each_seed_once,
     from_sweep,
@@ -25,6 +24,7 @@ from steadylr.answer.readings import (
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.decision import Decision, State, decide
+from steadylr.core.settings import READING_KEYS
 from steadylr.core.stopping import MIN_RUNS, StoppingRule
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job
@@ -316,7 +316,7 @@ def _seedless(job: Job) -> Overrides:
 def _setting(job: Job) -> Setting:
     """How a job reads its curve, as RunReading.setting has it."""
     finder = job.plain_config["finder"]
-    return {name: finder[name] for name in Reread.__slots__}
+    return {name: finder[name] for name in READING_KEYS}
 
 
 def _width(job: Job, config: DictConfig) -> int:
