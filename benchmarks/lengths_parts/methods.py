@@ -17,14 +17,18 @@ from lengths_parts.lockstep import Lockstep, one_cycle, ramp
 from quality_parts.tasks import Task
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule, first_stop
-from steadylr.core.length.ladder import Ladder, lr_for_length
-from steadylr.core.length.law import EXPECTED_LENGTH, PRIOR, Start
+from steadylr.core.length.ladder import Ladder, lr_for_length, range_test_steps
+from steadylr.core.length.law import start_of
 from steadylr.core.ramp import Ramp
 from steadylr.core.rules import suggest
 
 LOWEST, HIGHEST = 1e-7, 10.0
 RANGE_TEST = 1000
 """Iterations of a range test at most: the default, which is proven."""
+
+USUAL_EXPONENT, SUITS = 0.32, 2.0
+"""Without this project's prior: an exponent that language models have, and the steps of the training that a range test
+suits, over its own."""
 
 ETA = 3
 
@@ -117,24 +121,17 @@ def range_test(trainer: Trainer, *, runs: int, exponent: float = 0.0) -> float |
     """As many iterations as the budget affords, up to the default; moved by a power of the length, if by any."""
     num_iter = min(RANGE_TEST, trainer.budget // runs)
     lr = _range_tests(trainer, runs, num_iter)
-    return None if lr is None else lr * (trainer.planned / (EXPECTED_LENGTH * num_iter)) ** -exponent
+    return None if lr is None else lr * (trainer.planned / (SUITS * num_iter)) ** -exponent
 
 
 # ---- this project's method
 
 
-def for_length(trainer: Trainer, *, octaves_std: float = 1.0) -> float | None:
-    """What `find_lr.py -m +experiment=for_length` does with one seed: a short range test, and a ladder with the rest.
-
-    Args:
-        trainer: what trains.
-        octaves_std: how far the range test is believed to be off; 1 is the package's own.
-    """
-    num_iter = min(RANGE_TEST, max(trainer.planned // 100, 100))
-    lr = _range_tests(trainer, 1, num_iter)
-    if lr is None:
-        return None
-    start = Start(lr, EXPECTED_LENGTH * num_iter, octaves_std)
+def for_length(trainer: Trainer) -> float | None:
+    """What `find_lr.py -m +experiment=for_length` does with one seed: a range test, and a ladder with the rest."""
+    num_iter = min(range_test_steps(trainer.planned, trainer.budget), trainer.budget)
+    curve = trainer.ramp(num_iter)
+    start = start_of(suggest(curve).lr, last_lr=float(curve.lr[-1]), num_iter=num_iter)
     return lr_for_length(trainer.train, Ladder(trainer.planned, trainer.left, start)).lr
 
 
@@ -215,9 +212,7 @@ def _best(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 OURS = "for a length"
-TRUSTING = "for a length, range test within half an octave"
 BASELINES = (
-    TRUSTING,
     "range test",
     "range test x3",
     "range test, fixed exponent",
@@ -226,11 +221,10 @@ BASELINES = (
 
 METHODS: dict[str, Method] = {
     OURS: for_length,
-    TRUSTING: partial(for_length, octaves_std=0.5),
     "range test": partial(range_test, runs=1),
     "range test x3": partial(range_test, runs=3),
-    "range test, fixed exponent": partial(range_test, runs=1, exponent=PRIOR.exponent),
-    "range test x3, fixed exponent": partial(range_test, runs=3, exponent=PRIOR.exponent),
+    "range test, fixed exponent": partial(range_test, runs=1, exponent=USUAL_EXPONENT),
+    "range test x3, fixed exponent": partial(range_test, runs=3, exponent=USUAL_EXPONENT),
     "grid of 9": partial(grid, number=9),
     "grid of 17": partial(grid, number=17),
     "random, halving from 9": partial(halving, number=9),

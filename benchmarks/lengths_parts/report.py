@@ -15,11 +15,12 @@ from lengths_parts.methods import BASELINES, METHODS, OURS
 from lengths_parts.tasks import STEPS, TASKS
 from lengths_parts.truth import Truth, Truths
 from steadylr.core.curve import FloatArray
+from steadylr.present.figures._drawing import BLUE, GREEN, ORANGE, SKY, frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GROUPS = {"aside": "Tasks set aside", "tuning": "Tasks to develop on"}
+GROUPS = {"aside": "Tasks set aside", "tuning": "Tasks that the method was chosen on"}
 
 Wastes = Mapping[tuple[str, int], FloatArray]
 """By method and budget: what each choice wastes, over tasks and repeats."""
@@ -144,52 +145,51 @@ def _as_plain(wastes: Mapping[str, Wastes]) -> dict[str, object]:
 # ---- figure
 
 DRAWN = {
-    OURS: ("C0", "this project: LR for a length"),
-    "range test": ("C1", "range test alone"),
-    "range test, fixed exponent": ("C2", "range test, fixed exponent"),
+    OURS: (BLUE, "this project: for_length"),
+    "range test": (GREEN, "range test alone"),
+    "range test, fixed exponent": (SKY, "range test and an exponent of 0.32"),
 }
+OTHERS = (ORANGE, "best of Optuna, halving and grids, known afterwards")
+APART = 0.032
+"""Between the marks of two methods at one budget, as a share of the axis."""
 
 
 def draw(wastes: Mapping[str, Wastes], path: Path) -> None:
-    """Wasted compute against budget: the median as a line, the 90th percentile dotted."""
+    """Wasted compute against budget: the median as a dot on a line, and from it up to the 90th percentile."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
     axes = figure.subplots(1, len(GROUPS), sharey=True)
     for ax, (group, title) in zip(axes, GROUPS.items(), strict=True):
         own = wastes[group]
-        for method, (colour, label) in DRAWN.items():
-            budgets = [budget for budget in BUDGETS if (method, budget) in own]
-            pairs = [np.quantile(own[method, budget], (0.5, 0.9)) for budget in budgets]
-            _lines(ax, budgets, pairs, colour, label)
-        found = {b: [best_alternative(own, b, q) for q in (0.5, 0.9)] for b in BUDGETS}
-        known = {b: [one[1] for one in pair if one] for b, pair in found.items() if None not in pair}
-        _lines(ax, list(known), list(known.values()), "0.4", "best of Optuna, halving, grids")
-        ax.set_xscale("log")
-        ax.set_xticks(BUDGETS, [f"{budget}%" for budget in BUDGETS])
-        ax.minorticks_off()
-        ax.set_xlabel("spent on the choice, of the planned training")
-        ax.set_title(title, loc="left", fontsize=10)
-        ax.set_ylim(0, 1.02)
+        frame(ax)
+        for place, (method, (colour, label)) in enumerate(DRAWN.items()):
+            found = {b: np.quantile(own[method, b], (0.5, 0.9)) for b in BUDGETS if (method, b) in own}
+            _marks(ax, found, place, colour, label)
+        best = {b: [best_alternative(own, b, q) for q in (0.5, 0.9)] for b in BUDGETS}
+        known = {b: np.array([one[1] for one in pair if one]) for b, pair in best.items() if None not in pair}
+        _marks(ax, known, len(DRAWN), *OTHERS)
+        ax.set_xticks(range(len(BUDGETS)), [f"{budget}%" for budget in BUDGETS])
+        ax.set_xlim(-0.4, len(BUDGETS) - 0.6)
+        ax.set_ylim(0, 1.03)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes[0].set_ylabel("training wasted by the LR chosen")
-    if any(wastes.values()):
-        figure.legend(
-            *axes[0].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=4,
-            frameon=False,
-            fontsize=9,
-        )
+        ax.set_xlabel(f"Spent on the choice, of the {STEPS:,} steps planned")
+        ax.set_title(title, loc="left", fontsize=11)
+    axes[0].set_ylabel("Training wasted by the LR chosen")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
-def _lines(
-    ax: Axes, budgets: Sequence[int], pairs: Sequence[Sequence[float]], colour: str, label: str
-) -> None:
-    if not budgets:
+def _marks(ax: Axes, found: Mapping[int, FloatArray], place: int, colour: str, label: str) -> None:
+    """One method: each budget's median, and a thin line up to its 90th percentile."""
+    if not found:
         return
-    median, high = np.array(pairs).T
-    ax.plot(budgets, median, marker="o", color=colour, label=label)
-    ax.plot(budgets, high, color=colour, linestyle=":", linewidth=1.2)
+    shift = (place - len(DRAWN) / 2) * APART * len(BUDGETS)
+    x = np.array([BUDGETS.index(budget) for budget in found]) + shift
+    median, high = np.array(list(found.values())).T
+    ax.vlines(x, median, high, color=colour, linewidth=1.4, alpha=0.6)
+    ax.plot(x, high, color=colour, marker="_", markersize=8, linestyle="", markeredgewidth=1.6)
+    ax.plot(x, median, color=colour, marker="o", markersize=6, linewidth=1.6, label=label)

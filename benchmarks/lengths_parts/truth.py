@@ -240,6 +240,7 @@ class Truth:
         place = int(np.argmax(bottoms < loss)) - 1  # the interval of lengths in which it is reached
         falls = -np.diff(bottoms)
         ratio = float(falls[1] / falls[0] if place == 0 else falls[place] / max(falls[place - 1], 1e-12))
+        ratio = max(ratio, 1e-6)  # no fall in the interval before or behind
         reached = (bottoms[place] - loss) / falls[place]
         share = reached if abs(ratio - 1) < 1e-6 else math.log1p(reached * (ratio - 1)) / math.log(ratio)
         log_steps = np.log(self.lengths)

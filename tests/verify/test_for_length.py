@@ -16,7 +16,7 @@ from command_line import Finished, find_lr, main_of
 from fake_workers import NoWorkers
 from made_jobs import curve_of
 from steadylr.cli import aggregate
-from steadylr.core.curve import Stop
+from steadylr.core.curve import Curve, Stop
 from steadylr.jobs.engine import Task
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore, TrialStore
@@ -99,7 +99,7 @@ def test_it_finds_the_lr_for_the_length(fake: type[FakeWorkers]) -> None:
     assert done.code == 0, done.err
     (kind,) = left()["kinds"]
     length = kind["length"]
-    assert abs(math.log2(length["lr"] / best_at(STEPS))) < 0.5
+    assert abs(math.log2(length["lr"] / best_at(STEPS))) < 0.75
     assert length["low"] < best_at(STEPS) < length["high"]
     assert kind["plan"]["max_lr"] == length["lr"]
     assert kind["plan"]["total_steps"] == STEPS
@@ -118,7 +118,7 @@ def test_a_second_call_trains_nothing(fake: type[FakeWorkers]) -> None:
     """And answers the same; under another name too, as trials are kept in the store."""
     first = searched()
     asked = len(fake.trials)
-    assert asked > 5
+    assert asked >= 3
     again, elsewhere = searched(), searched("sweep_name=y")
     assert len(fake.trials) == asked
     assert first.out.splitlines()[-20:-1] == again.out.splitlines()[-20:-1]
@@ -132,17 +132,17 @@ def test_an_interrupted_ladder_goes_on(fake: type[FakeWorkers], monkeypatch: pyt
 
     def stopped(self: FakeWorkers, *given: Any) -> Any:
         calls.append(given)
-        if len(calls) == 7:
+        if len(calls) == 4:
             raise KeyboardInterrupt
         return real(self, *given)
 
     monkeypatch.setattr(fake, "_trial", stopped)
-    cut = searched()
+    cut = searched("hydra.sweeper.budget=0.5")
     assert cut.code == 130
     assert not left("ladder.json")["conditions"][0]["finished"]
     assert len(left()["kinds"][0]["length"]["lengths"]) == 1
     monkeypatch.setattr(fake, "_trial", real)
-    assert searched().code == 0
+    assert searched("hydra.sweeper.budget=0.5").code == 0
     assert left("ladder.json")["conditions"][0]["finished"]
     assert len(set(fake.trials)) == len(fake.trials)
     assert len(left("ladder.json")["conditions"][0]["trials"]) == len(fake.trials)
@@ -174,12 +174,37 @@ def test_a_budget_that_affords_nothing(fake: type[FakeWorkers]) -> None:
 
 
 def test_a_budget_in_steps_and_in_minutes(fake: type[FakeWorkers]) -> None:
-    """Minutes go by how fast the range tests were: 200 steps a second, by as many workers."""
+    """Minutes go by how fast the range tests were: 1000 steps a second, by as many workers."""
     assert searched("hydra.sweeper.budget_steps=3000").code == 0
-    assert left("ladder.json")["conditions"][0]["budget"] == 3000 - 200
+    assert left("ladder.json")["conditions"][0]["budget"] == 3000 - 1000
     timed = searched("hydra.sweeper.budget_minutes=0.25", "device.workers=1", "sweep_name=y")
     assert timed.code == 0
-    assert left("ladder.json", "y")["conditions"][0]["budget"] == 15 * 200 - 200
+    assert left("ladder.json", "y")["conditions"][0]["budget"] == 15 * 1000 - 1000
+
+
+def test_range_tests_are_as_long_as_the_budget_has_them(fake: type[FakeWorkers]) -> None:
+    """Half of it, for all seeds together; or as long as they are asked for."""
+    assert searched("hydra.sweeper.budget_steps=1600").code == 0
+    assert left("ladder.json")["conditions"][0]["range_tests"] == 800
+    assert searched("hydra.sweeper.budget_steps=4000", "seed=0,1", "sweep_name=y").code == 0
+    assert left("ladder.json", "y")["conditions"][0]["range_tests"] == 2 * 1000
+    assert searched("finder.num_iter=150", "sweep_name=z").code == 0
+    assert left("ladder.json", "z")["conditions"][0]["range_tests"] == 150
+
+
+def test_a_range_test_without_an_answer(fake: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is no end: trials begin below its last LR, and find the LR for the length by themselves."""
+
+    def flat(seed: int, *, points: int) -> Curve:
+        lrs = np.geomspace(1e-7, 10.0, points)
+        return Curve(lrs, 2.3 + 0.1 * np.random.default_rng(seed).normal(size=points), points, Stop.COMPLETED)
+
+    monkeypatch.setitem(FakeWorkers.results.__globals__, "curve_of", flat)
+    assert searched("hydra.sweeper.budget=0.5").code == 0
+    (kind,) = left()["kinds"]
+    assert kind["consensus"]["n"] == 0
+    assert kind["length"]["low"] < best_at(STEPS) < kind["length"]["high"]
+    assert kind["plan"]["max_lr"] == kind["length"]["lr"]
 
 
 def test_every_kind_of_run_gets_its_own(fake: type[FakeWorkers]) -> None:
@@ -218,7 +243,7 @@ def test_failed_trials_are_named(fake: type[FakeWorkers]) -> None:
     fake.fails = True
     done = searched()
     assert done.code == 1
-    assert "seed 0 and 4 more failed: out of memory" in done.err
+    assert "seed 0 and 2 more failed: out of memory" in done.err
     assert "the same command goes on" in done.err
 
 
@@ -227,7 +252,7 @@ def test_a_dry_run_trains_nothing(fake: type[FakeWorkers]) -> None:
     done = searched("dry_run=true")
     assert done.code == 0
     assert (
-        "LR for 20,000 steps within 2,000 (0.1 of the training): 200 steps of range tests, then" in done.out
+        "LR for 20,000 steps within 2,000 (10% of the training): 1,000 steps of range tests, then" in done.out
     )
     assert fake.trials == []
     assert not Path("outputs").exists()
@@ -244,7 +269,10 @@ def test_a_dry_run_trains_nothing(fake: type[FakeWorkers]) -> None:
         ("hydra.sweeper.budget_minutes=-1", "hydra.sweeper.budget_minutes must be above 0"),
         ("hydra.sweeper.shortest=1", "hydra.sweeper.shortest must be at least 2; got 1"),
         ("hydra.sweeper.val_samples=0", "hydra.sweeper.val_samples must be at least 1"),
-        ("onecycle.pct_start=0.01", "onecycle with hydra.sweeper.shortest=32: total_steps must be at least"),
+        (
+            "onecycle.pct_start=0.005",
+            "onecycle with hydra.sweeper.shortest=128: total_steps must be at least",
+        ),
         ("consensus.mix=true", "consensus.mix=true averages runs that train different things"),
     ],
 )

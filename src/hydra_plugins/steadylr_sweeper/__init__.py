@@ -75,7 +75,7 @@ class ForLengthConfig:
     budget_steps: int | None = None
     budget_minutes: float | None = None
     val_samples: int | None = None
-    shortest: int = 32
+    shortest: int = 128
     params: dict[str, str] | None = field(default_factory=dict)
 
 
@@ -105,7 +105,7 @@ class ForLengthSweeper(BasicSweeper):
         return sweep_for_length(
             [*self._parse_config(), *arguments],
             budget=self.budget,
-            range_tests=lambda: BasicSweeper.sweep(self, arguments),
+            range_tests=lambda more: BasicSweeper.sweep(self, [*arguments, *more]),
             hydra_context=setup[0],
             config=setup[1],
         )

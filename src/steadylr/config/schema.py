@@ -365,11 +365,6 @@ class Config:
     ] = True
 
 
-def ramp_for(total_steps: int | None) -> int:
-    """Steps of a range test that begins a ladder: a hundredth of the planned training, from 100 to 1000."""
-    return min(max(round((total_steps or 0) / 100), 100), 1000)
-
-
 def register() -> None:
     """Make the schema known to Hydra as base_config, and the resolvers of the YAML files to OmegaConf.
 
@@ -380,7 +375,6 @@ def register() -> None:
 
     OmegaConf.register_new_resolver("steadylr.larger", max, replace=True)
     OmegaConf.register_new_resolver("steadylr.latin_seed", latin_seed, replace=True)
-    OmegaConf.register_new_resolver("steadylr.ramp_for", ramp_for, replace=True)
     node = OmegaConf.structured(Config)
     for group in TARGET_GROUPS:
         OmegaConf.set_struct(node[group], False)

@@ -32,7 +32,8 @@ class ConditionLadder(Part):
         asked: the budget as it was asked for: "10%", "5,000 steps".
         budget: steps that all trials together may take.
         range_tests: steps that the range tests took.
-        start_lr, start_steps: what the range tests say, and the length that it is for.
+        start_lr, start_steps, start_octaves_std: what the range tests say, the length that it is for, and how far
+            off it may be.
         lengths: steps of the trials that were planned, rising; empty where the budget affords no ladder.
         judged_by: which loss; empty without a trial.
         trials: all that have ended.
@@ -46,6 +47,7 @@ class ConditionLadder(Part):
     range_tests: Count
     start_lr: Positive
     start_steps: Positive
+    start_octaves_std: Positive
     lengths: list[int]
     judged_by: str
     trials: list[StoredLoss]
@@ -59,7 +61,7 @@ class ConditionLadder(Part):
     @property
     def start(self) -> Start:
         """The start as core has it."""
-        return Start(self.start_lr, self.start_steps)
+        return Start(self.start_lr, self.start_steps, self.start_octaves_std)
 
 
 class LadderFile(StoredFile):

@@ -7,13 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from steadylr.answer.answer import ConditionAnswer, answer_sweep
+from steadylr.answer.conditions import condition_key, condition_of
 from steadylr.answer.lengths import read_ladders
 from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.config.errors import BadInput
-from steadylr.core.length.ladder import LEAST_LENGTHS, OF_LONGEST, Ladder, next_trials
-from steadylr.core.length.law import EXPECTED_LENGTH, Start
+from steadylr.core.length.ladder import (
+    OF_LONGEST,
+    Ladder,
+    lengths_of,
+    next_trials,
+    range_test_steps,
+)
+from steadylr.core.length.law import start_of
 from steadylr.core.length.trials import TrialLoss
+from steadylr.core.log10 import geometric_mean
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.launchers import engine_of
 from steadylr.jobs.session import SESSION
@@ -27,6 +37,7 @@ from steadylr.store.ladder_file import ConditionLadder, LadderFile, StoredLoss
 from steadylr.store.records import utc_now
 from steadylr.training.obtain import store_folder
 from steadylr.verify.trials import TrialMaker, TrialToDo, refuse, stored_trials, train_trials
+from steadylr.words.numbers import percent
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -34,6 +45,10 @@ if TYPE_CHECKING:
 
     from steadylr.jobs.engine import Engine
     from steadylr.jobs.job import Job
+
+
+USUAL_BUDGET = 0.1
+"""The share that range tests are made for where the budget is given in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +100,28 @@ class Budget:
             return count(self.budget_steps, "step")
         if self.budget_minutes is not None:
             return f"{self.budget_minutes:g} minutes"
-        return f"{self.budget:.3g} of the training"
+        return f"{percent(self.budget)} of the training"
+
+    def known_steps(self, planned: int) -> int | None:
+        """The budget in steps; None where that depends on how fast they are."""
+        if self.budget_minutes is not None:
+            return None
+        return int(self.budget * planned) if self.budget_steps is None else self.budget_steps
 
     def in_steps(self, planned: int, *, seconds_per_step: float, workers: int) -> int:
         """The budget in steps, given how fast a step is and how many trainings run side by side."""
-        if self.budget_steps is not None:
-            return self.budget_steps
-        if self.budget_minutes is not None:
-            return int(60 * self.budget_minutes * workers / max(seconds_per_step, 1e-6))
-        return int(self.budget * planned)
+        known = self.known_steps(planned)
+        if known is not None:
+            return known
+        assert self.budget_minutes is not None
+        return int(60 * self.budget_minutes * workers / max(seconds_per_step, 1e-6))
 
 
 def sweep_for_length(
     arguments: Sequence[str],
     *,
     budget: dict[str, Any],
-    range_tests: Callable[[], Any],
+    range_tests: Callable[[Sequence[str]], Any],
     hydra_context: HydraContext,
     config: DictConfig,
 ) -> Any:
@@ -111,7 +132,8 @@ def sweep_for_length(
     Args:
         arguments: the command line's overrides, without Hydra's own.
         budget: the fields of Budget.
-        range_tests: launches the sweep's jobs, and gives what Hydra expects of a sweeper.
+        range_tests: launches jobs with these overrides beside the command line's, and gives what Hydra expects of a
+            sweeper.
         hydra_context, config: as Hydra hands them to a sweeper.
     """
     folder = Path(str(config.hydra.sweep.dir))
@@ -119,13 +141,16 @@ def sweep_for_length(
         engine = engine_of(config.hydra.launcher)
         asked = Budget(**budget)
         jobs = check_jobs(combinations(arguments), hydra_context=hydra_context, config=config)
-        _planned(jobs)
+        more = _ramp(asked, jobs, arguments)
+        if more:
+            with_ramp = combinations([*arguments, *more])
+            jobs = check_jobs(with_ramp, hydra_context=hydra_context, config=config)
         _announce(asked, jobs)
     except BadInput as error:
         complain(error)
         SESSION.exit_code, SESSION.sweep_folder = EXIT_FAILED, None
         return []
-    returns = range_tests()
+    returns = range_tests(more)
     if SESSION.exit_code is None and not jobs[0].config.dry_run and next_job_number(folder) > 0:
         try:
             _climb_all(folder, asked, jobs, engine)
@@ -165,6 +190,18 @@ def _planned(jobs: Sequence[Job]) -> int:
     return steps
 
 
+def _ramp(asked: Budget, jobs: Sequence[Job], arguments: Sequence[str]) -> list[str]:
+    """The overrides that make the range tests as long as the budget wants them; none where their length is given."""
+    planned = _planned(jobs)
+    given = OverridesParser.create().parse_overrides(list(arguments))
+    if any(override.key_or_group == "finder.num_iter" for override in given):
+        return []
+    whole = asked.known_steps(planned) or int(USUAL_BUDGET * planned)
+    kinds = {condition_key(condition_of(job.plain_config)) for job in jobs}
+    runs = -(-len({job.run for job in jobs}) // len(kinds))
+    return [f"finder.num_iter={range_test_steps(planned, whole, runs=runs, shortest=asked.shortest)}"]
+
+
 def _announce(asked: Budget, jobs: Sequence[Job]) -> None:
     """Say what the ladder will be, as far as it is known before the range tests.
 
@@ -174,13 +211,12 @@ def _announce(asked: Budget, jobs: Sequence[Job]) -> None:
     planned = _planned(jobs)
     runs = {job.run: job for job in jobs}
     _maker(jobs[0], asked).trial(asked.shortest, 1.0, 0)
-    if asked.budget_minutes is not None:
+    whole = asked.known_steps(planned)
+    if whole is None:
         print(f"LR for {planned:,} steps within {asked.asked}: range tests first", flush=True)
         return
-    whole = asked.in_steps(planned, seconds_per_step=0, workers=1)
     tests = sum(job.config.finder.num_iter for job in runs.values())
-    ladder = Ladder(planned, max(0, whole - tests), Start(1.0, 1.0), asked.shortest)
-    lengths = ", ".join(f"{steps:,}" for steps in ladder.lengths)
+    lengths = ", ".join(f"{steps:,}" for steps in lengths_of(planned, whole - tests, asked.shortest))
     then = f"then trials of {lengths} steps" if lengths else "which leaves nothing for trials"
     print(
         f"LR for {planned:,} steps within {whole:,} ({asked.asked}): {count(tests, 'step')} of range tests, {then}",
@@ -197,7 +233,7 @@ def _maker(job: Job, asked: Budget, *, momentum: bool = True) -> TrialMaker:
 
 
 def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job], engine: Engine) -> None:
-    """Climb a ladder for each condition that has an LR."""
+    """Climb a ladder for each condition."""
     gathered = each_seed_once(from_sweep(folder))
     config = jobs[0].config
     answer = answer_sweep(
@@ -210,7 +246,7 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job], engine: Engine)
     with store_folder(config, folder) as store:
         for condition in answer.conditions:
             job = _job_of(condition, jobs)
-            if condition.plan is None or job is None:
+            if job is None:
                 continue
             known = earlier.get(condition.readings[0].condition_key)
             ladder = _planned_ladder(condition, job, asked, known, workers=engine.capacity(job.config.device))
@@ -233,8 +269,6 @@ def _planned_ladder(
     condition: ConditionAnswer, job: Job, asked: Budget, earlier: ConditionLadder | None, *, workers: int
 ) -> ConditionLadder:
     """The ladder of one condition, without a trial; a budget in minutes stays that of the earlier command."""
-    head = condition.consensus.headline
-    assert head.lr is not None
     planned = job.config.onecycle.total_steps
     assert planned is not None
     by_run = {own.run: own.record for own in condition.readings if own.record is not None}
@@ -245,15 +279,21 @@ def _planned_ladder(
     whole = asked.in_steps(planned, seconds_per_step=seconds / max(1, points), workers=workers)
     if earlier is not None and (earlier.asked, earlier.steps) == (asked.asked, planned):
         whole = earlier.budget + earlier.range_tests if asked.budget_minutes is not None else whole
-    num_iter = max(record.run.num_iter for record in records)
+    curves = [own.curve for own in condition.readings if own.curve is not None]
+    start = start_of(
+        condition.consensus.headline.lr,
+        last_lr=geometric_mean(sorted(float(curve.lr[-1]) for curve in curves)),
+        num_iter=max(record.run.num_iter for record in records),
+    )
     ladder = ConditionLadder(
         condition=condition.readings[0].condition_key,
         steps=planned,
         asked=asked.asked,
         budget=max(0, whole - tests),
         range_tests=tests,
-        start_lr=head.lr,
-        start_steps=EXPECTED_LENGTH * num_iter,
+        start_lr=start.lr,
+        start_steps=start.steps,
+        start_octaves_std=start.octaves_std,
         lengths=[],
         judged_by="",
         trials=[],
@@ -296,7 +336,7 @@ class _Climb:
         self._engine = engine
         self._title = condition_title(condition)
         if not ladder.lengths:
-            least = LEAST_LENGTHS * OF_LONGEST * asked.shortest + ladder.range_tests
+            least = OF_LONGEST * asked.shortest + ladder.range_tests
             print(
                 f"{self._title}: the range tests leave {ladder.budget:,} of "
                 f"{ladder.budget + ladder.range_tests:,} steps, which affords no trials; {least:,.0f} in all would",

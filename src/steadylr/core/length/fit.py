@@ -20,6 +20,7 @@ TIGHT = 1e3  # a tied sum is off by so many times less than it may be
 HUBER = 2.0  # residuals of so many standard deviations begin to count less
 GIVEN_UP_OCTAVES = 0.5  # how sharply a trial that was given up speaks against best LRs above it
 STARTS = (0.0, -1.0, 1.0)  # octaves from the best LR tried, where the search for the best fit begins
+FITTED = 0
 ROUNDS = 3  # of fitting, and of measuring the noise by what is left
 
 
@@ -156,12 +157,9 @@ class Fit:
         The ends are those at which the best fit that passes through them is worse by as much as the quantile says
         (profile likelihood), widened by how far one length deviates from the law.
         """
-        s = self.octaves_beyond(steps)
-        return self._profiled(
-            self._gradient(s),
-            std=math.sqrt(max(self.octaves_std(steps) ** 2 - self.prior.deviation_std**2, 1e-12)),
-            more=self.prior.deviation_std,
-        )
+        s, more = self.octaves_beyond(steps), self.prior.deviation_std
+        std = math.sqrt(max(self.octaves_std(steps) ** 2 - more**2, 1e-12))
+        return self._profiled(self._gradient(s), std=std, more=more)
 
     def beta_interval(self) -> tuple[float, float]:
         """Where the exponent at the longest trials lies, with 95% confidence."""
@@ -217,8 +215,8 @@ def fit_law(trials: Sequence[TrialLoss], *, start: Start | None = None, prior: P
 
     Differences are taken within each length and seed, as equal seeds share weights and the order of the data; so a
     seed that trains worse at all LRs moves nothing, and a trial that shares its seed with no other says nothing.
-    Residuals count less the farther off they are (pseudo-Huber). A trial that was given up says that the best LR of
-    its length lies below it. The noise is measured by what is left, at each length.
+    Residuals count less the farther off they are (pseudo-Huber), that of the start too. A trial that was given up says
+    that the best LR of its length lies below it. The noise is measured by what is left, at each length.
 
     Args:
         trials: in any order; losses that are no numbers are trials that were given up.
@@ -257,11 +255,20 @@ def _first_guess(evidence: Evidence, start: Start | None, prior: Prior) -> Shape
     else:
         assert start is not None
         centre = math.log2(start.lr) + prior.exponent * math.log2(start.steps / evidence.reference)
-    spread = np.ptp(evidence.y[evidence.rung == evidence.rung[-1]]) if len(evidence.y) else 1.0
-    log2_k = math.log2(float(spread) / 2) if spread > 0 else -20.0
+    log2_k = max((_steepness(evidence, j, prior) for j in set(evidence.rung.tolist())), default=0.0)
     return Shape(
         centre, prior.exponent, 0.0, log2_k, prior.growth, prior.skew, tuple(0.0 for _ in evidence.rungs)
     )
+
+
+def _steepness(evidence: Evidence, rung: int, prior: Prior) -> float:
+    """log2 of k(Tm) as the losses of one length differ: those of two LRs may be equal, to both sides of the bottom."""
+    own = evidence.rung == rung
+    spread = float(np.ptp(evidence.y[own]))
+    if spread <= 0:
+        return -20.0
+    octaves = max(2.0, float(np.ptp(evidence.x[own])))
+    return math.log2(spread / (octaves / 2) ** 2 / 2) + prior.growth * float(evidence.s[rung])
 
 
 def _heights(p: FloatArray, evidence: Evidence) -> FloatArray:
@@ -321,24 +328,20 @@ class Objective:
         return np.concatenate([values for values, _ in parts]), np.concatenate([by for _, by in parts])
 
     def _data(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """How far the losses lie off the valleys, less and less counted the farther off (pseudo-Huber)."""
+        """How far the losses lie off the valleys."""
         evidence = self.evidence
         sigma = np.array([n * self.weights.k(float(s)) for n, s in zip(self.noise, evidence.s, strict=True)])
         height, slopes = _heights_and_slopes(p, evidence)
         own = sigma[evidence.rung]
-        t = evidence.within_groups(evidence.y - height) / own / HUBER
-        w = np.sqrt(1 + t * t)
-        root = np.sqrt(2 * t * t / (w + 1))  # sqrt(2 (w - 1)), without its rounding errors
-        counted = np.where(root > 1e-8, np.abs(t) / (w * np.maximum(root, 1e-8)), 1.0)
         by = -evidence.within_groups(slopes) / own[:, None]
-        return HUBER * np.sign(t) * root, counted[:, None] * by
+        return _counted(evidence.within_groups(evidence.y - height) / own, by)
 
     def _expected(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
-        prior, lengths = self.prior, len(self.evidence.s)
-        middle = [prior.exponent, 0.0, self.weights.log2_k, prior.growth, prior.skew, *[0.0] * lengths]
+        prior, rungs = self.prior, self.evidence.rungs
+        middle = [prior.exponent, 0.0, self.weights.log2_k, prior.growth, prior.skew, *[0.0] * len(rungs)]
         # that of log2 k only keeps it finite where nothing speaks of it
         stds = [prior.exponent_std, prior.curvature_std, 8.0, prior.growth_std, prior.skew_std]
-        scale = 1 / np.array([*stds, *[prior.deviation_std] * lengths])
+        scale = 1 / np.array([*stds, *[prior.rung_std(r.steps, r.num_seeds) for r in rungs]])
         return (p[1:] - np.array(middle)) * scale, np.eye(len(p))[1:] * scale[:, None]
 
     def _given_up(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -357,12 +360,21 @@ class Objective:
             return np.zeros(0), np.zeros((0, len(p)))
         by = np.zeros((1, len(p)))
         by[:, :3] = self._law(np.array([math.log2(start.steps / self.evidence.reference)]))
-        return (by @ p - math.log2(start.lr)) / start.octaves_std, by / start.octaves_std
+        return _counted((by @ p - math.log2(start.lr)) / start.octaves_std, by / start.octaves_std)
 
     @staticmethod
     def _law(s: FloatArray) -> FloatArray:
         """log2 of the best LR at some lengths by the first three parameters, shape (lengths, 3)."""
         return np.stack([np.ones_like(s), -s, -s * s / 2], axis=1)
+
+
+def _counted(residuals: FloatArray, by: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Residuals in standard deviations, and their slopes: the farther off, the less they count (pseudo-Huber)."""
+    t = residuals / HUBER
+    w = np.sqrt(1 + t * t)
+    root = np.sqrt(2 * t * t / (w + 1))  # sqrt(2 (w - 1)), without its rounding errors
+    counted = np.where(root > 1e-8, np.abs(t) / (w * np.maximum(root, 1e-8)), 1.0)
+    return HUBER * np.sign(t) * root, counted[:, None] * by
 
 
 def _noise(evidence: Evidence, shape: Shape, prior: Prior) -> tuple[float, ...]:

@@ -11,26 +11,56 @@ from steadylr.core.length.fit import fit_law
 from steadylr.core.length.law import PRIOR, Prior, Start
 from steadylr.core.length.trials import AskedTrial, Rung, TrialLoss, rungs_of
 
-SHORTEST = 32
-"""Steps of the shortest trials: fewer say little of any training."""
+SHORTEST = 128
+"""Steps of the shortest trials: shorter ones say less than a longer range test would."""
 
 BETWEEN = 4
 """From one length to the next."""
 
-MOST_LENGTHS = 5
-
 OF_LONGEST = 4.4
 """Trials of the longest length that the whole ladder costs as much as: three of it, of the shorter ones
 3/4 + 3/16 + ..., and what it takes where the best LR lies at an end."""
-
-LEAST_LENGTHS = 2
-"""A ladder of fewer lengths is none."""
 
 MOST_LRS = 9
 """LRs tried at one length at most."""
 
 LARGEST_SHARE = 0.5
 """Of the planned length, for the longest trials: beyond that one might as well train."""
+
+RANGE_TEST = (100, 1000)
+"""Iterations of the range test before a ladder: at least, and at most, which is the proven default."""
+
+RANGE_TEST_SHARE = 0.5
+"""Of the budget, for range tests that trials follow."""
+
+WIDE_OCTAVES = 1.5
+"""Standard deviation of log2 of the best LR from which a length's first LRs lie two octaves apart."""
+
+
+def range_test_steps(steps: int, budget: int, *, runs: int = 1, shortest: int = SHORTEST) -> int:
+    """Iterations of each range test: half of the budget together, or all of it where the rest affords no trials.
+
+    Args:
+        steps: of the training that is planned.
+        budget: steps that range tests and trials together may take.
+        runs: range tests with other seeds.
+        shortest: as for Ladder.
+    """
+    least, most = RANGE_TEST
+    half = min(max(int(budget * RANGE_TEST_SHARE) // runs, least), most)
+    if lengths_of(steps, budget - runs * half, shortest):
+        return half
+    return min(max(budget // runs, least), most)
+
+
+def lengths_of(steps: int, budget: int, shortest: int = SHORTEST) -> tuple[int, ...]:
+    """Steps of the trials that a budget affords, rising by a factor of BETWEEN; empty where it affords none."""
+    longest = min(int(budget / OF_LONGEST), int(steps * LARGEST_SHARE))
+    found: list[int] = []
+    while longest >= shortest:
+        found.insert(0, longest)
+        longest = round(longest / BETWEEN)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +96,8 @@ class Ladder:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Steps of the trials, rising by about BETWEEN; empty where the budget affords no ladder."""
-        longest = min(int(self.budget / OF_LONGEST), int(self.steps * LARGEST_SHARE))
-        fitting = 1 + int(math.log(max(1.0, longest / self.shortest), BETWEEN) + 1e-9)
-        if longest < self.shortest * 2 or self.budget <= 0:
-            return ()
-        number = min(max(fitting, LEAST_LENGTHS), MOST_LENGTHS)
-        between = min(float(BETWEEN), (longest / self.shortest) ** (1 / (number - 1)))
-        return tuple(round(longest / between**k) for k in reversed(range(number)))
+        """Steps of the trials, rising; empty where the budget affords none."""
+        return lengths_of(self.steps, self.budget, self.shortest)
 
 
 def next_trials(ladder: Ladder, done: Sequence[TrialLoss]) -> tuple[AskedTrial, ...]:
@@ -90,7 +114,7 @@ def next_trials(ladder: Ladder, done: Sequence[TrialLoss]) -> tuple[AskedTrial, 
     rungs = {rung.steps: rung for rung in rungs_of(done)}
     for steps in ladder.lengths:
         rung = rungs.get(steps)
-        wanted = _first_of(ladder, done, steps) if rung is None else _beyond(rung)
+        wanted = _first_of(ladder, done, steps) if rung is None else _beyond(rung) or _closer(rung)
         asked = _new(ladder, steps, ladder.seed, wanted, done)
         if asked:
             return _affordable(asked, left)
@@ -98,10 +122,10 @@ def next_trials(ladder: Ladder, done: Sequence[TrialLoss]) -> tuple[AskedTrial, 
 
 
 def _first_of(ladder: Ladder, done: Sequence[TrialLoss], steps: int) -> tuple[float, ...]:
-    """The first LRs of a length: octaves around where the law foretells the best; two more where little is known."""
+    """The first LRs of a length: octaves around where the law foretells the best, farther where little is known."""
     fit = fit_law(done, start=ladder.start, prior=ladder.prior)
-    centre, reach = fit.lr_at(steps), 2 if fit.octaves_std(steps) > 0.7 else 1
-    return tuple(centre * 2.0**k for k in range(-reach, reach + 1))
+    octaves = (-4, -2, 0, 2, 4) if fit.octaves_std(steps) > WIDE_OCTAVES else (-1, 0, 1)
+    return tuple(fit.lr_at(steps) * 2.0**k for k in octaves)
 
 
 def _beyond(rung: Rung) -> tuple[float, ...]:
@@ -113,6 +137,14 @@ def _beyond(rung: Rung) -> tuple[float, ...]:
     open_below, open_above = rung.is_open
     wanted = [rung.lrs[0] / 2] if open_below else []
     return (*wanted, rung.lrs[-1] * 2) if open_above else tuple(wanted)
+
+
+def _closer(rung: Rung) -> tuple[float, ...]:
+    """The LRs an octave from the best one tried, where it has none as close."""
+    best = rung.best
+    if best is None or len(rung.lrs) >= MOST_LRS:
+        return ()
+    return tuple(lr for lr in (best / 2, best * 2) if all(abs(math.log2(own / lr)) > 0.5 for own in rung.lrs))
 
 
 def _new(

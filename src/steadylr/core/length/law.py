@@ -24,30 +24,39 @@ from steadylr.core.curve import FloatArray
 class Prior:
     """What is expected of any task before its trials say otherwise; it counts where they are few.
 
-    The exponent: about 0.3 for language models (J. Bjorck et al., "Scaling Optimal LR Across Token Horizons", ICLR
-    2025, https://arxiv.org/abs/2409.19913; O. Filatov et al., "Optimal Scaling Needs Optimal Norm", 2025,
-    https://arxiv.org/abs/2510.03871), and from 0.02 to 0.61 on small tasks. The others: from small tasks.
+    All of it comes from the small tasks of benchmarks/lengths.py that are not set aside, where a power of 0.2 moves a
+    range test's answer best. Language models have a power law too (J. Bjorck et al., "Scaling Optimal LR Across Token
+    Horizons", ICLR 2025, https://arxiv.org/abs/2409.19913), with an exponent of 0.28 in O. Filatov et al., "Optimal
+    Scaling Needs Optimal Norm" (2025, https://arxiv.org/abs/2510.03871).
 
     Args:
         exponent, exponent_std: of beta at the longest trials.
         curvature_std: of gamma, the change of beta from one doubling of the length to the next, about 0.
-        deviation_std: how far the best LR of one length lies off the law, in octaves.
+        deviation_std: how far the best LR of a length lies off the law, in octaves.
+        placing_std: how far the trials of one seed misplace it, in octaves.
+        short: steps of trials for which both are twice as large; the shorter, the farther off.
         skew, skew_std: of a, per octave.
         growth, growth_std: of q, about the exponent with which valleys flatten.
         noise: of a loss, over k: how far off the valley's shape it lies, in squared octaves.
         noise_freedom: trials that the noise expected weighs as much as.
     """
 
-    exponent: float = 0.32
-    exponent_std: float = 0.15
+    exponent: float = 0.2
+    exponent_std: float = 0.12
     curvature_std: float = 0.03
     deviation_std: float = 0.15
+    placing_std: float = 0.3
+    short: float = 100.0
     skew: float = 0.3
     skew_std: float = 0.3
     growth: float = 0.4
     growth_std: float = 0.4
     noise: float = 0.15
     noise_freedom: float = 3.0
+
+    def rung_std(self, steps: float, seeds: int) -> float:
+        """How far the best LR that trials of a length show lies off the law, as a standard deviation in octaves."""
+        return math.hypot(self.deviation_std, self.placing_std / math.sqrt(seeds)) * (1 + self.short / steps)
 
 
 PRIOR = Prior()
@@ -62,7 +71,7 @@ class Start:
 
     Args:
         lr: their answer, above 0.
-        steps: the length that it is for. A range test of N steps suits trainings of about 2 N (EXPECTED_LENGTH).
+        steps: the length that it is for. A range test of N steps suits trainings of about N / 2 (EXPECTED_LENGTH).
         octaves_std: how far off it may be, in octaves.
 
     Raises:
@@ -71,7 +80,7 @@ class Start:
 
     lr: float
     steps: float
-    octaves_std: float = 1.0
+    octaves_std: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("lr", "steps", "octaves_std"):
@@ -80,8 +89,24 @@ class Start:
                 raise ValueError(f"{name} must be a finite number above 0; got {value!r}")
 
 
-EXPECTED_LENGTH = 2.0
+EXPECTED_LENGTH = 0.5
 """Steps of the trainings that a range test's answer suits best, over its own; see docs/how-long.md."""
+
+
+def start_of(lr: float | None, *, last_lr: float, num_iter: int) -> Start:
+    """What a range test says: its answer, or without one that the best LR lies somewhere below its last LR.
+
+    Args:
+        lr: its answer.
+        last_lr: the highest LR that it reached.
+        num_iter: its steps.
+    """
+    steps = EXPECTED_LENGTH * num_iter
+    return Start(last_lr / 10, steps, NO_ANSWER_STD) if lr is None else Start(lr, steps)
+
+
+NO_ANSWER_STD = 2.5
+"""How far off a tenth of the last LR may be, in octaves."""
 
 
 @dataclass(frozen=True, slots=True)

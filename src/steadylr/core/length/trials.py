@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,12 @@ class Rung:
     def lrs(self) -> tuple[float, ...]:
         """The LRs tried, rising, each once."""
         return tuple(sorted({trial.lr for trial in self.trials}))
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds that tell where the bottom lies: those with two trials near it; at least 1."""
+        counts = Counter(trial.seed for trial in self.near)
+        return max(1, sum(count > 1 for count in counts.values()))
 
     @property
     def given_up(self) -> tuple[TrialLoss, ...]:
