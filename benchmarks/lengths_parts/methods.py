@@ -131,8 +131,11 @@ def for_length(trainer: Trainer) -> float | None:
     """What `find_lr.py -m +experiment=for_length` does with one seed: a range test, and a ladder with the rest."""
     num_iter = min(range_test_steps(trainer.planned, trainer.budget), trainer.budget)
     curve = trainer.ramp(num_iter)
-    start = start_of(suggest(curve).lr, last_lr=float(curve.lr[-1]), num_iter=num_iter)
-    return lr_for_length(trainer.train, Ladder(trainer.planned, trainer.left, start)).lr
+    lr = suggest(curve).lr
+    ladder = Ladder(
+        trainer.planned, trainer.left, start_of(lr, last_lr=float(curve.lr[-1]), num_iter=num_iter)
+    )
+    return lr_for_length(trainer.train, ladder).lr if lr is not None or ladder.lengths else None
 
 
 # ---- what else there is

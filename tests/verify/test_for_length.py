@@ -83,6 +83,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkers]:
     return Own
 
 
+def flat(seed: int, *, points: int) -> Curve:
+    """Noise without a descent."""
+    lrs = np.geomspace(1e-7, 10.0, points)
+    return Curve(lrs, 2.3 + 0.1 * np.random.default_rng(seed).normal(size=points), points, Stop.COMPLETED)
+
+
 def searched(*overrides: str, steps: int | None = STEPS) -> Finished:
     """The command, with its total_steps."""
     return find_lr(*COMMAND, *(() if steps is None else (f"onecycle.total_steps={steps}",)), *overrides)
@@ -195,16 +201,22 @@ def test_range_tests_are_as_long_as_the_budget_has_them(fake: type[FakeWorkers])
 def test_a_range_test_without_an_answer(fake: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch) -> None:
     """Is no end: trials begin below its last LR, and find the LR for the length by themselves."""
 
-    def flat(seed: int, *, points: int) -> Curve:
-        lrs = np.geomspace(1e-7, 10.0, points)
-        return Curve(lrs, 2.3 + 0.1 * np.random.default_rng(seed).normal(size=points), points, Stop.COMPLETED)
-
     monkeypatch.setitem(FakeWorkers.results.__globals__, "curve_of", flat)
     assert searched("hydra.sweeper.budget=0.5").code == 0
     (kind,) = left()["kinds"]
     assert kind["consensus"]["n"] == 0
     assert kind["length"]["low"] < best_at(STEPS) < kind["length"]["high"]
     assert kind["plan"]["max_lr"] == kind["length"]["lr"]
+
+
+def test_neither_an_answer_nor_trials(fake: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is no LR: it is said what would afford trials."""
+    monkeypatch.setitem(FakeWorkers.results.__globals__, "curve_of", flat)
+    done = searched(steps=4000)
+    assert done.code != 0
+    assert "which affords no trials; " in done.out
+    (kind,) = left()["kinds"]
+    assert (kind["length"], kind["plan"]) == (None, None)
 
 
 def test_every_kind_of_run_gets_its_own(fake: type[FakeWorkers]) -> None:

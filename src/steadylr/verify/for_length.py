@@ -251,6 +251,8 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job], engine: Engine)
             known = earlier.get(condition.readings[0].condition_key)
             ladder = _planned_ladder(condition, job, asked, known, workers=engine.capacity(job.config.device))
             climb = _Climb(condition, job, asked, ladder, store, engine)
+            if condition.consensus.headline.lr is None and not ladder.lengths:
+                continue  # neither says anything: no LR
             while SESSION.exit_code is None and not climb.ladder.finished:
                 if climb.go_on():
                     earlier[ladder.condition] = climb.ladder

@@ -36,7 +36,7 @@ def holds_for(total_steps: int | None, names: Names) -> Iterator[str]:
         typical, least, most = too_high_by(total_steps)
         yield (
             f"Proven for trainings of {PROVEN}: for {total_steps:,} this LR is likely too high, by a factor of about "
-            f"{typical:.2g} ({least:.2g} to {most:.2g} on ten tasks, docs/how-long.md)."
+            f"{typical:.2g} ({least:.2g} to {most:.2g} on twenty tasks, docs/how-long.md)."
         )
         yield f"To settle it: {names.for_length.format(steps=total_steps)}"
     elif total_steps < PROVEN_STEPS[0]:
@@ -88,7 +88,7 @@ _REASONS = {
 _ADVICE = {
     Doubt.NO_TRIALS: (
         "This is the range tests' LR, moved along the length by an exponent of "
-        f"{PRIOR.exponent:g} give or take {2 * PRIOR.exponent_std:g}, which others found. To measure it give "
+        f"{PRIOR.exponent:g} give or take {2 * PRIOR.exponent_std:g}, which small tasks have. To measure it give "
         "{n.more_budget}."
     ),
     Doubt.ALL_GIVEN_UP: (
@@ -97,7 +97,7 @@ _ADVICE = {
     ),
     Doubt.OPEN_BELOW: "A better one may lie below: give {n.more_budget}, which lets the trials go on there.",
     Doubt.OPEN_ABOVE: "A better one may lie above: give {n.more_budget}, which lets the trials go on there.",
-    Doubt.FEW_LENGTHS: "Two lengths show no curvature of the law; {n.more_budget} affords more of them.",
+    Doubt.FEW_LENGTHS: "So few lengths show no curvature of the law; {n.more_budget} affords more of them.",
     Doubt.CURVED: "The exponent changes with the length; the interval allows for it.",
     Doubt.NOT_FALLING: (
         "From {last} steps the loss at the best LR does not fall: a longer training gains nothing as it is. Train "

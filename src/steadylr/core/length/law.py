@@ -62,7 +62,7 @@ class Prior:
 PRIOR = Prior()
 
 SEEN_EXPONENTS = (0.02, 0.61)
-"""The lowest and the highest from 500 to 8,000 steps on ten small tasks (python benchmarks/lengths.py report)."""
+"""The lowest and the highest from 500 to 8,000 steps on twenty small tasks (python benchmarks/lengths.py report)."""
 
 
 @dataclass(frozen=True, slots=True)
