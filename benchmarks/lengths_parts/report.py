@@ -44,6 +44,7 @@ def report(truths: Truths, choices: Choices, out: Path) -> int:
         title = f"Regret where the loss hardly falls any more: {', '.join(sorted(flat))}"
         regrets = _wastes(choices, judged, flat, regret=True)
         lines += ["", *waste_lines(title, regrets, len(flat))]
+    lines += ["", *octave_lines(choices, judged)]
     text = "\n".join(lines) + "\n"
     print(text, end="")
     out.mkdir(parents=True, exist_ok=True)
@@ -127,6 +128,30 @@ def waste_lines(title: str, wastes: Wastes, num_tasks: int) -> Iterator[str]:
     best = [[best_alternative(wastes, budget, q) for q in (0.5, 0.9)] for budget in BUDGETS]
     cells = [", ".join("-" if one is None else f"{one[1]:.0%}" for one in pair) for pair in best]
     yield "| best of the last " + f"{len(alternatives())}, known afterwards | " + " | ".join(cells) + " |"
+
+
+def octave_lines(choices: Iterable[Choice], truths: Mapping[str, Truth]) -> Iterator[str]:
+    """How far this project's answers lie from the best LR, over tasks, as a markdown table."""
+    yield "Octaves of *for a length* above the best LR: mean and standard deviation over tasks, of each task's mean"
+    yield ""
+    yield "| tasks | " + " | ".join(f"{budget}%" for budget in BUDGETS) + " |"
+    yield "|---|" + "---|" * len(BUDGETS)
+    own = [choice for choice in choices if choice.method == OURS and choice.lr is not None]
+    for group, title in GROUPS.items():
+        cells = []
+        for budget in BUDGETS:
+            away: dict[str, list[float]] = {}
+            for choice in own:
+                if choice.budget == budget and choice.task in _names(group) & set(truths):
+                    best = truths[choice.task].valleys[-1].best_octave
+                    away.setdefault(choice.task, []).append(math.log2(choice.lr or math.nan) - best)
+            means = [float(np.mean(octaves)) for octaves in away.values()]
+            cells.append(
+                f"{np.mean(means):+.2f}, {np.std(means, ddof=1):.2f} ({len(means)})"
+                if len(means) > 1
+                else "-"
+            )
+        yield f"| {title} | {' | '.join(cells)} |"
 
 
 def _cell(values: FloatArray | None) -> str:
