@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from steadylr.cli.aggregate import AggregateConfig
+from steadylr.cli.report import ReportConfig
+from steadylr.cli.watch import WatchConfig
 from steadylr.config.overrides import check_keys
 from steadylr.config.schema import Config
 from steadylr.config.verify import VerifyConfig
@@ -18,7 +20,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 SCHEMAS = {
     **dict.fromkeys(("find_lr.py", "steadylr"), Config),
     **dict.fromkeys(("aggregate.py", "steadylr-aggregate"), AggregateConfig),
+    **dict.fromkeys(("report.py", "steadylr-report"), ReportConfig),
     **dict.fromkeys(("verify_lr.py", "steadylr-verify"), VerifyConfig),
+    **dict.fromkeys(("watch.py", "steadylr-watch"), WatchConfig),
 }
 COMMAND = re.compile(r"(?:python src/(\w+\.py)|\b(steadylr(?:-\w+)?))((?: [^`\n]+)?)")
 OWN = ("mine", "--config-dir")

@@ -70,6 +70,7 @@ def test_the_wheel_installs_three_commands(installed: Path) -> None:
     entries.read(file)
     scripts = dict(entries["console_scripts"])
     names = {"steadylr", "steadylr-aggregate", "steadylr-report", "steadylr-store", "steadylr-verify"}
+    names.add("steadylr-watch")
     assert set(scripts) == names
     for target in scripts.values():
         module, _, function = target.partition(":")

@@ -478,6 +478,9 @@ CHANGES = {
     "dry_run": "true",
     "output": "quiet",
     "figures": "[svg]",
+    "live": "true",
+    "live_port": "9000",
+    "live_host": "localhost",
     "report": "false",
 }
 NOT_TRAINED = {
@@ -486,7 +489,17 @@ NOT_TRAINED = {
     *("data.root", "data.download", "data.workers", "data.pin_memory"),
     "data.fingerprint",  # which stands in the key with the data's own
     *("device.accelerator", "device.threads", "device.workers"),
-    *("finder.val_samples", "sweep_name", "dry_run", "output", "figures", "report"),
+    *(
+        "finder.val_samples",
+        "sweep_name",
+        "dry_run",
+        "output",
+        "figures",
+        "report",
+        "live",
+        "live_port",
+        "live_host",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from made_jobs import curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.answer import answer_sweep
 from steadylr.answer.other_readings import MOST_READ, SMOOTH_F, values_to_try
-from steadylr.answer.readings import Gathered, Reread, each_seed_once, from_curves, from_sweep, from_values
+from steadylr.answer.readings import Gathered, each_seed_once, from_curves, from_sweep, from_values
 from steadylr.config.schema import OneCycle
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.landmarks import find_landmarks
@@ -61,7 +61,7 @@ def test_every_reading_is_what_aggregating_with_it_says(sweep: Path, data: dict[
     assert set(states) == {f"{value:g} {rule}" for value in SMOOTH_F for rule in RULES}
     for value in SMOOTH_F:
         for rule in RULES:
-            reread = from_sweep(sweep, reread=Reread(smooth_f=value, rule=rule))
+            reread = from_sweep(sweep, reread={"smooth_f": value, "rule": rule})
             (again,) = answer_sweep(reread, choose="geometric_mean", onecycle=OneCycle()).conditions
             head, state = again.consensus.headline, states[f"{value:g} {rule}"]
             assert (state["middle"], state["low"], state["high"]) == (head.lr, head.low, head.high)

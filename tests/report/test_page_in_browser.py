@@ -14,10 +14,12 @@ from browser import missing, open_browser
 
 from made_jobs import curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.answer import answer_sweep
-from steadylr.answer.readings import Reread, each_seed_once, from_sweep
+from steadylr.answer.readings import each_seed_once, from_sweep
 from steadylr.config.schema import OneCycle
 from steadylr.core.curve import Curve
 from steadylr.present.numbers import format_lr, format_lr_range
+from steadylr.present.sweep_progress import Running
+from steadylr.report.page.live import LivePage, served
 from steadylr.report.page.write import write_page
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def test_it_shows_the_answer_of_the_sweep(browser: Browser, sweep: Path) -> None
 
 def test_slider_and_switch_move_the_answer_to_what_python_says(browser: Browser, sweep: Path) -> None:
     """From the keyboard; the way back leads to the sweep's own answer."""
-    reread = from_sweep(sweep, reread=Reread(smooth_f=0.2, rule="steepest"))
+    reread = from_sweep(sweep, reread={"smooth_f": 0.2, "rule": "steepest"})
     (condition,) = answer_sweep(
         each_seed_once(reread), choose="geometric_mean", onecycle=OneCycle()
     ).conditions
@@ -258,3 +260,39 @@ def test_the_data_it_holds_are_those_that_were_written(browser: Browser, sweep: 
     with opened(browser, sweep / "report.html") as page:
         text = page.locator("script[data-of]").first.evaluate("element => element.textContent")
         assert json.loads(text)["runs"][0]["name"] == "seed 0"
+
+
+def test_a_sweep_under_way_is_followed(browser: Browser, tmp_path: Path) -> None:
+    """Runs appear without a step of the reader, what the reader has set stays, and the end is told."""
+    under_way = [Running("seed=2", (1e-5, 1e-4, 1e-3), (2.3, 2.2, 2.0), 0.3)]
+    folder = make_sweep(tmp_path / "x", seeds=2)
+    live = LivePage(folder, lambda: under_way)
+    said: list[str] = []
+    with open_page(browser, said) as page:
+        with served(live, host="127.0.0.1", port=0, key="port") as address:
+            page.goto(address)
+            page.locator("[data-live-figure]").wait_for()
+            assert page.locator("[data-live-runs]").inner_text() == "seed=2 30%"
+            page.locator("[data-slider]").press("End")
+            page.locator(".toggle", has_text="seed 1").click()
+            make_job(folder / "2", seed=2)
+            page.locator(".toggle", has_text="seed 2").wait_for()
+            assert page.locator("[data-value]").inner_text() == "smooth_f 0.3"
+            assert page.locator(".toggle", has_text="seed 1").get_attribute("aria-pressed") == "false"
+            assert "3 runs spread over" in field(page, "summary")
+        page.locator("[data-live-said]", has_text="The sweep has ended").wait_for()
+        assert page.locator("[data-live-figure]").is_hidden()
+    assert said == []
+
+
+@contextmanager
+def open_page(browser: Browser, said: list[str]) -> Iterator[Page]:
+    """An empty page whose errors are noted."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()

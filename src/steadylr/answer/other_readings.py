@@ -69,14 +69,19 @@ def _own_reading(reading: RunReading) -> Reading:
     return Reading(**{name: value for name, value in reading.setting.items() if name != "rule"})
 
 
-def values_to_try(condition: ConditionAnswer) -> tuple[float, ...]:
-    """The values of smooth_f, rising: those that its runs were read with, and as many others as are worth the time."""
+def values_to_try(condition: ConditionAnswer, *, most_read: int = MOST_READ) -> tuple[float, ...]:
+    """The values of smooth_f, rising: those that its runs were read with, and as many others as are worth the time.
+
+    Args:
+        condition: the answer.
+        most_read: readings up to which they are; see MOST_READ.
+    """
     firsts = first_with_curve(condition)
     asked = {
         float(reading.setting["smooth_f"]) for reading in condition.readings if "smooth_f" in reading.setting
     }
     points = max((len(one.curve) for one in firsts.values() if one.curve is not None), default=0)
-    room = max(0, int(MOST_READ / (max(1, len(firsts)) * max(1.0, points / 1_000) ** 2)) - len(asked))
+    room = max(0, int(most_read / (max(1, len(firsts)) * max(1.0, points / 1_000) ** 2)) - len(asked))
     others = sorted(
         set(SMOOTH_F) - asked, key=lambda value: min((abs(value - one) for one in asked), default=0)
     )

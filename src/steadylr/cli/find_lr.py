@@ -55,7 +55,10 @@ def _run_command_line() -> None:
     with lenient_streams() as out:
         try:
             with interrupts_are_heard():
-                code = _run_hydra()
+                try:
+                    code = _run_hydra()
+                finally:
+                    SESSION.close_live()
         except KeyboardInterrupt:
             complain("interrupted before the answer was written; the same command goes on from here")
             code = EXIT_INTERRUPTED

@@ -33,6 +33,11 @@ def store() -> None:
     _start("store")
 
 
+def watch() -> None:
+    """Start `python src/watch.py`, `steadylr-watch`."""
+    _start("watch")
+
+
 def _start(name: str) -> None:
     try:
         import_module(f"steadylr.cli.{name}").main()

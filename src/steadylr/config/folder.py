@@ -45,6 +45,7 @@ HELP = {
     "aggregate": "steadylr_aggregate",
     "report": "steadylr_report",
     "verify_lr": "steadylr_verify",
+    "watch": "steadylr_watch",
 }
 """The file in hydra/help/ of each program."""
 

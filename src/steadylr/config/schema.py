@@ -360,6 +360,15 @@ class Config:
     figures: Annotated[
         list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
     ] = field(default_factory=lambda: [FigureFormat.png])
+    live: Annotated[bool, Key("true serves the page of a sweep on this machine while it is under way")] = (
+        False
+    )
+    live_port: Annotated[
+        int, Key("where: a free port; 0 takes any", Range(0, 65536, note="0 takes any that is free"))
+    ] = 8765
+    live_host: Annotated[
+        str, Key("who may see it: 127.0.0.1 (this machine alone), or an address of it that others reach")
+    ] = "127.0.0.1"
     report: Annotated[
         bool, Key("false leaves report.html out, the page with all curves that a browser shows")
     ] = True

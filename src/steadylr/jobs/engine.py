@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steadylr.config.choices import Accelerator
     from steadylr.config.schema import Config, Device
     from steadylr.core.onecycle import Plan
-    from steadylr.present.sweep_progress import SweepProgress
+    from steadylr.present.sweep_progress import Running, SweepProgress
 
 Outcome = Trained | TrainingFailed
 """How a training ended: the store holds it, or it failed."""
@@ -62,6 +62,9 @@ class AtWork(Protocol):
 
         No end of a process or of a machine costs other tasks than those that it had.
         """
+
+    def running(self) -> Sequence[Running]:
+        """The tasks that train right now, with their losses so far; none where that can't be known from here."""
 
 
 class Engine(Protocol):

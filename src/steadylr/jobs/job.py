@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from steadylr.answer.reading import Answer, answer_of
 from steadylr.answer.recorded import given_overrides
+from steadylr.config.errors import BadInput
 from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchrun
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
 from steadylr.jobs.places import is_finished
@@ -118,6 +119,11 @@ def do_job(cfg: DictConfig) -> None:
         if not single:
             refuse_sweep_in_torchrun()
         ending.job = job = Job.of(cfg, ending.overrides)
+        if job.config.live:
+            raise BadInput(
+                "live=true shows a sweep (-m) with a launcher of this project; for any other sweep "
+                "use `python src/watch.py sweep=<name>` beside it"
+            )
         if job.config.dry_run:
             return _announce(job, ending.folder)
         _begin(job, ending.folder)

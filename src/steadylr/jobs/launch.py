@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from steadylr.config.errors import BadInput
 from steadylr.exit_codes import EXIT_FAILED
 from steadylr.jobs.job import Job, finish_job
 from steadylr.jobs.launchers import engine_of
+from steadylr.jobs.live import Live
 from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import JOB_OFFSET, SESSION, leave_no_trace
 from steadylr.jobs.work import Work, check_jobs, plan_work, refuse_missing_device, training_tasks
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-    from steadylr.jobs.engine import Outcome
+    from steadylr.jobs.engine import AtWork, Outcome
 
 
 def launch(
@@ -53,6 +54,9 @@ def launch(
         dry_run = jobs[0].config.dry_run
         os.environ.pop(JOB_OFFSET, None)  # the places have their numbers already
         work = plan_work(sweep, jobs, engine, reserve=not dry_run)
+        if jobs[0].config.live and not dry_run and SESSION.live is None:
+            SESSION.live = Live(sweep, jobs[0].config)
+            print(f"live at {SESSION.live.address}")
     except BadInput as error:
         complain(error)
         SESSION.exit_code = EXIT_FAILED
@@ -95,7 +99,7 @@ class _Launch:
         begun = work.engine.begin(tasks, self._store, workers=work.workers)
         if tasks:
             _import_for_reports()
-        with begun as at_work:
+        with begun as at_work, _shown_live(at_work):
             for key in work.stored:
                 self._do_jobs(key, Trained(from_store=True, seconds=0.0))
             jobs = sum(len(work.runs[key]) for key in work.missing)
@@ -122,6 +126,19 @@ class _Launch:
             configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
             if result.status is JobStatus.FAILED:
                 _note_failure(folder, job, result._return_value)
+
+
+@contextmanager
+def _shown_live(at_work: AtWork) -> Iterator[None]:
+    """Have the live page, if there is one, follow these trainings."""
+    if SESSION.live is None:
+        yield
+        return
+    SESSION.live.follow(at_work)
+    try:
+        yield
+    finally:
+        SESSION.live.follow(None)
 
 
 def _import_for_reports() -> None:

@@ -18,7 +18,7 @@ from steadylr.config.choices import Accelerator
 from steadylr.config.errors import BadInput
 from steadylr.jobs.engine import Outcome, Task
 from steadylr.present.streams import complain
-from steadylr.present.sweep_progress import SweepProgress
+from steadylr.present.sweep_progress import Running, SweepProgress
 from steadylr.run.extras import needed
 from steadylr.training.elsewhere import Needs, Parcel
 from steadylr.training.failure import TrainingFailed, as_failure
@@ -195,6 +195,10 @@ class RayTasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cancel()
+
+    def running(self) -> Sequence[Running]:
+        """None: losses come back at the end of a training."""
+        return ()
 
     def results(self, progress: SweepProgress) -> Iterator[tuple[str, Outcome]]:
         """Give each task's key and outcome as it ends; the one whose machine dies is begun again on another."""

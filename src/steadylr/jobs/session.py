@@ -24,6 +24,8 @@ from steadylr.store.job_folder import next_job_number, remove_links
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from steadylr.jobs.live import Live
+
 
 JOB_OFFSET = "STEADYLR_JOB_OFFSET"
 """Environment variable: the number of the first job folder that this command may write.
@@ -44,12 +46,19 @@ class Session:
     sweep_config: DictConfig | None = None
     output: Output = Output.text
     result: Result | None = None
+    live: Live | None = None
 
     def speak(self, output: Output) -> None:
         """Set standard output aside where it is not for people."""
         self.output = output
         if output is not Output.text and isinstance(sys.stdout, Lenient):
             sys.stdout.set_aside()
+
+    def close_live(self) -> None:
+        """End the live page, if there is one."""
+        live, self.live = self.live, None
+        if live is not None:
+            live.close()
 
 
 SESSION = Session()

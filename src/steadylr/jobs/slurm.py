@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steadylr.config.choices import Accelerator
 from steadylr.config.errors import BadInput
 from steadylr.jobs.engine import Outcome, Task
-from steadylr.present.sweep_progress import SweepProgress
+from steadylr.present.sweep_progress import Running, SweepProgress
 from steadylr.run.extras import needed
 from steadylr.store.curve_store import CurveStore
 from steadylr.training.elsewhere import Needs, Parcel
@@ -215,6 +215,10 @@ class SlurmTasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leave()
+
+    def running(self) -> Sequence[Running]:
+        """None: losses come back at the end of a training."""
+        return ()
 
     def results(self, progress: SweepProgress) -> Iterator[tuple[str, Outcome]]:
         """Give each task's key and outcome as it ends."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus", "report")
+NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus", "live", "live_port", "live_host", "report")
 """Keys that change no training; runs are not named after them."""
 
 OF_THE_SWEEP = (
@@ -37,6 +37,9 @@ OF_THE_SWEEP = (
     "sweep_name",
     "dry_run",
     "output",
+    "live",
+    "live_port",
+    "live_host",
     "report",
     "device.workers",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 import sys
@@ -13,9 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from steadylr.config.choices import Accelerator
+from steadylr.core.ramp import Ramp
 from steadylr.jobs.engine import Outcome, Task
 from steadylr.present.numbers import count
-from steadylr.present.sweep_progress import SweepProgress
+from steadylr.present.sweep_progress import Running, SweepProgress
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.processes import exit_text, interrupts_wait, leave_with_parent
 from steadylr.training.devices import Share, shared_gpus, threads_for
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from steadylr.config.schema import Device
 
 POLL_SECONDS = 0.2
+MOST_LOSSES = 500
+"""Losses of one training that this process knows while it is under way, evenly over its steps."""
+
 STOP_SECONDS = 3.0
 """How long a worker may take to end before it is killed."""
 
@@ -100,6 +105,7 @@ class Workers:
         self._store = store
         self._context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._steps: Any = self._context.RawArray("q", max(1, len(self._tasks)))
+        self._losses: Any = self._context.RawArray("f", max(1, len(self._tasks) * MOST_LOSSES))
         each = max((task.config.device.devices for task in self._tasks), default=1)
         self._gpus = [_gpus_of(k, each, len(gpus)) for k in range(min(count, len(self._tasks)))]
         self._waiting = list(range(len(self._tasks)))[::-1]
@@ -151,6 +157,27 @@ class Workers:
             self._start_waiting()
             progress.update(steps=sum(self._steps), running=len(self._busy))
 
+    def running(self) -> list[Running]:
+        """The trainings under way, with the losses that their processes have left so far; safe in any thread."""
+        return [self._running(index) for index in list(self._busy.values())]
+
+    def _running(self, index: int) -> Running:
+        task, done = self._tasks[index], self._steps[index]
+        share = min(1.0, done / task.num_steps)
+        if task.plan is not None:  # one LR would stand for two steps
+            return Running(task.label, share=share)
+        stride = _stride(task)
+        known = self._losses[index * MOST_LOSSES : index * MOST_LOSSES + -(-done // stride)]
+        points = [(k * stride, loss) for k, loss in enumerate(known) if math.isfinite(loss)]
+        finder = task.config.finder
+        ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
+        return Running(
+            task.label,
+            tuple(ramp.lr_at(step) for step, _ in points),
+            tuple(loss for _, loss in points),
+            share,
+        )
+
     def _start_waiting(self) -> None:
         while self._waiting and self._idle:
             number, index = self._idle.pop(), self._waiting.pop()
@@ -158,7 +185,9 @@ class Workers:
             with interrupts_wait():
                 worker = self._workers.get(number)
                 if worker is None:
-                    worker = self._workers[number] = _Worker(self._context, self._steps, self._store)
+                    worker = self._workers[number] = _Worker(
+                        self._context, self._steps, self._losses, self._store
+                    )
                 worker.give(
                     index, task, Share(threads_for(task.config, workers=len(self._gpus)), self._gpus[number])
                 )
@@ -175,6 +204,11 @@ class Workers:
         return task.key, outcome
 
 
+def _stride(task: Task) -> int:
+    """Steps from one loss that is told while a task trains to the next."""
+    return max(1, -(-task.num_steps // MOST_LOSSES))
+
+
 def _gpus_of(worker: int, each: int, gpus: int) -> tuple[int, ...]:
     """The GPUs of a worker: the next `each` of them, from the start again after the last; () where there are none."""
     return tuple((worker * each + k) % gpus for k in range(each)) if gpus else ()
@@ -186,10 +220,10 @@ class _Worker:
     Each has a pipe of its own, so that no death leaves a lock or half a message to another.
     """
 
-    def __init__(self, context: Any, steps: Any, store: Path) -> None:
+    def __init__(self, context: Any, steps: Any, losses: Any, store: Path) -> None:
         self._pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, steps, store), name="steadylr worker"
+            target=_serve, args=(theirs, steps, losses, store), name="steadylr worker"
         )
         try:
             self._process.start()
@@ -242,21 +276,25 @@ class _Worker:
 # ---- in a worker
 
 
-def _serve(pipe: connection.Connection, steps: Any, store: Path) -> None:
+def _serve(pipe: connection.Connection, steps: Any, losses: Any, store: Path) -> None:
     """Train what comes through a pipe into a store until it closes."""
     leave_with_parent()
     with suppress(EOFError, BrokenPipeError):  # nobody is there any more
         while True:
-            pipe.send(_outcome(pipe.recv_bytes(), steps, store))
+            pipe.send(_outcome(pipe.recv_bytes(), steps, losses, store))
 
 
-def _outcome(message: bytes, steps: Any, store: Path) -> Outcome:
+def _outcome(message: bytes, steps: Any, losses: Any, store: Path) -> Outcome:
     """Train one task, with its errors as a value: not every exception can cross between processes."""
     try:
         task: Task
         index, task, share = pickle.loads(message)
 
+        first, stride = index * MOST_LOSSES, _stride(task)
+
         def report(step: int, lr: float, loss: float | None) -> None:
+            if step % stride == 0:
+                losses[first + step // stride] = math.nan if loss is None else loss
             steps[index] = step + 1
 
         return train_into(store, task.config, task.training, task.plan, share=share, report=report)

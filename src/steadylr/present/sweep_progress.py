@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -15,6 +16,22 @@ from steadylr.present.progress import REFRESH_SECONDS, progress_console
 
 LEAST_SHARE = 0.1
 """Of all steps, before the time left is told in a line of its own; a first report of fewer restarts the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A training under way.
+
+    Args:
+        label: what people call it.
+        lr, loss: its points so far, thinned; equally long, and empty where nothing is known of them.
+        share: of its steps that are done, from 0 to 1.
+    """
+
+    label: str
+    lr: tuple[float, ...] = ()
+    loss: tuple[float, ...] = ()
+    share: float = 0.0
 
 
 class SweepProgress:

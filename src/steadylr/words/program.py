@@ -11,6 +11,7 @@ INSTALLED = {
     "aggregate": "steadylr-aggregate",
     "report": "steadylr-report",
     "verify_lr": "steadylr-verify",
+    "watch": "steadylr-watch",
 }
 """What an installed package calls its programs."""
 

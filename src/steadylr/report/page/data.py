@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from steadylr.answer.other_readings import first_with_curve, read_again_with, values_to_try
+from steadylr.answer.other_readings import MOST_READ, first_with_curve, read_again_with, values_to_try
 from steadylr.core.rules import RULES
 from steadylr.core.verification import Suggested, Verification, verify
 from steadylr.present.escaped import escaped
@@ -42,7 +42,12 @@ AGAIN = "python src/report.py"
 
 
 def page_data(
-    answer: SweepAnswer, *, onecycle: OneCycle, verified: Verified | None = None, single: bool = False
+    answer: SweepAnswer,
+    *,
+    onecycle: OneCycle,
+    verified: Verified | None = None,
+    single: bool = False,
+    most_read: int = MOST_READ,
 ) -> dict[str, Any]:
     """The data of a page; equal for equal inputs, and true wherever the folder lies.
 
@@ -51,8 +56,9 @@ def page_data(
         onecycle: how plans are made.
         verified: the verification of the sweep, where there is one.
         single: whether it is one run, and no sweep.
+        most_read: see values_to_try.
     """
-    conditions = [_condition(one, onecycle) for one in answer.conditions]
+    conditions = [_condition(one, onecycle, most_read) for one in answer.conditions]
     overrides = [
         list(reading.overrides) for one in answer.conditions for reading in one.readings if reading.record
     ]
@@ -92,8 +98,8 @@ def _without_seed(overrides: Sequence[str]) -> list[str]:
     return [text for text in overrides if not text.startswith("seed=")]
 
 
-def _condition(condition: ConditionAnswer, onecycle: OneCycle) -> dict[str, Any]:
-    values = values_to_try(condition)
+def _condition(condition: ConditionAnswer, onecycle: OneCycle, most_read: int) -> dict[str, Any]:
+    values = values_to_try(condition, most_read=most_read)
     read = read_again_with(condition, values)
     states = states_of(condition, values, read, onecycle)
     readings = by_run(condition)

@@ -22,7 +22,7 @@ MOST_VALUES = 12
 MOST_COMMANDS = 10
 """Commands that are named, where the jobs are not every combination of some values."""
 
-_NOT_TOLD = ("sweep_name", "store", "own_code", "dry_run", "output", "figures", "report")
+_NOT_TOLD = ("sweep_name", "store", "own_code", "dry_run", "output", "figures", "report", "live")
 _LETTERS = 80
 
 

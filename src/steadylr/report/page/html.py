@@ -18,12 +18,12 @@ STYLES = ("uplot.min.css", "page.css")
 SCRIPTS = ("uplot.iife.min.js", "page.js")
 
 
-def page_html(data: dict[str, Any], *, live: bool = False) -> str:
+def page_html(data: dict[str, Any], *, live: str = "") -> str:
     """The page.
 
     Args:
         data: see page_data.
-        live: whether a server shows it, which it then asks for what is new.
+        live: which version it is, where a server shows it, which it then asks for what is new.
     """
     styles, scripts = (tuple(map(_asset, names)) for names in (STYLES, SCRIPTS))
     policy = "; ".join(

@@ -560,4 +560,63 @@ document.addEventListener("click", (event) => {
   if (button) copy(button);
 });
 start();
+
+// ---- a sweep under way: the server that shows this page tells what is new
+
+function underWay(now) {
+  const said = document.querySelector("[data-live-said]"), figure = document.querySelector("[data-live-figure]");
+  const names = now.running.map((run) => `${run.label || "run"} ${Math.round(100 * run.share)}%`);
+  said.textContent = now.ended ? "The sweep has ended. This is its answer; report.html in its folder has it too." :
+    names.length ? `${names.length} training now.` : "Under way.";
+  figure.hidden = !now.running.some((run) => run.lr.length > 1);
+  document.querySelector("[data-live-runs]").textContent = names.join(", ");
+  if (!figure.hidden) drawUnderWay(document.querySelector("[data-live-plot]"), now.running.filter((run) => run.lr.length > 1));
+}
+
+let liveChart = null;
+function drawUnderWay(plot, running) {
+  const tables = running.map((run) => [run.lr, run.loss]);
+  const data = tables.length > 1 ? uPlot.join(tables, tables.map((table) => table.map(() => 1))) : tables[0];
+  if (liveChart && liveChart.series.length === data.length) { liveChart.setData(data); return; }
+  if (liveChart) liveChart.destroy();
+  liveChart = new uPlot({
+    width: plot.clientWidth || 680, height: 240, legend: { show: false }, cursor: { show: false },
+    scales: { x: { time: false, distr: 3, range: (_, from, to) => [from, Math.max(to, from * 1.01)] } },
+    axes: [
+      axis("learning rate", { labelSize: 22, size: 30, filter: seenTicks, grid: { stroke: () => colour("--line"), width: 1, filter: seenTicks },
+        values: (_, splits) => splits.map((one) => (one === null ? "" : power(one))) }),
+      axis("loss", { labelSize: 20, size: 52 }),
+    ],
+    series: [{}, ...running.map((_, k) => ({ stroke: () => colour(`--run-${k % MANY}`), width: 1, points: { show: false }, spanGaps: true }))],
+  }, data, plot);
+}
+
+async function swapped() { // the page anew, with what the reader has set
+  const answer = await fetch("/", { cache: "no-store" });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const before = new Map(kinds.map((kind) => [kind.section.getAttribute("aria-label"), kind.kept()]));
+  const active = document.activeElement && document.activeElement.id;
+  document.getElementById("page").replaceWith(document.adoptNode(fresh.getElementById("page")));
+  start(before);
+  if (active && document.getElementById(active)) document.getElementById(active).focus();
+  return fresh.body.dataset.live;
+}
+
+async function follow() {
+  let version = document.body.dataset.live;
+  for (;;) {
+    try {
+      const now = await (await fetch("/now", { cache: "no-store" })).json();
+      if (now.changed || String(now.version) !== version) version = await swapped();
+      underWay(now);
+      if (now.ended) return;
+    } catch {
+      document.querySelector("[data-live-said]").textContent = "The command that showed this has ended; this is what it showed last.";
+      document.querySelector("[data-live-figure]").hidden = true;
+      return;
+    }
+    await new Promise((done) => setTimeout(done, 1000));
+  }
+}
+if (document.body.dataset.live !== undefined) follow();
 })();
