@@ -61,6 +61,11 @@ def run_program(page: str, folder: Path) -> str:
     return _output([sys.executable, "-W", "error", script.name], folder, page)
 
 
+def run_python(script: str, folder: Path) -> str:
+    """Run a program that lies in a folder, from there; give its output. Asserts that it ends well and warns of nothing."""
+    return _output([sys.executable, "-W", "error", script], folder, script)
+
+
 def run_command(command: str, folder: Path) -> str:
     """Run a command line of a page, `steadylr ...`, in a folder as `python src/find_lr.py ...`; give its output.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from docs_programs import (
     run_command,
     run_in_clone,
     run_program,
+    run_python,
     same_but_numbers,
     session,
     write_files,
@@ -89,3 +91,33 @@ def test_the_gallery(tmp_path: Path, number: int) -> None:
     printed = run_in_clone(command, tmp_path, codes=(3,) if no_answer else (0,))
     assert all(line in printed for line in quoted), printed
     assert ("Diagnosis" in printed) == (bool(quoted) and not no_answer)
+
+
+def test_reading_results(tmp_path: Path) -> None:
+    """The sweep of the page, read by each library as the page does; then its figures."""
+    first, *further = [block for block in blocks("reading-results.md") if block.language in ("sh", "python")]
+    run_in_clone(first.text.strip(), tmp_path)
+    printed = []
+    for number, block in enumerate(further):
+        if block.language == "sh":
+            run_in_clone(block.text.strip(), tmp_path)
+            continue
+        (tmp_path / f"{number}.py").write_text(block.text)
+        printed.append(run_python(f"{number}.py", tmp_path))
+    assert len(printed) == 4
+    assert all("lr_of_lowest_loss" in text for text in printed[:3])
+    assert "OneCycleLR(optimizer" in printed[3]
+    assert (tmp_path / "outputs/sweeps/even/summary.svg").is_file()
+
+
+def test_trackers(tmp_path: Path) -> None:
+    """A sweep that is sent at once, and later to two others; nothing fails."""
+    for package in ("tensorboard", "mlflow", "wandb"):
+        pytest.importorskip(package)
+    for command, _ in session("trackers.md"):
+        run_in_clone(command, tmp_path)
+    sweep = tmp_path / "outputs/sweeps/even"
+    sent = json.loads((sweep / "tracker.json").read_text())["sent"]
+    assert [place.partition(" ")[0] for place in sent] == ["tensorboard", "mlflow", "wandb"]
+    assert {len(marks) for marks in sent.values()} == {4}
+    assert (tmp_path / "outputs/mlflow/mlflow.db").is_file()

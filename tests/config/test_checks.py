@@ -474,6 +474,11 @@ CHANGES = {
     "consensus.mix": "true",
     "store.enabled": "false",
     "store.dir": "elsewhere",
+    "tracker.name": "mlflow",
+    "tracker.dir": "elsewhere",
+    "tracker.project": "mine",
+    "tracker.uri": "http://host",
+    "tracker.offline": "true",
     "sweep_name": "other",
     "dry_run": "true",
     "output": "quiet",
@@ -485,7 +490,11 @@ CHANGES = {
 }
 NOT_TRAINED = {
     *ANALYSIS_KEYS,
-    *(key for key in CHANGES if key.partition(".")[0] in ("seed", "seeds", "onecycle", "consensus", "store")),
+    *(
+        key
+        for key in CHANGES
+        if key.partition(".")[0] in ("seed", "seeds", "onecycle", "consensus", "store", "tracker")
+    ),
     *("data.root", "data.download", "data.workers", "data.pin_memory"),
     "data.fingerprint",  # which stands in the key with the data's own
     *("device.accelerator", "device.threads", "device.workers"),

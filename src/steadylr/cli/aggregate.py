@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_overrides, sweep_folder
 from steadylr.cli.command import run_command
+from steadylr.config.choices import TrackerName
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import Consensus, FigureFormat, Finder, OneCycle, Output
+from steadylr.config.schema import Consensus, FigureFormat, Finder, OneCycle, Output, Tracker
 from steadylr.core.settings import READING_KEYS, Reading
 from steadylr.jobs.session import SESSION
 
@@ -43,6 +44,7 @@ class AggregateConfig:
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)
     out: str | None = None
+    tracker: Tracker = field(default_factory=Tracker)
     output: Output = Output.text
     figures: list[FigureFormat] = field(default_factory=lambda: [FigureFormat.png])
     report: bool = True
@@ -64,6 +66,7 @@ def aggregate(cfg: DictConfig) -> int:
     """
     from steadylr.answer import readings as source
     from steadylr.report.conclude import conclude
+    from steadylr.tracking.send import track
 
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, AggregateConfig)
@@ -88,11 +91,17 @@ def aggregate(cfg: DictConfig) -> int:
     if config.out is not None and not config.out.strip():
         raise BadInput("out must name a folder; got nothing")
     out = Path(config.out).expanduser() if config.out else sweeps[0] if only_a_sweep else _new_folder()
+    if config.tracker.name is not TrackerName.none and (config.out or not only_a_sweep):
+        raise BadInput(
+            f"tracker={config.tracker.name} sends one sweep, read as it was: give 'sweep=...' alone, without out, "
+            "finder.*, runs, curves and values"
+        )
     consensus, onecycle = as_recorded(config.consensus, config.onecycle, found, given_overrides())
     formats = figures_as_recorded(config.figures, found, given_overrides())
     code, SESSION.result = conclude(
         found, out, consensus=consensus, onecycle=onecycle, formats=formats, report=config.report
     )
+    track(out, config.tracker)
     return code
 
 

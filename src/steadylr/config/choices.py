@@ -66,6 +66,15 @@ class FigureFormat(Choice):
     pdf = "pdf"
 
 
+class TrackerName(Choice):
+    """Where finished runs and answers are sent to."""
+
+    none = "none"
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+    wandb = "wandb"
+
+
 class Choose(Choice):
     """What is taken from many suggestions."""
 

@@ -25,6 +25,7 @@ from steadylr.config.choices import StepMode as StepMode
 from steadylr.config.choices import Strategy as Strategy
 from steadylr.config.ranges import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED, Range
 from steadylr.config.ranges import Key as Key
+from steadylr.config.tracker import Tracker as Tracker
 from steadylr.core.latin_square import latin_seed
 from steadylr.core.settings import Reading
 
@@ -347,6 +348,7 @@ class Config:
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)
     store: Store = field(default_factory=Store)
+    tracker: Tracker = field(default_factory=Tracker)
     sweep_name: Annotated[
         Any,
         Key(

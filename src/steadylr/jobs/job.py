@@ -42,6 +42,7 @@ from steadylr.store.records import (
     Status,
     utc_now,
 )
+from steadylr.tracking.send import track
 from steadylr.training.devices import Share, threads_for
 from steadylr.training.failure import TrainingFailed, as_failure
 from steadylr.training.identity import Training, describe_training, full_key, job_key
@@ -256,6 +257,7 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
 
             write_run_page(folder)
         show_run(folder, config, curves, answer, from_store=trained.from_store)
+        track(folder, config.tracker)
     return EXIT_OK if is_answer else EXIT_NO_ANSWER
 
 

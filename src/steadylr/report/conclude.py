@@ -23,12 +23,13 @@ from steadylr.report.result import Result, sweep_result
 from steadylr.report.sweep_text import show_sweep, sweep_text
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
+from steadylr.tracking.send import track
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from steadylr.answer.readings import Gathered
-    from steadylr.config.schema import Consensus, OneCycle
+    from steadylr.config.schema import Consensus, OneCycle, Tracker
     from steadylr.store.records import Summary
 
 
@@ -51,7 +52,7 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             complain(f"{folder} holds no jobs")
         return Concluded(EXIT_FAILED)
     try:
-        return conclude(
+        concluded = conclude(
             from_sweep(folder),
             folder,
             consensus=cast("Consensus", OmegaConf.to_object(config.consensus)),
@@ -59,6 +60,9 @@ def conclude_sweep(folder: Path, config: DictConfig, *, interrupted: bool = Fals
             formats=[str(form) for form in config.figures],
             report=config.report,
         )
+        if not interrupted:
+            track(folder, cast("Tracker", OmegaConf.to_object(config.tracker)))
+        return concluded
     except SteadylrError as error:
         complain(error)
     except OSError as error:

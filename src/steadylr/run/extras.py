@@ -15,6 +15,9 @@ EXTRAS = {
     "lightning": "lightning",
     "ray": "ray",
     "submitit": "slurm",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 """The extra of this project that brings a package."""
 
