@@ -62,7 +62,7 @@ def run_program(page: str, folder: Path) -> str:
 
 
 def run_python(script: str, folder: Path) -> str:
-    """Run a program that lies in a folder, from there; give its output. Asserts that it ends well and warns of nothing."""
+    """Run a program in its folder; give its output. Asserts that it ends well and warns of nothing."""
     return _output([sys.executable, "-W", "error", script], folder, script)
 
 
