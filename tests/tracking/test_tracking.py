@@ -283,7 +283,7 @@ def test_a_single_run_is_sent_as_one(
     assert (entry.parent, entry.place[0][:8]) == (None, only_run(tmp_path).name[:8])
     assert entry.params["finder.num_iter"] == 40
     assert not [name for name in entry.params if name.startswith("tracker")]
-    assert [path.name for path in entry.files] == ["lr_finder.png"]
+    assert [path.name for path in entry.files] == ["lr_finder.png", *PLANS, "report.html"]
 
 
 def test_a_finished_sweep_is_sent_later(
@@ -307,13 +307,8 @@ def test_what_a_folder_says_stays_text(sweep: Path, tmp_path: Path, sent: list[A
     change_file(sweep / "0" / "record.json", lambda told: told.update(git_commit=odd))
     track(sweep, tracker_in(tmp_path, "mlflow"))
     parent, first = sent[:2]
-    assert {path.name for path in parent.files} == {
-        "runs.csv",
-        "answer.txt",
-        "summary.png",
-        "plan.png",
-        *PLANS,
-    }
+    figures = {"summary.png", "plan.png"}
+    assert {path.name for path in parent.files} == {"runs.csv", "answer.txt", "report.html", *figures, *PLANS}
     assert first.tags["commit"] == r"\x1b[31m${oc.env:HOME}"
 
 

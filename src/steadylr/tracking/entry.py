@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from steadylr.core.curve import FloatArray
     from steadylr.store.tracked_file import Tracked
 
-FIGURES = (".png", ".svg", ".pdf")
+JOB_FILES = (
+    *(str(Path(FIGURE_FILE).with_suffix(suffix)) for suffix in (".png", ".svg", ".pdf")),
+    *("plan.yaml", "plan.json", "plan.txt", "report.html"),  # of single runs
+)
 LEFT_OUT = ("curves.parquet",)
 """Files of an answer that are not sent: the curves are in the runs."""
 
@@ -114,7 +117,7 @@ def _job(
         steps=np.arange(len(curve)).tolist() if reading.steps is None else reading.steps.tolist(),
         numbers={_plain_name(name): lr for name, lr in numbers.items() if lr is not None},
         tags=_tags(tags),
-        files=_there(folder, [str(Path(FIGURE_FILE).with_suffix(suffix)) for suffix in FIGURES]),
+        files=_there(folder, JOB_FILES),
     )
 
 
