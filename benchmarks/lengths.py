@@ -3,9 +3,10 @@
     python benchmarks/lengths.py truth      the trainings that judge: half a million steps a task, 2 minutes of a core
     python benchmarks/lengths.py choices    what each method chooses, really training: about as long
     python benchmarks/lengths.py report     no computing: tables and the figure from what is there
+    python benchmarks/lengths.py certainty  how often a single range test's own factor holds
 
-All three continue where they were stopped: every number is in a row of `lengths_results/`, which is committed. Remove
-the files to compute it all anew. Needs `pip install .[bench]`.
+The first three continue where they were stopped: every number is in a row of `lengths_results/`, which is committed.
+Remove the files to compute it all anew. Needs `pip install .[bench]`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from lengths_parts.certainty import certainty_lines
 from lengths_parts.choices import BUDGETS, Choices, choose
 from lengths_parts.methods import METHODS
 from lengths_parts.report import report
@@ -35,6 +37,9 @@ def main() -> int:
     truths, choices = Truths(options.results / "truth.csv"), Choices(options.results / "choices.csv")
     if options.what == "report":
         return report(truths, choices, options.out)
+    if options.what == "certainty":
+        print("\n".join(certainty_lines(options.tasks)))
+        return 0
     for name in options.tasks:
         start, on_core = time.monotonic(), time.process_time()
         if options.what == "truth":
@@ -52,7 +57,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [task.name for task in TASKS]
-    parser.add_argument("what", choices=["truth", "choices", "report"])
+    parser.add_argument("what", choices=["truth", "choices", "report", "certainty"])
     parser.add_argument("--tasks", nargs="+", default=names, choices=names, metavar="TASK")
     parser.add_argument(
         "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD"

@@ -88,12 +88,7 @@ class Trainer:
         """A range test. It is paid for whole, also where it ends early."""
         self._pay(num_iter)
         training = ramp(num_iter, self._own(seed), start_lr=LOWEST, end_lr=HIGHEST)
-        losses = self._lockstep.submit(training).result()
-        stopped = first_stop(losses, StopRule())
-        number, stop = (len(losses), Stop.COMPLETED) if stopped is None else (stopped[0] + 1, stopped[1])
-        return Curve(
-            Ramp(LOWEST, HIGHEST, num_iter).lrs()[:number], np.array(losses[:number]), num_iter, stop
-        )
+        return curve_of(self._lockstep.submit(training).result(), num_iter)
 
     def _own(self, seed: int) -> int:
         return 10_000 * self._repeat + seed
@@ -102,6 +97,13 @@ class Trainer:
         if steps > self.left:
             raise BudgetExceeded(f"{steps} steps asked for, {self.left} of {self.budget} left")
         self.spent += steps
+
+
+def curve_of(losses: Sequence[float], num_iter: int) -> Curve:
+    """The curve of a ramp without a stop rule, up to where the rule would have ended it."""
+    stopped = first_stop(losses, StopRule())
+    number, stop = (len(losses), Stop.COMPLETED) if stopped is None else (stopped[0] + 1, stopped[1])
+    return Curve(Ramp(LOWEST, HIGHEST, num_iter).lrs()[:number], np.array(losses[:number]), num_iter, stop)
 
 
 Method = Callable[[Trainer], "float | None"]

@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 pytest.importorskip("sklearn")
 pytest.importorskip("optuna")
 
-from lengths_parts import choices, lockstep, methods, tasks, truth
+from lengths_parts import certainty, choices, lockstep, methods, tasks, truth
 from lengths_parts.report import report
 from quality_parts.compute import train_one_cycle
+from steadylr.core.curve import Curve, Stop
 
 TASK = tasks.task_of("teacher-mlp-sgd")
 
@@ -246,3 +247,25 @@ def test_the_report_judges_choices(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"| **{methods.OURS}** | - | - | {half:.0%}, {half + 0.7 * (1 - half):.0%} |" in text
     assert "3.1e-02, 3.1e-02, 3.1e-02, 3.1e-02" in text
     assert (tmp_path / "lengths.png").stat().st_size > 1000
+
+
+# ---- how sure a single range test is
+
+
+def test_what_an_interval_holds() -> None:
+    """Runs that agree hold their mean; among runs an octave apart by turns none does; three answers are too few."""
+    agreeing = [_climbing(0.0, seed) for seed in range(6)]
+    assert certainty.share_held(agreeing) == 1.0
+    split = [_climbing(1.5 * (seed % 2), seed) for seed in range(6)]
+    assert certainty.share_held(split) == 0.0
+    assert certainty.share_held(agreeing[:3]) is None
+    assert "| 300 | 2 | 75% | 50% |" in list(certainty.coverage_lines({100: [], 300: [1.0, 0.5]}))
+
+
+def _climbing(decades: float, seed: int) -> Curve:
+    """A descent and a climb, moved along the LR by some decades."""
+    x = np.linspace(-7, 1, 300)
+    at = x - decades + 3
+    loss = 2.3 - 1.5 / (1 + np.exp(-4 * at)) + 3 / (1 + np.exp(-8 * (at - 1.2)))
+    noise = 0.01 * np.random.default_rng(seed).normal(size=x.size)
+    return Curve(10.0**x, loss + noise, 300, Stop.COMPLETED)

@@ -10,9 +10,9 @@ from steadylr.core.rules import WIDE, bracket
 from steadylr.core.settings import Reading
 from steadylr.core.suggestion import Outcome
 
-SEED_STD = 0.05
-"""What no single curve shows: the standard deviation of log10(lr) between seeds beyond the noise of their curves, as
-measured on the tuning tasks of benchmarks/quality.py."""
+SEED_STD = 0.1
+"""What no single curve shows: how far seeds differ in log10(lr) beyond the noise of their curves, as a standard
+deviation that is large enough for tasks whose seeds differ most; half of it is typical (docs/how-it-works.md)."""
 
 NUM_DRAWS = 40
 _NORMAL_95 = 1.96
@@ -23,11 +23,11 @@ def log10_std(
 ) -> float | None:
     """Standard deviation of the bracket rule's log10(lr) about its mean over seeds, predicted from one curve.
 
-        std^2 = 0.05^2 + v
+        std^2 = 0.1^2 + v
 
     v is the variance of log10(lr) over a wild bootstrap: the residuals of the losses about their line get random
     signs and are put back on it, 40 times, and the rule reads each again. That is what the noise of this curve does;
-    0.05 is what other weights and another order do beyond it. A bias that all seeds share is in neither.
+    0.1 is what other weights and another order do beyond it. A bias that all seeds share is in neither.
 
     Args:
         curve: the raw curve.
