@@ -16,7 +16,7 @@ from steadylr.cli import aggregate as aggregating
 from steadylr.config.choices import TrackerName
 from steadylr.config.schema import Consensus, OneCycle, Tracker
 from steadylr.report.conclude import conclude
-from steadylr.store.records import RunRecord, Summary
+from steadylr.store.records import JobStatus, RunRecord, Summary
 from steadylr.tracking import trackers
 from steadylr.tracking.entry import _flat
 from steadylr.tracking.send import track
@@ -247,6 +247,22 @@ def test_a_tracker_that_fails_says_so_once_and_goes_on_where_it_was(
     broken = False
     track(sweep, tracker)
     assert noted == ["night", "night/0", "night/1"]
+
+
+def test_an_interrupt_while_it_is_sent_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is over: it stays finished, and the exit code is its own."""
+
+    def interrupted(entry: Any, tracker: Tracker) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(TRACKERS, "mlflow", interrupted)
+    monkeypatch.chdir(tmp_path)
+    done = find_lr(*TINY, "tracker=mlflow")
+    assert done.code == 0
+    assert "tracker=mlflow: not all was sent (interrupted)." in done.err
+    assert JobStatus.read(only_run(tmp_path)).status == "finished"
 
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow", "wandb"])

@@ -34,13 +34,17 @@ def track(folder: Path, tracker: Tracker) -> None:
     try:
         with _quiet():
             _send(folder, replace(tracker, dir=os.path.expanduser(tracker.dir)))
+    except KeyboardInterrupt:  # of what is sent: the answer is there
+        why = "interrupted"
     except Exception as error:  # whatever a library of others raises
         first = (str(error).strip() or "no reason given").splitlines()[0][:300]
         why = first if isinstance(error, SteadylrError) else f"{type(error).__name__}: {first}"
-        complain(
-            f"tracker={tracker.name}: not all was sent ({why.rstrip('.')}). {folder} holds everything, and the same "
-            "command goes on from there"
-        )
+    else:
+        return
+    complain(
+        f"tracker={tracker.name}: not all was sent ({why.rstrip('.')}). {folder} holds everything, and the same "
+        "command goes on from there"
+    )
 
 
 def _send(folder: Path, tracker: Tracker) -> None:
