@@ -86,7 +86,7 @@ def make_job(
     answer = answer_of(curves.read, config)
     given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
     folder.mkdir(parents=True)
-    job = Job(tuple(given), OmegaConf.create({}), config, training)
+    job = Job(tuple(given), lambda: OmegaConf.create({}), config, training)
     curves.save(folder / CURVE_FILE)
     build_record(job, curves, Trained(from_store=False, seconds=1.0), answer).write(folder)
     leave_status(folder, "finished", key=job.key, overrides=given)

@@ -7,6 +7,12 @@ set -euo pipefail
 folder=$(realpath -m "$2")
 
 stop() {
+    export SLURM_CONF="$folder/slurm.conf"
+    scancel --me 2>/dev/null || true
+    for _ in $(seq 50); do
+        [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+        sleep 0.2
+    done
     for name in slurmd slurmctld munged; do
         [ -f "$folder/$name.pid" ] && kill "$(cat "$folder/$name.pid")" 2>/dev/null || true
     done

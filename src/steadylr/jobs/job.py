@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from steadylr.answer.reading import Answer, answer_of
 from steadylr.answer.recorded import given_overrides
 from steadylr.config.errors import BadInput
+from steadylr.config.schema import Seeds
 from steadylr.config.values import check_config, doubts, refuse_sweep_in_torchrun
 from steadylr.exit_codes import EXIT_FAILED, EXIT_NO_ANSWER, EXIT_OK
+from steadylr.jobs.composing import depends_on_seeds, resolved_seeds
 from steadylr.jobs.places import is_finished
 from steadylr.jobs.session import SESSION
 from steadylr.present.progress import run_progress
@@ -29,6 +32,7 @@ from steadylr.report.plan_files import write_run_plan
 from steadylr.report.result import dry_result, run_result
 from steadylr.report.run_text import show_run
 from steadylr.run.environment import cpu_cores, git_commit, package_versions
+from steadylr.run.names import STREAMS
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.curve_store import CurveStore
 from steadylr.store.files import plain_values, write_atomic
@@ -62,13 +66,13 @@ class Job:
 
     Args:
         overrides: of the program, without Hydra's own.
-        composed: the config as Hydra holds it.
+        compose: gives the config as Hydra holds it, for the job to change.
         config: the config as we do.
         training: the training that the job needs.
     """
 
     overrides: tuple[str, ...]
-    composed: DictConfig
+    compose: Callable[[], DictConfig]
     config: Config
     training: Training
 
@@ -81,7 +85,38 @@ class Job:
             DataError: the data isn't where the config says.
         """
         config = check_config(_of_the_program(composed))
-        return cls(overrides, composed, config, describe_training(config))
+        return cls(overrides, lambda: composed, config, describe_training(config))
+
+    def with_seeds(
+        self, given: Mapping[str, int], overrides: tuple[str, ...], compose: Callable[[], DictConfig]
+    ) -> Job | None:
+        """The same job with other seeds; None where more may follow from seeds than a curve.
+
+        Args:
+            given: the seeds that its overrides give.
+            overrides, compose: its own.
+        """
+        written = self._written_seeds
+        if written is None:
+            return None
+        try:
+            resolved = resolved_seeds(written, given)
+        except OmegaConfBaseException:
+            return None
+        seeds = {name: resolved["seeds"][name] for name in STREAMS}
+        config = replace(self.config, seed=resolved["seed"], seeds=Seeds(**seeds))
+        return Job(overrides, compose, config, replace(self.training, seeds=seeds))
+
+    @cached_property
+    def _written_seeds(self) -> dict[str, Any] | None:
+        """The seeds as they were composed, with references; None where anything else follows from them."""
+        written: Any = OmegaConf.to_container(_of_the_program(self.composed), resolve=False)
+        return None if depends_on_seeds(written) else {key: written[key] for key in ("seed", "seeds")}
+
+    @cached_property
+    def composed(self) -> DictConfig:
+        """The config as Hydra holds it."""
+        return self.compose()
 
     @cached_property
     def key(self) -> str:

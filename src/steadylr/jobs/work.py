@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import filter_overrides
@@ -17,6 +18,7 @@ from steadylr.config.errors import BadInput
 from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
 from steadylr.errors import SteadylrError
+from steadylr.jobs.composing import ComposedOnce, SeedsApart
 from steadylr.jobs.engine import Engine, Task
 from steadylr.jobs.job import Job
 from steadylr.jobs.places import Place, places
@@ -98,16 +100,45 @@ def check_jobs(
             f"{', '.join(sorted(swept))} can have one value in a sweep, as it belongs to the sweep and not to a job: "
             "give one value, or several commands"
         )
+    checked = _Checked(hydra_context, config)
     jobs: list[Job] = []
     problems: dict[str, list[str]] = {}
     for overrides, own in zip(job_overrides, differing(given), strict=True):
         with _noted(problems, " ".join(own)):
-            composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-            jobs.append(Job.of(composed, tuple(filter_overrides(overrides))))
-            open_store(jobs[-1].config, create=False)  # refused before anything is trained
+            jobs.append(checked.job(tuple(overrides)))
     if problems:
         raise BadInput("\n".join(_named_problem(text, own) for text, own in problems.items()))
     return jobs
+
+
+class _Checked:
+    """Jobs as they are composed and checked: those that differ in their seeds only, once."""
+
+    def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
+        loader: Any = hydra_context.config_loader
+        self._loader = loader if isinstance(loader, ComposedOnce) else ComposedOnce(loader)
+        self._config = config
+        self._jobs: dict[tuple[str, ...], Job] = {}
+
+    def job(self, overrides: tuple[str, ...]) -> Job:
+        """The job of these overrides.
+
+        Raises:
+            BadInput: what is wrong with it, or with its store.
+        """
+        compose = partial(self._loader.config_of, self._config, overrides)
+        own = tuple(filter_overrides(overrides))
+        apart = SeedsApart.of(overrides)
+        like = None if apart is None else self._jobs.get(apart.others)
+        if apart is not None and like is not None:
+            job = like.with_seeds(apart.seeds, own, compose)
+            if job is not None:
+                return job
+        job = Job.of(compose(), own)
+        open_store(job.config, create=False)  # refused before anything is trained
+        if apart is not None:
+            self._jobs.setdefault(apart.others, job)
+        return job
 
 
 def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
@@ -171,8 +202,9 @@ def plan_work(sweep: Path, jobs: Sequence[Job], engine: Engine, *, reserve: bool
         if not place.finished:
             runs.setdefault(job.run, {})[place.number] = job
     stored = tuple(key for key, group in runs.items() if next(iter(group.values())).is_stored())
+    devices = {id(job.config.device): job.config.device for job in jobs}
     missing = len(runs) - len(stored)
-    workers = min(engine.workers_for(job.config.device, missing) for job in jobs)
+    workers = min(engine.workers_for(device, missing) for device in devices.values())
     return Work(placed, runs, stored, engine, workers)
 
 
