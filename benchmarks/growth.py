@@ -1,6 +1,6 @@
 """What a sweep costs beside its trainings, as it grows: python benchmarks/growth.py [10 100 1000 10000].
 
-A training is a stub that takes no time and gives a known curve, and workers, jobs, files and the answer are real. For each
+A training is a stub that takes no time and gives a known curve; workers, jobs, files and the answer are real. For each
 number of trainings (one job each, seeds only) it prints
 
     start      seconds from the command to the first training
@@ -87,7 +87,9 @@ def measured(count: int) -> dict[str, float]:
         found = json.loads(done.stderr.splitlines()[-1])
         times = [float(line) for line in trained.read_text().splitlines()]
         if found["code"] != 0 or len(times) != count:
-            raise SystemExit(f"{count} trainings: exit code {found['code']}, {len(times)} done\n{done.stderr}")
+            raise SystemExit(
+                f"{count} trainings: exit code {found['code']}, {len(times)} done\n{done.stderr}"
+            )
         files = max(len(names) + len(inner) for _, inner, names in os.walk(Path(folder, "outputs")))
     return {
         "start": min(times) - begin,

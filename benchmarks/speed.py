@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                    all of it (about half an hour on two cores)
     python benchmarks/speed.py iteration startup  some of it
+    python benchmarks/speed.py gpu                what needs a GPU; nothing without one
 
 Each figure is the median of ratios, one side measured right after the other and each side first in half of the rounds,
 so that it holds on a noisy machine. Exit status 1 when a target is missed. `sweep` needs torch-lr-finder:
@@ -213,30 +214,37 @@ def iteration_times(
     rounds: int,
     step: Callable[[nn.Module, Any], Tensor] | None = None,
     plain: Any = None,
+    kind: str = "cpu",
 ) -> Turns:
     """Seconds an iteration of the range test and of a bare loop, which also zips, reads and keeps its losses.
 
-    With a step the range test takes that; `plain` are the batches of the bare loop, where they are others.
+    With a step the range test takes that; `plain` are the batches of the bare loop, where they are others. On a GPU,
+    where models and batches are made, the bare loop reads its losses at the end, so that no step waits.
     """
+    import torch
+
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
     from steadylr.run.device import on_device, place, resolve_device
     from steadylr.run.options import Options
     from steadylr.run.range_test import range_test
 
-    device = resolve_device("cpu", threads=1)
+    device = resolve_device(kind, threads=1)
+    on_gpu = device.kind == "cuda"
 
     def bare() -> float:
         model, optimizer = fresh()
         model.train()
-        losses = []
+        losses: list[Any] = []
         start = time.perf_counter()
         for _, (inputs, targets) in zip(range(steps), batches if plain is None else plain, strict=False):
             optimizer.zero_grad()
             loss = loss_fn(model(inputs), targets)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(loss.detach() if on_gpu else loss.item())
+        if on_gpu:
+            torch.stack(losses).tolist()
         return (time.perf_counter() - start) / steps
 
     with on_device(device) as fabric:
@@ -257,6 +265,36 @@ def iteration_times(
 
         ours(), bare()
         return in_turns(ours, bare, rounds=rounds)
+
+
+def gpu() -> Iterator[Measured]:
+    """The same on the first GPU, for the small ResNet and a ResNet-50 on batches that are there."""
+    import torch
+    from torchvision.models import resnet50
+
+    from steadylr.run.models import SmallResNet
+
+    if not torch.cuda.is_available():
+        print("gpu: no CUDA device here, so nothing was measured", file=sys.stderr)
+        return
+    loss_fn = torch.nn.CrossEntropyLoss()
+    card = torch.cuda.get_device_name(0)
+    for name, build, size, channels, classes in (
+        ("small ResNet, batch 64", lambda: SmallResNet(10, 1), 28, 1, 10),
+        ("ResNet-50, batch 64", lambda: resnet50(num_classes=1000), 224, 3, 1000),
+    ):
+        torch.manual_seed(0)
+        inputs = torch.randn(64, channels, size, size, device="cuda")
+        pair = inputs, torch.randint(classes, (64,), device="cuda")
+
+        def fresh(build: Callable[[], nn.Module] = build) -> tuple[nn.Module, Optimizer]:
+            model = build().cuda()
+            return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+        turns = iteration_times(fresh, [pair] * 60, loss_fn, steps=60, rounds=20, kind="cuda")
+        yield Measured(
+            f"one iteration / bare PyTorch loop ({name}, {card})", turns.ratio, 1.02, turns.note("ms", 1e3)
+        )
 
 
 # ---- one iteration of the drop-in for torch-lr-finder
@@ -600,7 +638,7 @@ def scratch() -> Iterator[Path]:
 
 PARTS = {
     part.__name__: part
-    for part in (iteration, own_code, drop_in, lightning, memory, startup, sweep, single, aggregation)
+    for part in (iteration, own_code, drop_in, lightning, memory, startup, sweep, single, aggregation, gpu)
 }
 
 

@@ -99,7 +99,9 @@ def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch:
 
         monkeypatch.setattr(Job, "of", refuse)
         context: Any = SimpleNamespace(config_loader=Loader())
-        check_jobs([["finder.num_iter=1"], ["finder.num_iter=2"]], hydra_context=context, config=composed(*MLP))
+        check_jobs(
+            [["finder.num_iter=1"], ["finder.num_iter=2"]], hydra_context=context, config=composed(*MLP)
+        )
 
     with pytest.raises(ValueError, match=r"^argument 2 is longer$") as raised:
         check(ValueError("argument 2 is longer"))
@@ -109,7 +111,7 @@ def test_a_bug_met_while_jobs_are_checked_is_none_of_their_problems(monkeypatch:
         MissingPackage("no such data"),
         ValidationError("no such data"),
     ):
-        with pytest.raises(BadInput, match="jobs `finder.num_iter=1`, `finder.num_iter=2`: no such data"):
+        with pytest.raises(BadInput, match=r"jobs `finder\.num_iter=1`, `finder\.num_iter=2`: no such data"):
             check(problem)
 
 
