@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[1] / "src"))
+SRC = str(HERE.parents[1] / "src")
+sys.path.insert(0, SRC)
 
 import steadylr.jobs.workers as workers  # noqa: E402
 from steadylr.core.curve import Curve, Stop  # noqa: E402
@@ -78,7 +79,7 @@ def measured(count: int) -> dict[str, float]:
         done = subprocess.run(
             [sys.executable, str(HERE), "sweep", str(count)],
             cwd=folder,
-            env={**os.environ, TRAINED: str(trained), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, TRAINED: str(trained), "OMP_NUM_THREADS": "1", "PYTHONPATH": SRC},
             capture_output=True,
             text=True,
             check=False,
