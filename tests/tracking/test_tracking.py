@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from command_line import TINY, find_lr, main_of, only_run
+from composing import composed
 from made_jobs import change_file, make_job, make_sweep
 from steadylr.answer.readings import from_sweep
 from steadylr.cli import aggregate as aggregating
 from steadylr.config.choices import TrackerName
 from steadylr.config.schema import Consensus, OneCycle, Tracker
-from steadylr.report.conclude import conclude
+from steadylr.report.conclude import conclude, conclude_sweep
 from steadylr.store.records import JobStatus, RunRecord, Summary
 from steadylr.tracking import trackers
 from steadylr.tracking.entry import _flat
@@ -65,6 +66,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return kept
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tensorboard_has_a_folder_for_the_sweep_and_one_in_it_for_each_run(
     sweep: Path, tmp_path: Path
@@ -247,6 +249,22 @@ def test_a_tracker_that_fails_says_so_once_and_goes_on_where_it_was(
     broken = False
     track(sweep, tracker)
     assert noted == ["night", "night/0", "night/1"]
+
+
+def test_a_sweep_keeps_its_exit_code(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a tracker raises; after Ctrl-C nothing is sent."""
+
+    def broken(entry: Any, tracker: Tracker) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setitem(TRACKERS, "mlflow", broken)
+    config = composed("tracker=mlflow", "sweep_name=night")
+    assert conclude_sweep(sweep, config).code == 0
+    assert capsys.readouterr().err.count("no such luck") == 1
+    assert conclude_sweep(sweep, config, interrupted=True).code == 0
+    assert "no such luck" not in capsys.readouterr().err
 
 
 def test_an_interrupt_while_it_is_sent_costs_no_answer(

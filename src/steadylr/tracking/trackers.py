@@ -65,8 +65,9 @@ def to_mlflow(entry: Entry, tracker: Tracker) -> None:
     if tracker.uri is None:
         home.mkdir(parents=True, exist_ok=True)
     uri = f"sqlite:///{home / 'mlflow.db'}" if tracker.uri is None else tracker.uri
-    # else a server that isn't there is asked for minutes
-    with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
+    # else a server that isn't there is asked for minutes, and one that is has two lines printed for each run
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    with _environment(**patience, MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
         client = mlflow.MlflowClient(uri)
         earlier = _mlflow_run(client, tracker.project, entry.key)
         if earlier is not None and entry.parent is not None:
