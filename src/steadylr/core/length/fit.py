@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.special import stdtrit
 
 from steadylr.core.curve import FloatArray
@@ -392,5 +391,7 @@ def _noise(evidence: Evidence, shape: Shape, prior: Prior) -> tuple[float, ...]:
 
 
 def _solve(objective: Objective | _Tied, begin: FloatArray) -> FloatArray:
+    from scipy.optimize import least_squares  # a quarter of a second that no range test needs
+
     found = least_squares(objective, begin, jac=objective.slopes, method="lm", x_scale="jac", max_nfev=100)
     return np.asarray(found.x, dtype=np.float64)
