@@ -20,6 +20,7 @@ from made_jobs import leave_status
 from steadylr.cli import find_lr as program
 from steadylr.store.records import JobStatus, RunRecord
 
+PLAN = {"plan.yaml", "plan.json", "plan.txt"}
 OF_AN_ANSWER = {"record.json", "curve.npz", "lr_finder.png", "report.html"}
 LEFT = {
     *(
@@ -100,7 +101,7 @@ def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
     done = find_lr(*TINY, "seed=0")
     run = only_run(folder)
     assert (done.code, done.err) == (0, "")
-    assert {entry.name for entry in run.iterdir()} == LEFT
+    assert {entry.name for entry in run.iterdir()} == LEFT | PLAN
     record = RunRecord.read(run)
     lr = record.suggestions["bracket"].lr
     assert lr is not None
@@ -416,12 +417,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
     assert (done.code, done.out) == (130, "")
     assert done.err == f"Interrupted: {run} holds no answer\n"
     assert JobStatus.read(run).status == "interrupted"
-    assert {entry.name for entry in run.iterdir()} == LEFT - {
-        "record.json",
-        "curve.npz",
-        "lr_finder.png",
-        "report.html",
-    }
+    assert {entry.name for entry in run.iterdir()} == LEFT - OF_AN_ANSWER
     assert not list(folder.rglob("*.npz"))
 
 
@@ -493,7 +489,7 @@ def test_the_program_from_an_empty_folder_and_again_from_the_store(tmp_path: Pat
     assert (first.code, first.err) == (0, "")
     assert first.out.startswith("small_resnet on fashion_mnist_mini, seed 0: LR ")
     assert not re.search(r"\x1b|\r|it/s", first.out)
-    assert {entry.name for entry in only_run(tmp_path).iterdir()} == LEFT
+    assert {entry.name for entry in only_run(tmp_path).iterdir()} == LEFT | PLAN
     second = process("-X", "importtime", FIND_LR, "finder.num_iter=60", "device.threads=1", cwd=tmp_path)
     assert second.code == 0
     assert torch_line(second.out) == torch_line(first.out)
@@ -537,12 +533,7 @@ def test_control_c_while_training_leaves_no_half_written_record(
     assert "Interrupted: " in done.out
     assert "Traceback" not in done.out
     assert JobStatus.read(run).status == "interrupted"
-    assert {entry.name for entry in run.iterdir()} == LEFT - {
-        "record.json",
-        "curve.npz",
-        "lr_finder.png",
-        "report.html",
-    }
+    assert {entry.name for entry in run.iterdir()} == LEFT - OF_AN_ANSWER
     left = [path.name for path in (tmp_path / "outputs" / "store").rglob("*") if path.is_file()]
     assert all(name == "STEADYLR_STORE" or name.endswith(".lock") for name in left)
 
