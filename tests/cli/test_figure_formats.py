@@ -57,3 +57,14 @@ def test_other_words_are_refused(given: str, tmp_path: Path, monkeypatch: pytest
     assert done.code == 1
     assert "figures" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_run_without_an_answer_leaves_no_plan_of_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both are told to use one folder."""
+    monkeypatch.chdir(tmp_path)
+    assert find_lr(*TINY, "hydra.run.dir=here").code == 0
+    assert (tmp_path / "here" / "plan.txt").is_file()
+    assert find_lr(*TINY, "hydra.run.dir=here", "finder.end_lr=1e-6").code == 3
+    assert not list((tmp_path / "here").glob("plan.*"))

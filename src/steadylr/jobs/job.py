@@ -284,8 +284,7 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
     ending.leave("finished" if is_answer else "no_answer", "" if is_answer else headline.reason)
     log.info("%s", f"LR {headline.lr:.3e} by {headline.rule}" if headline.lr else headline.reason)
     if ending.single:
-        if answer.plan is not None:
-            write_run_plan(folder, answer.plan)
+        write_run_plan(folder, answer.plan)
         SESSION.result = run_result(record, folder)
         if config.report:
             from steadylr.report.page.write import write_run_page  # the jobs of a sweep have its page

@@ -54,12 +54,16 @@ def write_plan(path: Path, condition: ConditionAnswer) -> None:
     _write(path, condition.plan, "\n".join(lines) + "\n", said)
 
 
-def write_run_plan(folder: Path, plan: Plan) -> None:
-    """The files of a single run's plan, which has no verdict.
+def write_run_plan(folder: Path, plan: Plan | None) -> None:
+    """The files of a single run's plan, which has no verdict; without a plan those of an earlier run are removed.
 
     Raises:
         OSError: one can't be written.
     """
+    if plan is None:
+        for name in plan_files(PLAN_FILE):
+            (folder / name).unlink(missing_ok=True)
+        return
     lines = [
         "# What one range test says, and nothing of its spread; include it in another Hydra program, or copy it.",
         f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
