@@ -118,6 +118,10 @@ class Job:
         """The config as Hydra holds it."""
         return self.compose()
 
+    def forget_composed(self) -> None:
+        """Let go of the config as Hydra holds it, which is half a megabyte; it is composed again when asked for."""
+        self.__dict__.pop("composed", None)
+
     @cached_property
     def key(self) -> str:
         """What identifies the job."""

@@ -124,6 +124,7 @@ class _Launch:
                 job_subdir_key="hydra.sweep.subdir",
             )
             configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+            job.forget_composed()
             if result.status is JobStatus.FAILED:
                 _note_failure(folder, job, result._return_value)
 
