@@ -19,9 +19,12 @@ import pytest
 from command_line import SRC, Finished, environment, imported, main_of, process
 from fake_workers import NoWorkers
 from made_jobs import config_of, curve_of, leave_status, make_job, make_sweep
+from steadylr.answer.readings import from_sweep
 from steadylr.cli import verify_lr as program
+from steadylr.config.schema import Consensus, OneCycle
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.onecycle import Plan, plan
+from steadylr.report.conclude import conclude
 from steadylr.store.curve_store import TrialStore
 from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
@@ -112,6 +115,19 @@ def test_the_suggestions_and_their_surroundings_are_tried(sweep: Path, fake: typ
     assert lrs[0] == pytest.approx(suggested["low"] / 3, rel=5e-3)
     assert lrs[4] == pytest.approx(suggested["high"] * 3, rel=5e-3)
     assert {(p.total_steps, p.div_factor, p.final_div_factor) for p in fake.plans} == {(300, 100.0, 1e5)}
+
+
+def test_the_page_of_the_sweep_has_it_too(sweep: Path, fake: type[FakeWorkers]) -> None:
+    """Where there is one; the sweep stays finished."""
+    conclude(from_sweep(sweep), sweep, consensus=Consensus(), onecycle=OneCycle())
+    assert "Verification</h2>" not in (sweep / "report.html").read_text()
+    assert verified("sweep=x", "steps=100").code == 0
+    page = (sweep / "report.html").read_text()
+    assert "Verification</h2>" in page
+    assert kind_in(sweep)["summary"] in page
+    written = (sweep / "runs.csv").stat().st_mtime_ns
+    conclude(from_sweep(sweep), sweep, consensus=Consensus(), onecycle=OneCycle())
+    assert (sweep / "runs.csv").stat().st_mtime_ns == written
 
 
 def test_what_it_says_and_leaves(sweep: Path, fake: type[FakeWorkers]) -> None:

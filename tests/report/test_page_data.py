@@ -302,3 +302,18 @@ def test_commands_of_many_unlike_jobs_are_cut_short() -> None:
     told = commands([[f"a={k}", f"b={k}"] for k in range(30)], program="p", single=False)
     assert len(told) == 11
     assert told[-1] == "# and 20 more"
+
+
+def test_the_sources_of_the_spread_are_on_the_page(tmp_path: Path) -> None:
+    """Where streams vary apart, in the words of the terminal."""
+    for number, (init, order) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]):
+        make_job(
+            tmp_path / str(number),
+            seed=number,
+            seeds={"init": init, "order": order, "augment": 0, "noise": 0},
+        )
+    data = data_of(from_sweep(tmp_path))
+    html = page_html(data)
+    assert "Where the spread comes from" in html
+    assert data["conditions"][0]["runs"][0]["seeds"] == "seed 0"
+    assert data["conditions"][0]["runs"][1]["seeds"] == "augment 0, init 0, noise 0, order 1"
