@@ -174,6 +174,7 @@ def _left(folder: Path) -> dict[str, Any]:
     """What a sweep says, and how each of its jobs ended."""
     sweep = folder / "outputs" / "sweeps" / "x"
     summary = json.loads((sweep / "summary.json").read_text())
+    summary["digests"].pop("report.html", None)  # it tells when each run was made
     statuses = Counter(json.loads(file.read_text())["status"] for file in sweep.glob("*/status.json"))
     return {
         "summary": {name: value for name, value in summary.items() if name not in CHANGES},

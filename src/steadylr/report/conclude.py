@@ -142,9 +142,8 @@ def _write(
             write_plan(folder / names.plan, condition)
     write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
     if files.REPORT_FILE in summary.files:
-        from steadylr.report.page.write import (
-            write_page,  # a finished sweep that is read again needs none of it
-        )
+        # a finished sweep that is read again needs none of it
+        from steadylr.report.page.write import write_page
 
         write_page(folder, answer, onecycle)
     files.write_summary(folder, summary)
