@@ -36,7 +36,7 @@ def check_recorded(config: Mapping[str, Any]) -> None:
     for name in ("model", "data", "augmentation", "optimizer", "loss", "finder", "device", "seeds"):
         if not isinstance(config.get(name), Mapping):
             raise ValueError(f"{name} must have keys of its own; got {config.get(name)!r}")
-    for key, value in _flat(config).items():
+    for key, value in flat(config).items():
         if "${" in repr(value):
             raise ValueError(f"{key}={value!r}: a reference in a record is never followed")
     for key, allowed in ranges(Config).items():
@@ -100,7 +100,7 @@ def condition_of(config: Mapping[str, Any]) -> dict[str, Any]:
     is_folder = "imagefolder" in (data.get("name"), str(data.get("_target_")).rpartition(".")[2])
     left_out = HOW_NOT_WHAT - ({"data.root"} if is_folder else set())
     return {
-        key: value for key, value in _flat(parts).items() if key not in left_out and not _is_unset(key, value)
+        key: value for key, value in flat(parts).items() if key not in left_out and not _is_unset(key, value)
     }
 
 
@@ -127,20 +127,20 @@ def _as_written(part: Mapping[str, Any]) -> dict[str, Any]:
     if not part.get("_target_"):
         return dict(part)
     inner = ("arguments", "kwargs")
-    flat = {name: value for name, value in part.items() if name not in inner}
-    return {**flat, **{name: value for key in inner for name, value in (part.get(key) or {}).items()}}
+    outer = {name: value for name, value in part.items() if name not in inner}
+    return {**outer, **{name: value for key in inner for name, value in (part.get(key) or {}).items()}}
 
 
 def _is_unset(key: str, value: Any) -> bool:
     return not value and key.rpartition(".")[2] in UNSET
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            found[f"{prefix}{key}"] = value
+    return found

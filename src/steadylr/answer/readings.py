@@ -145,6 +145,18 @@ Reread: TypeAlias = Mapping[str, Any]
 KEEP: Reread = {}
 
 
+def check_sweep(folder: Path) -> None:
+    """Refuse a folder that isn't there.
+
+    Raises:
+        BadInput: it isn't.
+    """
+    if not os.path.isdir(folder):
+        raise BadInput(
+            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
+        )
+
+
 def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Gathered:
     """Read the job folders of one sweep; what can't be read is a problem, and the rest still counts.
 
@@ -156,10 +168,7 @@ def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> G
     Raises:
         BadInput: the folder isn't there or holds no jobs.
     """
-    if not os.path.isdir(folder):
-        raise BadInput(
-            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
-        )
+    check_sweep(folder)
     jobs = job_folders(folder)
     odd = tuple(odd_places(folder))
     if not jobs:

@@ -44,6 +44,7 @@ def watch(cfg: DictConfig) -> int:
     Raises:
         BadInput: no folder, or a port or host that can't be had.
     """
+    from steadylr.answer.readings import check_sweep
     from steadylr.report.page.live import LivePage, served
 
     config = OmegaConf.to_object(cfg)
@@ -55,10 +56,7 @@ def watch(cfg: DictConfig) -> int:
     if not 0 <= config.port < 65536:
         raise BadInput(f"port must be from 0 (any that is free) to 65535; got {config.port}")
     folder = sweep_folder(Path(str(config.sweep)).expanduser())
-    if not folder.is_dir():
-        raise BadInput(
-            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
-        )
+    check_sweep(folder)
     page = LivePage(folder)
     had_ended = page.has_ended()
     with served(page, host=config.host, port=config.port, key="port") as address:

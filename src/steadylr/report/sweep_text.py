@@ -83,7 +83,7 @@ def _sweep_parts(answer: SweepAnswer, folder: Path | None, *, width: int = MOST_
     if answer.problems:
         yield from heading("Left out")
         for problem in answer.problems:
-            yield sentence(_one_line(problem), "red")
+            yield sentence(one_line(problem), "red")
     yield from ending([*_mixed_note(answer), *_to_go_on(answer, folder)], folder)
 
 
@@ -103,7 +103,7 @@ def failed_parts(jobs: Sequence[FailedJob]) -> Iterator[Part]:
     failed = [job for job in jobs if job.has_failed]
     if failed:
         yield from heading(f"{count(len(failed), 'job')} failed")
-        rows = [Row((job.label, " ".join(job.overrides), _one_line(job.reason)), "red") for job in failed]
+        rows = [Row((job.label, " ".join(job.overrides), one_line(job.reason)), "red") for job in failed]
         yield table(("job", "overrides", "why"), rows[:MOST_FAILED])
         if len(failed) > MOST_FAILED:
             yield sentence(f"and {len(failed) - MOST_FAILED:,} more")
@@ -117,7 +117,8 @@ def failed_parts(jobs: Sequence[FailedJob]) -> Iterator[Part]:
         )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text with its lines and spaces as one line."""
     return " ".join(text.split())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadylr.answer.other_readings import MOST_READ, first_with_curve, read_again_with, values_to_try
 from steadylr.core.rules import RULES
+from steadylr.core.settings import READING_KEYS
 from steadylr.core.verification import Suggested, Verification, verify
 from steadylr.present.escaped import escaped
 from steadylr.present.numbers import count
@@ -22,6 +23,7 @@ from steadylr.report.sweep_text import (
     condition_title,
     group_parts,
     guide_rows,
+    one_line,
     remarks,
 )
 from steadylr.report.verification_text import verification_parts
@@ -150,7 +152,7 @@ def _seeds(reading: RunReading) -> str:
 def _reading_words(condition: ConditionAnswer) -> str:
     """How the curves were read for the answer: "smooth_f 0.05 and 0.15, rule bracket"."""
     parts = []
-    for name in ("smooth_f", "smoother", "ema_weight", "skip_start", "skip_end", "rule"):
+    for name in READING_KEYS:
         values = list(
             dict.fromkeys(str(one.setting[name]) for one in condition.readings if name in one.setting)
         )
@@ -212,7 +214,7 @@ def _findings(condition: ConditionAnswer) -> dict[str, Any] | None:
 
 
 def _jobs_table(rows: Sequence[tuple[str, str, str]]) -> dict[str, Any] | None:
-    cells = [Row((label, overrides, " ".join(reason.split()))) for label, overrides, reason in rows]
+    cells = [Row((label, overrides, one_line(reason))) for label, overrides, reason in rows]
     return table_block(("job", "overrides", "why"), cells) if cells else None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from steadylr.answer.conditions import flat
 from steadylr.present.numbers import count, format_duration
 from steadylr.present.text import Row
 from steadylr.report.page.blocks import table_block
@@ -72,13 +74,13 @@ def _weight_decay(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 
 def differences(answer: SweepAnswer) -> dict[str, Any] | None:
     """In which keys the configs of the jobs differ, and the values of each; None where they are all alike."""
-    flat = [_told(_flat(record.config)) for record in records_of(answer.conditions)]
+    configs = [_told(flat(record.config)) for record in records_of(answer.conditions)]
     keys = sorted(
-        {key for config in flat for key in config}, key=lambda key: (not key.startswith("seed"), key)
+        {key for config in configs for key in config}, key=lambda key: (not key.startswith("seed"), key)
     )
     rows = []
     for key in keys:
-        values = list(dict.fromkeys(_short(config.get(key)) for config in flat))
+        values = list(dict.fromkeys(_short(config.get(key)) for config in configs))
         if len(values) > 1:
             more = f" and {len(values) - MOST_VALUES:,} more" if len(values) > MOST_VALUES else ""
             rows.append(Row((key, ", ".join(values[:MOST_VALUES]) + more)))
@@ -137,16 +139,6 @@ def _alike(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(_short(value) for value in values if value is not None))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}..."
@@ -183,17 +175,10 @@ def _as_one(jobs: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
         return None
     values = [list(dict.fromkeys(own[k][2] for own in parted)) for k in range(len(keys))]
     given = {tuple(value for _, _, value in own) for own in parted}
-    if len(given) < _product([len(own) for own in values]) or given != set(product(*values)):
+    if len(given) < math.prod(map(len, values)) or given != set(product(*values)):
         return None
     signs = [sign for _, sign, _ in parted[0]]
     return tuple(f"{key}{sign}{','.join(own)}" for key, sign, own in zip(keys, signs, values, strict=True))
-
-
-def _product(numbers: Sequence[int]) -> int:
-    total = 1
-    for number in numbers:
-        total *= number
-    return total
 
 
 def _command(program: str, overrides: Sequence[str]) -> str:
