@@ -126,3 +126,10 @@ def make_sweep(folder: Path, *, seeds: int = 3, overrides: tuple[tuple[str, ...]
             make_job(folder / str(number), *own, seed=seed)
             number += 1
     return folder
+
+
+def make_noisy_sweep(folder: Path, *overrides: str, seeds: int = 3) -> Path:
+    """A sweep whose runs are lost in their noise, each alone; the mean of the first three curves shows a descent."""
+    for seed in range(seeds):
+        make_job(folder / str(seed), *overrides, seed=seed, curve=curve_of(seed, middle=-3.0, noise=1.0))
+    return folder

@@ -1,8 +1,8 @@
-"""What the bracket rule would be with other constants, and with the mean curve of several runs instead of one."""
+"""What the bracket rule would be with other constants."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,17 +69,3 @@ CANDIDATES: dict[str, Callable[[Curve], float | None]] = {
     "span 2 smooth_f": Constants(wide=2.0),
     "span 4 smooth_f": Constants(wide=4.0),
 }
-
-
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean loss of runs along one ramp, as far as the shortest of them goes; it ended as that one did.
-
-    Raises:
-        ValueError: runs along different ramps.
-    """
-    shortest = min(curves, key=len)
-    size = len(shortest)
-    if any(c.num_iter != shortest.num_iter or not np.array_equal(c.lr[:size], shortest.lr) for c in curves):
-        raise ValueError("only runs along one ramp have a mean curve")
-    loss = np.mean([curve.loss[:size] for curve in curves], axis=0)
-    return Curve(shortest.lr, loss, shortest.num_iter, shortest.stop, shortest.steps_per_point)

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quality_parts.candidates import mean_curve
 from quality_parts.compute import GRID, ORACLE_SEEDS, TRUTH_SEEDS, Unit, path_of, read, read_curve, read_truth
+from steadylr.core.consensus import consensus
 from steadylr.core.curve import Curve, FloatArray
+from steadylr.core.mean_curve import is_wanted, read_mean_curve
+from steadylr.core.rules import DEFAULT_RULE, suggest
+from steadylr.core.settings import Reading
 
 HIT, CLOSE = 0.05, 0.01
 CAP = 1.25
@@ -220,22 +223,45 @@ def _resampled(
 
 def mean_curve_answers(
     rule: str,
-    function: Callable[[Curve], float | None],
     curves: Mapping[str, Sequence[Curve]],
     num_iter: int,
     *,
     together: int,
     rng: np.random.Generator,
-) -> Answers:
-    """What a rule says of the mean curves of `together` seeds, by task: all subsets, or MEAN_SUBSETS random ones."""
-    lrs = {}
+) -> list[Answers]:
+    """What the default rule says of `together` seeds, by task: all subsets, or MEAN_SUBSETS random ones.
+
+    Args:
+        rule: what the answers are called, with "mean curve" and "as a sweep" behind it.
+        curves: of each task, by seed.
+        num_iter: of the range tests.
+        together: runs of a sweep.
+        rng: for the subsets.
+
+    Returns:
+        By the mean curve of each subset alone; and as a sweep answers, by the consensus of its runs or, where too few
+        of them have an LR, by their mean curve.
+    """
+    by_mean, by_sweep = {}, {}
     for name, of_task in curves.items():
         subsets = list(combinations(range(len(of_task)), together))
         if len(subsets) > MEAN_SUBSETS:
             subsets = [subsets[i] for i in rng.permutation(len(subsets))[:MEAN_SUBSETS]]
-        found = [function(mean_curve([of_task[i] for i in subset])) for subset in subsets]
-        lrs[name] = np.array([math.nan if lr is None else lr for lr in found])
-    return Answers(rule, num_iter, lrs)
+        alone = [suggest(curve) for curve in of_task]
+        means = [
+            read_mean_curve([of_task[i] for i in subset], DEFAULT_RULE, [Reading()]) for subset in subsets
+        ]
+        heads = [consensus([alone[i] for i in subset]) for subset in subsets]
+        swept = [
+            head if mean is None or not is_wanted(head) else mean
+            for mean, head in zip(means, heads, strict=True)
+        ]
+        by_mean[name] = np.array([math.nan if mean is None else mean.lr for mean in means])
+        by_sweep[name] = np.array([math.nan if one.lr is None else one.lr for one in swept])
+    return [
+        Answers(f"{rule}, mean curve", num_iter, by_mean),
+        Answers(f"{rule}, as a sweep", num_iter, by_sweep),
+    ]
 
 
 # ---- from the cache

@@ -36,7 +36,6 @@ BOOTSTRAP_SEED = 20_260_101
 TOGETHER = (3, 5)
 """Runs of a consensus."""
 
-MEAN_CURVE_ROW = f"{DEFAULT_RULE}, mean curve"
 GROUPS = ("aside", "tuning")
 
 
@@ -98,10 +97,7 @@ def group_scores(
         curves = {name: read_curves(folder, name, num_iter, seeds) for name in members}
         all_answers += [answers_of(rule, function, curves, num_iter) for rule, function in functions.items()]
         if all(len(of_task) >= TOGETHER[0] for of_task in curves.values()):
-            default = functions[DEFAULT_RULE]
-            means.append(
-                mean_curve_answers(MEAN_CURVE_ROW, default, curves, num_iter, together=TOGETHER[0], rng=rng)
-            )
+            means += mean_curve_answers(DEFAULT_RULE, curves, num_iter, together=TOGETHER[0], rng=rng)
         for peer in PEER_NAMES:
             all_answers += peer_answers(folder, peer, num_iter, list(members), seeds)
     all_answers += oracle_answers(folder, members)

@@ -85,8 +85,8 @@ class FoundLR:
 
     @property
     def lr(self) -> float | None:
-        """The LR to use, as `choose` says; None when no run gave one."""
-        return self.consensus.lr
+        """The LR to use, as `choose` says; that of the mean curve where too few runs gave one; None without any."""
+        return self.answer.suggested.lr
 
     @property
     def curves(self) -> tuple[Curve, ...]:

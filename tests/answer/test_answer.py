@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from made_jobs import curve_of, leave_status, make_job, make_sweep
+from made_jobs import curve_of, leave_status, make_job, make_noisy_sweep, make_sweep
 from steadylr.answer.answer import ConditionAnswer, SweepAnswer, answer_sweep
 from steadylr.answer.readings import Gathered, from_sweep, from_values, joined
 from steadylr.config.errors import BadInput
 from steadylr.config.schema import OneCycle
 from steadylr.core.curve import Curve, Stop
+from steadylr.core.mean_curve import mean_curve
+from steadylr.core.rules import suggest
+from steadylr.core.settings import Reading
 from steadylr.core.verdict import Level
 from steadylr.report.sweep_text import sweep_text
 
@@ -237,3 +241,65 @@ def test_the_rule_and_the_smoothing_are_swept_together(tmp_path: Path) -> None:
         group.consensus for group in steepest.consensus.groups
     ]
     assert both.consensus.duplicates == 0
+
+
+def test_a_sweep_without_an_lr_is_answered_by_its_mean_curve(tmp_path: Path) -> None:
+    """Read as the runs were; the verdict names it, and the plan has its LR and range."""
+    (condition,) = answer(from_sweep(make_noisy_sweep(tmp_path))).conditions
+    mean = mean_curve([curve_of(seed, middle=-3.0, noise=1.0) for seed in range(3)])
+    assert mean is not None
+    read = suggest(mean)
+    assert condition.consensus.headline.lr is None
+    assert condition.suggested is condition.mean
+    assert condition.mean is not None
+    assert (condition.mean.lr, condition.mean.low, condition.mean.high) == (read.lr, read.low, read.high)
+    assert condition.plan is not None
+    assert (condition.plan.max_lr, condition.plan.low, condition.plan.high) == (read.lr, read.low, read.high)
+    assert condition.verdict.level is Level.MEAN_CURVE
+    assert condition.verdict.summary.startswith("Mean curve only: 3 of 3 runs gave no answer (3 flat)")
+
+
+def test_a_sweep_in_which_half_of_the_runs_answer_needs_no_mean_curve(tmp_path: Path) -> None:
+    """Their consensus counts; with fewer the mean of all does."""
+    make_noisy_sweep(tmp_path)
+    make_job(tmp_path / "3", seed=3, curve=curve_of(3, middle=-3.0))
+    (few,) = answer(from_sweep(tmp_path)).conditions
+    assert few.mean is not None
+    assert few.plan is not None
+    assert few.plan.max_lr == few.mean.lr != few.consensus.headline.lr
+    for seed in (4, 5):
+        make_job(tmp_path / str(seed), seed=seed, curve=curve_of(seed, middle=-3.0))
+    (half,) = answer(from_sweep(tmp_path)).conditions
+    assert half.mean is None
+    assert half.plan is not None
+    assert half.plan.max_lr == half.consensus.headline.lr
+
+
+def test_runs_of_different_conditions_have_no_mean_curve(tmp_path: Path) -> None:
+    """Their losses are of different things, also where their LRs are to be averaged."""
+    make_noisy_sweep(tmp_path)
+    make_job(tmp_path / "3", "model.hidden=[8]", seed=3, curve=curve_of(3, middle=-3.0, noise=1.0))
+    found = from_sweep(tmp_path)
+    (mixed,) = answer(found, mix=True).conditions
+    assert mixed.mean is None
+    assert mixed.plan is None
+    first, second = answer(found).conditions
+    assert first.mean is not None
+    assert second.mean is None
+    assert not answer(found).usable
+
+
+def test_the_mean_curve_is_read_in_the_ways_of_the_sweep(tmp_path: Path) -> None:
+    """Each curve counts once, however many jobs read it, and the first rule makes the answer."""
+    for number, smooth_f in enumerate((0.05, 0.15)):
+        for rule in ("bracket", "steepest"):
+            for seed in range(3):
+                folder = tmp_path / str(len(list(tmp_path.iterdir())))
+                own = (f"finder.smooth_f={smooth_f}", f"finder.rule={rule}")
+                make_job(folder, *own, seed=seed, curve=curve_of(seed, middle=-3.0, noise=1.0))
+        (condition,) = answer(from_sweep(tmp_path)).conditions
+        assert condition.mean is not None
+        assert condition.mean.num_runs == 3
+        each = [suggest(condition.mean.curve, reading=Reading(smooth_f=value)).lr for value in (0.05, 0.15)]
+        lrs = [lr for lr in each[: number + 1] if lr is not None]
+        assert condition.mean.lr == pytest.approx(math.prod(lrs) ** (1 / len(lrs)))

@@ -13,9 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from quality_parts import candidates
 from quality_parts import compute as units
 from quality_parts.compute import GRID, Unit
-from quality_parts.evaluate import CAP, Answers, Regret, answers_of, combine, score
-from steadylr.core.curve import Curve, Stop
+from quality_parts.evaluate import CAP, Answers, Regret, answers_of, combine, mean_curve_answers, score
+from steadylr.core.consensus import consensus
+from steadylr.core.curve import Curve
+from steadylr.core.mean_curve import read_mean_curve
 from steadylr.core.rules import suggest
+from steadylr.core.settings import Reading
 
 pytest.importorskip("sklearn")
 
@@ -272,14 +275,19 @@ def test_all_candidates_differ() -> None:
     assert len(set(answers)) == len(answers)
 
 
-def test_the_mean_curve_ends_with_the_shortest_run() -> None:
-    """Losses are averaged point by point; another ramp is refused."""
-    whole, half = bowl(100), Curve(bowl(100).lr[:50], bowl(100).loss[:50] + 1, 100, Stop.DIVERGED)
-    mean = candidates.mean_curve([whole, half])
-    assert (len(mean), mean.num_iter, mean.stop) == (50, 100, Stop.DIVERGED)
-    np.testing.assert_allclose(mean.loss, whole.loss[:50] + 0.5)
-    with pytest.raises(ValueError, match="only runs along one ramp"):
-        candidates.mean_curve([whole, bowl(101)])
+def test_a_sweep_answers_by_the_mean_curve_where_too_few_runs_answer() -> None:
+    """By the consensus else; the mean curve's own row has its LR in any case."""
+    clear = [bowl(300, noise=0.02, seed=seed) for seed in range(3)]
+    lost = [bowl(300, noise=1.5, seed=seed) for seed in range(3)]
+    rng = np.random.default_rng(0)
+    by_mean, by_sweep = mean_curve_answers("bracket", {"a": clear, "b": lost}, 300, together=3, rng=rng)
+    assert sum(suggest(curve).lr is not None for curve in lost) == 1
+    mean = read_mean_curve(lost, "bracket", [Reading()])
+    assert mean is not None
+    assert by_mean.lrs["b"].tolist() == by_sweep.lrs["b"].tolist() == [mean.lr]
+    assert by_sweep.lrs["a"].tolist() == [consensus([suggest(curve) for curve in clear]).lr]
+    assert by_mean.lrs["a"].tolist() != by_sweep.lrs["a"].tolist()
+    assert (by_mean.rule, by_sweep.rule) == ("bracket, mean curve", "bracket, as a sweep")
 
 
 @pytest.mark.slow

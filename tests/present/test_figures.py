@@ -163,6 +163,18 @@ SUMMARIES = {
     "7 runs with long names": summary(7, groups=1, label="seed={} data.batch_size=512 model.name=resnet18"),
     "100 runs, 2 settings, 12 failed": summary(100, groups=2, failed=12),
     "none answered": summary(3, groups=2, failed=3),
+    "none answered, by their mean": replace(
+        summary(3, failed=3),
+        lr=2e-2,
+        choose="mean curve of 3 runs",
+        mean=SummaryRun("mean curve of 3 runs", ramp(200), descent(200, seed=9, middle=-2.5), 2e-2),
+    ),
+    "1 of 5 answered, by their mean": replace(
+        summary(5, failed=4),
+        lr=2e-2,
+        choose="mean curve of 5 runs",
+        mean=SummaryRun("mean curve of 5 runs", ramp(200), descent(200, seed=9, middle=-2.5), 2e-2),
+    ),
     "values only": summary(5, curves=False),
     "nothing at all": SummaryInfo(runs=()),
     "equal LRs": summary(3, spread=0.0),

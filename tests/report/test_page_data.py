@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from made_jobs import curve_of, leave_status, make_job, make_sweep
+from made_jobs import curve_of, leave_status, make_job, make_noisy_sweep, make_sweep
 from steadylr.answer.answer import answer_sweep
 from steadylr.answer.other_readings import MOST_READ, SMOOTH_F, values_to_try
 from steadylr.answer.readings import Gathered, each_seed_once, from_curves, from_sweep, from_values
@@ -64,11 +64,29 @@ def test_every_reading_is_what_aggregating_with_it_says(sweep: Path, data: dict[
             reread = from_sweep(sweep, reread={"smooth_f": value, "rule": rule})
             (again,) = answer_sweep(reread, choose="geometric_mean", onecycle=OneCycle()).conditions
             head, state = again.consensus.headline, states[f"{value:g} {rule}"]
-            assert (state["middle"], state["low"], state["high"]) == (head.lr, head.low, head.high)
+            assert (state["middle"], state["low"], state["high"]) == (again.suggested.lr, head.low, head.high)
             assert (state["level"], state["summary"]) == (again.verdict.level.value, again.verdict.summary)
             assert state["torch"] == ("" if again.plan is None else again.plan.torch_line())
             lrs = [again.consensus.run_lrs[run] for run in again.runs]
             assert state["lrs"] == [None if lr is None else format_lr(lr) for lr in lrs]
+
+
+def test_an_answer_by_the_mean_curve_is_named_so(tmp_path: Path) -> None:
+    """The LR on the card with what it comes from; at the slider's first place, too."""
+    found = from_sweep(make_noisy_sweep(tmp_path / "x"))
+    (condition,) = data_of(found)["conditions"]
+    (answer,) = answer_sweep(found, choose="geometric_mean", onecycle=OneCycle()).conditions
+    assert answer.mean is not None
+    own = condition["own"]
+    assert (own["lr"], own["middle"]) == (format_lr(answer.mean.lr), answer.mean.lr)
+    assert (own["choice"], own["n"], own["level"]) == (
+        "mean curve of 3 runs",
+        "0 of 3 runs",
+        "mean curve only",
+    )
+    assert own["range"].startswith("range ")
+    assert own["with"] == "0 runs with an LR, 3 without (3 flat), so by the mean curve of 3 runs"
+    assert condition["js"]["states"]["others"]["0.05 bracket"] == own
 
 
 def test_the_first_state_is_the_answer_of_the_sweep(data: dict[str, Any]) -> None:

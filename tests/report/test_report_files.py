@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from made_jobs import change_file, curve_of, leave_status, make_job, make_sweep
+from made_jobs import change_file, curve_of, leave_status, make_job, make_noisy_sweep, make_sweep
+from steadylr.answer.answer import answer_sweep
 from steadylr.answer.readings import Gathered, from_sweep, from_values
 from steadylr.config.schema import Choose, Consensus, OneCycle
 from steadylr.core.curve import Curve
+from steadylr.present.numbers import format_lr
 from steadylr.report import files as sweep_files
 from steadylr.report.conclude import conclude
+from steadylr.report.figures import summary_of
 from steadylr.store.records import Summary, utc_now
 from steadylr.words.plan_lines import LIBRARIES
 
@@ -218,6 +221,30 @@ def test_without_an_answer_there_is_no_plan(tmp_path: Path) -> None:
     make_job(tmp_path / "0", curve=Curve(flat.lr, 0 * flat.loss + 1, num_iter=len(flat), stop=flat.stop))
     assert concluded(from_sweep(tmp_path), tmp_path) == 3
     assert names(tmp_path) == ONE_CONDITION - {"plan.png", "plan.yaml", "plan.json", "plan.txt"}
+
+
+def test_an_answer_by_the_mean_curve_is_recorded_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In summary.json, in the plan, in words and in the figure; the exit code says that there is an LR."""
+    monkeypatch.undo()  # here it is drawn
+    make_noisy_sweep(tmp_path)
+    assert concluded(from_sweep(tmp_path), tmp_path) == 0
+    (kind,) = Summary.read(tmp_path).kinds
+    mean = kind["mean_curve"]
+    assert mean["num_runs"] == 3
+    assert mean["low"] < mean["lr"] < mean["high"]
+    assert (kind["consensus"]["lr"], kind["consensus"]["n"]) == (None, 0)
+    assert (kind["plan"]["max_lr"], kind["verdict"]["level"]) == (mean["lr"], "mean curve only")
+    assert f"LR {format_lr(mean['lr'])} by the mean curve of 3 runs" in capsys.readouterr().out
+    plan = (tmp_path / "plan.yaml").read_text()
+    assert f"max_lr: {mean['lr']!r} # read off the mean curve of 3 runs" in plan
+    assert "n: 0 # runs that gave an LR" in plan
+    (condition,) = answer_sweep(from_sweep(tmp_path), choose="geometric_mean", onecycle=OneCycle()).conditions
+    info = summary_of(condition)
+    assert info.mean is not None
+    assert (info.lr, info.choose, info.mean.suggestion) == (mean["lr"], "mean curve of 3 runs", mean["lr"])
+    assert len(info.mean.lr) == len(info.mean.loss) > 0
 
 
 def test_failed_jobs_and_unreadable_files_give_exit_code_1(tmp_path: Path) -> None:

@@ -106,9 +106,17 @@ def test_every_verdict() -> None:
     spreads = [[], [0.1], [0.1, 0.2], [0.1] * 6, [0.1, 0.13, 0.12], [0.1, 0.19, 0.15], [0.1, 0.4, 0.2]]
     spreads += [[0.1, 0.9, 0.5], [0.1, 9.0, 0.5], [0.01, 0.013, 0.012, 0.011, 0.0125, 0.0115]]
     levels, steps = set(), set()
-    for lrs, failures, doubted in product(spreads, ({}, {"flat": 2}), (False, True)):
+    ways = product(spreads, ({}, {"flat": 2}), (False, True), (False, True))
+    for lrs, failures, doubted, by_mean_curve in ways:
         runs = [str(run) for run in range(len(lrs))] if doubted else []
-        found = verdict(consensus(lrs, failures=failures), noisy_runs=runs, edge_runs=runs, odd_runs=runs)
+        said = consensus(lrs, failures=failures)
+        found = verdict(
+            said,
+            noisy_runs=runs,
+            edge_runs=runs,
+            odd_runs=runs,
+            by_mean_curve=by_mean_curve and bool(failures),
+        )
         told = told_verdict(found)
         levels.add(told.level)
         steps.update(told.steps)

@@ -16,11 +16,13 @@ from steadylr.answer.reading import plan_of
 from steadylr.answer.readings import FailedJob, Gathered, RunReading, lost_runs
 from steadylr.config.errors import BadInput
 from steadylr.core.attribution import Attribution
-from steadylr.core.consensus import Choice
+from steadylr.core.consensus import Choice, Consensus
 from steadylr.core.decision import Decision, decide
 from steadylr.core.diagnosis import Code
+from steadylr.core.mean_curve import MeanReading, is_wanted, read_mean_curve
 from steadylr.core.not_split import NotSplit
 from steadylr.core.onecycle import Plan
+from steadylr.core.rules import RULES
 from steadylr.core.shapes import OddCurve, odd_curves
 from steadylr.core.stopping import StoppingRule
 from steadylr.core.sweep_consensus import Observation, Shift, SweepConsensus, consensus_of
@@ -48,6 +50,7 @@ class ConditionAnswer:
         attribution: the spread by random stream, or why it can't be split; None where no streams vary apart.
         rule_shifts: from the headline's rule to each other rule, on the same curves.
         length: the LR for the planned length, where short trainings say it; then it is the peak of the plan.
+        mean: what the runs' mean curve says, where too few of them have an LR and it has one.
     """
 
     label: dict[str, Any]
@@ -61,6 +64,12 @@ class ConditionAnswer:
     attribution: Attribution | NotSplit | None = None
     rule_shifts: tuple[Shift, ...] = ()
     length: ConditionLength | None = None
+    mean: MeanReading | None = None
+
+    @property
+    def suggested(self) -> Consensus | MeanReading:
+        """What the range tests suggest, lr, low and high: the consensus of the runs, or their mean curve."""
+        return self.consensus.headline if self.mean is None else self.mean
 
     @property
     def title(self) -> str:
@@ -211,7 +220,7 @@ def _answer_condition(
     consensus = consensus_of_readings(readings, choose=choose, rule=rule, rules=gathered.rules)
     runs = _run_names(readings)
     odd = _odd(readings, runs)
-    head = consensus.headline
+    head, mean = consensus.headline, mean_of(readings, consensus)
     keys = [reading.condition_key for reading in readings]
     length = length_of(keys, gathered.ladders, total_steps=onecycle.total_steps)
     return ConditionAnswer(
@@ -224,14 +233,35 @@ def _answer_condition(
             noisy_runs=runs_with(NOISY, readings, consensus),
             edge_runs=runs_with(EDGE_BOUND, readings, consensus),
             odd_runs=tuple(odd),
+            by_mean_curve=mean is not None,
         ),
         odd=odd,
-        plan=plan_for(consensus, length, readings, onecycle),
+        plan=plan_for(head if mean is None else mean, length, readings, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(gathered, readings)),
         attribution=attribution_of(readings, consensus),
         rule_shifts=rule_shifts(readings, consensus),
         length=length,
+        mean=mean,
     )
+
+
+def mean_of(readings: Sequence[RunReading], consensus: SweepConsensus) -> MeanReading | None:
+    """What the mean curve of the runs of one condition says; None where enough have an LR, or it has none either.
+
+    Args:
+        readings: of one condition, those by the rule that counts first.
+        consensus: theirs.
+    """
+    with_curve = [reading for reading in readings if reading.curve is not None]
+    is_mixed = len({reading.condition_key for reading in readings}) > 1  # whose losses are not averaged
+    if not is_wanted(consensus.headline) or not with_curve or is_mixed:
+        return None
+    rule = with_curve[0].rule
+    if rule not in RULES:  # another program's own
+        return None
+    counting = [reading for reading in with_curve if reading.rule == rule]
+    curves = {reading.run: reading.curve for reading in counting if reading.curve is not None}
+    return read_mean_curve(list(curves.values()), rule, dict.fromkeys(one.read_with for one in counting))
 
 
 def _lost(gathered: Gathered, readings: Sequence[RunReading]) -> int:
@@ -241,13 +271,13 @@ def _lost(gathered: Gathered, readings: Sequence[RunReading]) -> int:
 
 
 def plan_for(
-    consensus: SweepConsensus,
+    suggested: Consensus | MeanReading,
     length: ConditionLength | None,
     readings: Sequence[RunReading],
     onecycle: OneCycle,
 ) -> Plan | None:
-    """The schedule: its peak is the LR for the planned length where that is known, else the consensus."""
-    head = consensus.headline if length is None else length.found
+    """The schedule: its peak is the LR for the planned length where that is known, else what range tests suggest."""
+    head = suggested if length is None else length.found
     if head.lr is None:
         return None
     if length is not None:

@@ -11,18 +11,19 @@ from steadylr.answer.answer import (
     NOISY,
     ConditionAnswer,
     consensus_of_readings,
+    mean_of,
     plan_for,
     runs_with,
 )
 from steadylr.answer.readings import read_again
 from steadylr.core.landmarks import find_landmarks
 from steadylr.core.rules import RULES
-from steadylr.core.settings import Reading
 from steadylr.words.consensus import Verdict, verdict
 
 if TYPE_CHECKING:
     from steadylr.answer.readings import RunReading
     from steadylr.config.schema import OneCycle
+    from steadylr.core.mean_curve import MeanReading
     from steadylr.core.onecycle import Plan
     from steadylr.core.smoothing import SmoothedCurve
     from steadylr.core.sweep_consensus import SweepConsensus
@@ -45,6 +46,7 @@ class OtherReading:
         consensus: over the runs.
         verdict: on the consensus.
         plan: whose peak it is, or that of the ladder where there is one; None without an LR.
+        mean: as in ConditionAnswer.
     """
 
     smooth_f: float
@@ -53,6 +55,7 @@ class OtherReading:
     consensus: SweepConsensus
     verdict: Verdict
     plan: Plan | None
+    mean: MeanReading | None
 
 
 def first_with_curve(condition: ConditionAnswer) -> dict[str, RunReading]:
@@ -62,11 +65,6 @@ def first_with_curve(condition: ConditionAnswer) -> dict[str, RunReading]:
         if reading.curve is not None:
             firsts.setdefault(reading.run, reading)
     return {run: firsts[run] for run in condition.runs if run in firsts}
-
-
-def _own_reading(reading: RunReading) -> Reading:
-    """The settings that a run was read with."""
-    return Reading(**{name: value for name, value in reading.setting.items() if name != "rule"})
 
 
 def values_to_try(condition: ConditionAnswer, *, most_read: int = MOST_READ) -> tuple[float, ...]:
@@ -106,7 +104,7 @@ def read_again_with(condition: ConditionAnswer, values: Sequence[float]) -> dict
     """Read every run that has a curve with each value of smooth_f; all else, such as the skips, as before."""
     found = {}
     for run, first in first_with_curve(condition).items():
-        curve, own = first.curve, _own_reading(first)
+        curve, own = first.curve, first.read_with
         assert curve is not None
         each = [replace(own, smooth_f=value, smoother="local_linear") for value in values]
         read = [(read_again(first, settings), find_landmarks(curve, settings).line) for settings in each]
@@ -142,6 +140,7 @@ def _answered(
         choose=condition.consensus.headline.choose,
         rule=None if condition.decision is None else condition.decision.rule,
     )
+    mean = mean_of(readings, consensus)
     return OtherReading(
         smooth_f=value,
         rule=rule,
@@ -152,6 +151,8 @@ def _answered(
             noisy_runs=runs_with(NOISY, readings, consensus),
             edge_runs=runs_with(EDGE_BOUND, readings, consensus),
             odd_runs=tuple(condition.odd),
+            by_mean_curve=mean is not None,
         ),
-        plan=plan_for(consensus, condition.length, readings, onecycle),
+        plan=plan_for(consensus.headline if mean is None else mean, condition.length, readings, onecycle),
+        mean=mean,
     )

@@ -87,6 +87,11 @@ class RunReading:
         return self.suggestions[self.rule]
 
     @property
+    def read_with(self) -> Reading:
+        """The settings that the rules read the curve with; the usual ones where there is no curve."""
+        return Reading(**{name: value for name, value in self.setting.items() if name != "rule"})
+
+    @property
     def condition_key(self) -> str:
         """The condition as text: equal for readings of one condition."""
         return condition_key(self.condition)
@@ -293,8 +298,7 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
     check_recorded(record.config)
     check_key(record, curves.meta.get(STORED_AS))
     finder = record.config["finder"]
-    setting = {name: finder[name] for name in READING_KEYS}
-    Reading(**{name: value for name, value in setting.items() if name != "rule"})
+    setting = {**{name: finder[name] for name in READING_KEYS}, **reread}
     reading = RunReading(
         label=label,
         run=record.run.curve_digest,
@@ -302,7 +306,7 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
         setting=setting,
         overrides=tuple(record.overrides),
         suggestions=record.suggestions,
-        rule=record.rule,
+        rule=reread.get("rule", record.rule),
         findings=tuple(finding.code for finding in record.diagnosis),
         curve=curves.read,
         record=record,
@@ -313,11 +317,8 @@ def _reading(label: str, record: RunRecord, curves: RunCurves, reread: Reread) -
         else np.searchsorted(curves.curve.lr, curves.validation.lr).astype(np.int64),
         skipped_share=curves.skipped_share,
     )
-    if not reread:
-        return reading
-    merged = {**setting, **reread}
-    rule = merged.pop("rule")
-    return read_again(replace(reading, rule=rule), Reading(**merged))
+    settings = reading.read_with  # refuses what can't be
+    return read_again(reading, settings) if reread else reading
 
 
 def joined(parts: Sequence[Gathered]) -> Gathered:

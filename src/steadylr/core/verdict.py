@@ -17,13 +17,14 @@ OBSERVED_UP_TO = (
 
 
 class Level(str, Enum):
-    """How far the suggestions may be trusted, best first; the last two say that nothing can be said."""
+    """How far the suggestions may be trusted, best first; the last three say nothing of a spread."""
 
     TIGHT = "tight"
     VERY_NORMAL = "very normal"
     NORMAL = "normal"
     CONCERNING = "concerning"
     ISSUE = "issue"
+    MEAN_CURVE = "mean curve only"
     TOO_FEW = "too few runs"
     NO_ANSWER = "no answer"
 
@@ -118,6 +119,7 @@ def verdict(
     noisy_runs: Collection[str] = (),
     edge_runs: Collection[str] = (),
     odd_runs: Sequence[str] = (),
+    by_mean_curve: bool = False,
 ) -> Verdict:
     """Judges a consensus.
 
@@ -131,8 +133,21 @@ def verdict(
         edge_runs: names of runs with an LR that the edge of the ramp bounds, such as one that never diverged.
             A run may be in both.
         odd_runs: names of runs whose curve has another shape than the rest (shapes.odd_curves).
+        by_mean_curve: whether the LR is that of the runs' mean curve, as too few have one of their own: then nothing is
+            known of its spread, whatever the spread of these few.
     """
     check_kind(Consensus, consensus=consensus)
+    if by_mean_curve:
+        return Verdict(
+            level=Level.MEAN_CURVE,
+            level_by_ratio=Level.MEAN_CURVE,
+            ratio=None,
+            expected_ratio=None,
+            n=consensus.n,
+            failures=consensus.failures,
+            steps=(Step.AS_LEVEL, *([Step.ODD_RUNS] if odd_runs else [])),
+            odd_runs=tuple(odd_runs),
+        )
     num_noisy, num_edge = _doubtful(consensus.n, set(noisy_runs), set(edge_runs))
     by_ratio = _level_by_ratio(consensus)
     doubted = bool(num_noisy or num_edge)

@@ -121,7 +121,6 @@ def summary_of(condition: ConditionAnswer) -> SummaryInfo:
     """Gather what the summary figure shows."""
     from steadylr.core.curve import frozen_array
     from steadylr.core.landmarks import find_landmarks
-    from steadylr.core.settings import Reading
     from steadylr.present.figures import SummaryGroup, SummaryInfo, SummaryRun
     from steadylr.present.numbers import setting_label
 
@@ -133,8 +132,7 @@ def summary_of(condition: ConditionAnswer) -> SummaryInfo:
         first = readings[run][0]
         line = None
         if first.curve is not None:
-            settings = {key: value for key, value in first.setting.items() if key != "rule"}
-            line = find_landmarks(first.curve, Reading(**settings)).line
+            line = find_landmarks(first.curve, first.read_with).line
         lr = consensus.run_lrs[run]
         lrs, losses = (nothing, nothing) if line is None else (10.0**line.log10_lr, line.loss)
         outcome = "" if lr is not None else first.headline.outcome.value.replace("_", " ")
@@ -147,13 +145,18 @@ def summary_of(condition: ConditionAnswer) -> SummaryInfo:
             )
             for g in consensus.groups
         ]
-    head = consensus.headline
+    head, mean = consensus.headline, condition.mean
+    drawn = None
+    if mean is not None:
+        line = find_landmarks(mean.curve, next(iter(readings.values()))[0].read_with).line
+        drawn = SummaryRun(mean.name, 10.0**line.log10_lr, line.loss, suggestion=mean.lr)
     return SummaryInfo(
         runs=tuple(runs),
         groups=tuple(groups),
-        lr=head.lr,
-        choose=head.choose.replace("_", " "),
-        interval=head.interval,
+        lr=condition.suggested.lr,
+        choose=head.choose.replace("_", " ") if mean is None else mean.name,
+        interval=head.interval if mean is None else None,
+        mean=drawn,
         title=condition_title(condition),
         subtitle=condition.verdict.summary,
     )

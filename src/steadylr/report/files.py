@@ -194,6 +194,9 @@ def _condition(condition: ConditionAnswer) -> dict[str, Any]:
     return {
         "label": condition.label,
         "consensus": asdict(consensus.headline),
+        "mean_curve": None
+        if condition.mean is None
+        else _values(condition.mean, ("num_runs", "lr", "low", "high")),
         "groups": [asdict(group) for group in consensus.groups],
         "shifts": [asdict(shift) for shift in consensus.shifts],
         "duplicates": consensus.duplicates,

@@ -39,15 +39,17 @@ def write_plan(path: Path, condition: ConditionAnswer) -> None:
         said: dict[str, Any] = {"n": len(found.trials), "verdict": found.settled.value}
         _write(path, condition.plan, length_plan(condition.length), said)
         return
-    head = condition.consensus.headline
-    assert head.lr is not None
+    head, suggested = condition.consensus.headline, condition.suggested
+    which = (f"{head.choose.replace('_', ' ')} of the suggestions", "lowest suggestion", "highest suggestion")
+    if condition.mean is not None:
+        which = (f"read off the {condition.mean.name}", "lower end of its range", "upper end")
     lines = [
         "# What the range tests say; include it in another Hydra program, or copy it.",
         f"# Proven for trainings of {PROVEN}; longer ones want lower LRs.",
-        f"max_lr: {head.lr!r} # {head.choose.replace('_', ' ')} of the suggestions: the peak of OneCycle",
-        f"low: {head.low!r} # lowest suggestion",
-        f"high: {head.high!r} # highest suggestion",
-        f"n: {head.n} # runs that gave one",
+        f"max_lr: {suggested.lr!r} # {which[0]}: the peak of OneCycle",
+        f"low: {suggested.low!r} # {which[1]}",
+        f"high: {suggested.high!r} # {which[2]}",
+        f"n: {head.n} # runs that gave an LR",
         f"verdict: {condition.verdict.level.value}",
     ]
     said = {"n": head.n, "verdict": condition.verdict.level.value}

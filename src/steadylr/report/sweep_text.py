@@ -34,7 +34,7 @@ from steadylr.present.text import (
 from steadylr.report.length_text import length_parts
 from steadylr.report.run_text import ending, plan_parts, short
 from steadylr.words.attribution import attribution_advice, attribution_summary, not_split_words
-from steadylr.words.consensus import GUIDE, decision_text
+from steadylr.words.consensus import GUIDE, decision_text, mean_curve_text
 from steadylr.words.names import COMMAND_LINE, Names
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _LEVEL_COLOURS = {
     Level.TIGHT: "green",
     Level.VERY_NORMAL: "green",
     Level.NORMAL: "yellow",
+    Level.MEAN_CURVE: "yellow",
     Level.TOO_FEW: "yellow",
 }
 """The other levels are red."""
@@ -159,6 +160,8 @@ def _condition_parts(
     yield from group_parts(condition.consensus)
     yield from heading("Consensus")
     yield from _consensus_parts(head)
+    if condition.mean is not None:
+        yield sentence(mean_curve_text(condition.mean, n=head.n), "bold")
     if condition.decision is not None:
         yield sentence(decision_text(condition.decision))
     if condition.length is not None:  # what the range tests say was only the start
@@ -166,7 +169,7 @@ def _condition_parts(
     else:
         yield from _verdict_parts(condition)
         yield from attribution_parts(condition, names)
-        if head.n:
+        if head.n and condition.mean is None:
             yield from heading("Which LR")
             yield table([""] * 5, guide_rows(head, names))
     if condition.plan is not None:

@@ -127,7 +127,8 @@ def _sweep(folder: Path, whole: str, root: str) -> Entry:
     tags: dict[str, str] = {}
     for number, kind in enumerate(summary.kinds, start=1):
         before = f"{number}/" if len(summary.kinds) > 1 else ""
-        parts = {"consensus": kind["consensus"], "verdict": kind["verdict"], "plan": kind["plan"] or {}}
+        names = ("consensus", "mean_curve", "verdict", "plan")
+        parts = {part: kind.get(part) or {} for part in names}  # earlier versions knew no mean curve
         flat = {f"{before}{name}": value for name, value in _flat(parts)}
         tags |= {f"{before}kind": str(kind["label"]), **{name: str(value) for name, value in flat.items()}}
         numbers |= {

@@ -251,7 +251,7 @@ def _climb_all(folder: Path, asked: Budget, jobs: Sequence[Job], engine: Engine)
             known = earlier.get(condition.readings[0].condition_key)
             ladder = _planned_ladder(condition, job, asked, known, workers=engine.capacity(job.config.device))
             climb = _Climb(condition, job, asked, ladder, store, engine)
-            if condition.consensus.headline.lr is None and not ladder.lengths:
+            if condition.suggested.lr is None and not ladder.lengths:
                 continue  # neither says anything: no LR
             while SESSION.exit_code is None and not climb.ladder.finished:
                 if climb.go_on():
@@ -283,7 +283,7 @@ def _planned_ladder(
         whole = earlier.budget + earlier.range_tests if asked.budget_minutes is not None else whole
     curves = [own.curve for own in condition.readings if own.curve is not None]
     start = start_of(
-        condition.consensus.headline.lr,
+        condition.suggested.lr,
         last_lr=geometric_mean(sorted(float(curve.lr[-1]) for curve in curves)),
         num_iter=max(record.run.num_iter for record in records),
     )

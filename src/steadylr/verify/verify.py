@@ -173,7 +173,7 @@ def _condition_to_verify(
     Raises:
         BadInput: the recorded config, or a schedule of so many steps, can't be had.
     """
-    head = condition.consensus.headline
+    head = condition.suggested
     assert head.low is not None
     assert head.lr is not None
     assert head.high is not None

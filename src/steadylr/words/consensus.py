@@ -9,7 +9,9 @@ from typing import TypeAlias
 from steadylr.core import verdict as verdicts
 from steadylr.core.consensus import Choice, Consensus
 from steadylr.core.decision import Decision, State
+from steadylr.core.mean_curve import MeanReading
 from steadylr.core.verdict import FEW_RUNS, MANY_RUNS, OBSERVED_UP_TO, Level, Step
+from steadylr.words.numbers import format_lr
 
 GUIDE: tuple[tuple[str, Choice, str], ...] = (
     ("OneCycle", "geometric_mean", "take the geometric mean"),
@@ -25,6 +27,8 @@ _LEVEL_ADVICE: Mapping[Level, str] = {
     Level.NORMAL: "Make more runs and check the plots before a long training.",
     Level.CONCERNING: "Check for bugs and verify the data before you use this LR.",
     Level.ISSUE: "Investigate thoroughly: the runs do not agree on an LR, so none of them should be used.",
+    Level.MEAN_CURVE: "Take the LR for a first training only. Before a long one take more runs, or more steps or "
+    "larger batches, with which runs have answers of their own that show how far they spread.",
     Level.TOO_FEW: "Make at least three runs, better five: one run can't tell how far suggestions spread.",
     Level.NO_ANSWER: "Look at what the runs say about themselves, fix that, and run again.",
 }
@@ -54,10 +58,17 @@ def verdict(
     noisy_runs: Collection[str] = (),
     edge_runs: Collection[str] = (),
     odd_runs: Sequence[str] = (),
+    by_mean_curve: bool = False,
 ) -> ToldVerdict:
     """Judge a consensus, in words as well; see core.verdict.verdict."""
     return told_verdict(
-        verdicts.verdict(consensus, noisy_runs=noisy_runs, edge_runs=edge_runs, odd_runs=odd_runs)
+        verdicts.verdict(
+            consensus,
+            noisy_runs=noisy_runs,
+            edge_runs=edge_runs,
+            odd_runs=odd_runs,
+            by_mean_curve=by_mean_curve,
+        )
     )
 
 
@@ -70,6 +81,13 @@ def told_verdict(verdict: verdicts.Verdict) -> ToldVerdict:
         advice=tuple(_advice(verdict, step) for step in verdict.steps),
         lowered_by=_doubts(verdict) if verdict.is_lowered else (),
     )
+
+
+def mean_curve_text(mean: MeanReading, *, n: int) -> str:
+    """What the mean curve of the runs says, of which n have an LR of their own."""
+    own = {0: "none of them has", 1: "one of them has"}.get(n, f"{n} of them have")
+    ends = f", between {format_lr(mean.low)} and {format_lr(mean.high)}" if mean.low < mean.high else ""
+    return f"LR {format_lr(mean.lr)} by the {mean.name}{ends}: {own} an LR alone"
 
 
 def decision_text(decision: Decision) -> str:
@@ -94,6 +112,8 @@ def decision_text(decision: Decision) -> str:
 
 def _summary(verdict: verdicts.Verdict) -> str:
     failed = f"; {_failures(verdict)}" if verdict.num_failed else ""
+    if verdict.level is Level.MEAN_CURVE:
+        return f"Mean curve only: {_failures(verdict)}, but the mean of the curves has one."
     if verdict.n == 0:
         return f"No answer: {_failures(verdict) if verdict.num_failed else 'there are no runs'}."
     if verdict.ratio is None:

@@ -50,6 +50,7 @@ MOST_CURVES = 300  # more lines make the picture slower, not clearer
 MOST_POINTS = 400
 MOST_NAMED = 4
 _CONSENSUS: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.6}
+_MEAN: dict[str, Any] = {"color": INK, "linewidth": 2.4, "zorder": 3}
 _INTERVAL: dict[str, Any] = {"facecolor": VERMILLION, "alpha": 0.13, "linewidth": 0}
 
 
@@ -95,9 +96,10 @@ class SummaryInfo:
     Args:
         runs: in the order in which they are named.
         groups: one per swept analysis setting; empty when none is swept.
-        lr: the LR of the consensus, or None.
+        lr: the LR of the answer, or None.
         choose: what lr is: "geometric mean".
         interval: lower and upper end of its 95% interval, or None.
+        mean: the mean curve of the runs, where the answer is read off it.
         title: which model and data.
         subtitle: the verdict.
 
@@ -110,6 +112,7 @@ class SummaryInfo:
     lr: float | None = None
     choose: str = "geometric mean"
     interval: tuple[float, float] | None = None
+    mean: SummaryRun | None = None
     title: str = ""
     subtitle: str = ""
 
@@ -164,6 +167,10 @@ def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
         zorder=2,
     )
     ax.add_collection(lines, autolim=False)
+    if info.mean is not None:
+        ax.plot(info.mean.lr, info.mean.loss, **_MEAN)
+        if (place := _on_curve(info.mean)) is not None:
+            _dots(ax, *zip(place, strict=True), colours=[VERMILLION], few=True)
     dots = {i: place for i in drawn if (place := _on_curve(info.runs[i])) is not None}
     if dots:
         _dots(ax, *zip(*dots.values(), strict=True), colours=_colours(info, list(dots)), few=info.few)
@@ -359,7 +366,9 @@ def _legend(info: SummaryInfo) -> list[Sample]:
             look = {"linestyle": "none", "marker": _shape(place), "markersize": 5.5}
             dot = Line2D([], [], color=face, markeredgecolor="white" if face == colour else colour, **look)
             samples.append(Sample(dot, _name(group.label, lines=1)))
-    if info.lr is not None:
+    if info.mean is not None:
+        samples.append(Sample(Line2D([], [], **_MEAN), info.choose))
+    elif info.lr is not None:
         samples.append(Sample(Line2D([], [], **_CONSENSUS), info.choose))
     if info.interval is not None:
         samples.append(Sample(Patch(**_INTERVAL), "95% interval"))

@@ -16,16 +16,15 @@ from steadylr.words.numbers import percent
 
 if TYPE_CHECKING:
     from steadylr.answer.answer import ConditionAnswer
-    from steadylr.answer.other_readings import ReadAgain
+    from steadylr.answer.other_readings import OtherReading, ReadAgain
     from steadylr.config.schema import OneCycle
     from steadylr.core.onecycle import Plan
-    from steadylr.core.sweep_consensus import SweepConsensus
-    from steadylr.words.consensus import Verdict
 
 _TONES = {
     Level.TIGHT: "good",
     Level.VERY_NORMAL: "good",
     Level.NORMAL: "fair",
+    Level.MEAN_CURVE: "fair",
     Level.TOO_FEW: "fair",
 }
 _CHOICES = {
@@ -53,33 +52,32 @@ def states_of(
     """
     reasons: dict[str, int] = {"": 0}
 
-    def state(consensus: SweepConsensus, verdict: Verdict, plan: Plan | None, why: Mapping[str, str]) -> Any:
-        told = [why.get(run, "") if consensus.run_lrs.get(run) is None else "" for run in condition.runs]
+    def state(answer: ConditionAnswer | OtherReading, why: Mapping[str, str]) -> Any:
+        head, run_lrs = answer.consensus.headline, answer.consensus.run_lrs
+        told = [why.get(run, "") if run_lrs.get(run) is None else "" for run in condition.runs]
         return {
-            **_answer(condition, consensus, verdict, plan),
-            "rows": [list(row.cells) for row in consensus_rows(consensus.headline)],
-            "with": runs_with_lr(consensus.headline),
-            "low": consensus.headline.low,
-            "high": consensus.headline.high,
-            "middle": consensus.headline.lr,
-            "lrs": [_written(consensus.run_lrs.get(run)) for run in condition.runs],
+            **_answer(condition, answer),
+            "rows": [list(row.cells) for row in consensus_rows(head)],
+            "with": runs_with_lr(head) + ("" if answer.mean is None else f", so by the {answer.mean.name}"),
+            "low": head.low,
+            "high": head.high,
+            "middle": head.lr if answer.mean is None else answer.mean.lr,
+            "lrs": [_written(run_lrs.get(run)) for run in condition.runs],
             "why": [reasons.setdefault(text, len(reasons)) for text in told],
         }
 
     own = {run: readings[0].headline.reason for run, readings in by_run(condition).items()}
-    first = state(condition.consensus, condition.verdict, condition.plan, own)
+    first = state(condition, own)
     others = {}
     for other in answers_of(condition, values, read, onecycle):
         why = {run: one.reason for run, one in other.suggestions.items()}
-        others[f"{other.smooth_f:g} {other.rule}"] = state(other.consensus, other.verdict, other.plan, why)
+        others[f"{other.smooth_f:g} {other.rule}"] = state(other, why)
     return {"own": first, "others": others, "reasons": list(reasons)}
 
 
-def _answer(
-    condition: ConditionAnswer, consensus: SweepConsensus, verdict: Verdict, plan: Plan | None
-) -> dict[str, Any]:
+def _answer(condition: ConditionAnswer, answer: ConditionAnswer | OtherReading) -> dict[str, Any]:
     """What stands on top: the LR to use with its range, how far to trust it, what to do next, and the line to paste."""
-    head = consensus.headline
+    head, verdict, plan, mean = answer.consensus.headline, answer.verdict, answer.plan, answer.mean
     shown: dict[str, Any] = {"torch": "" if plan is None else plan.torch_line(), "holds": []}
     if condition.length is not None:
         found, ladder = condition.length.found, condition.length.ladder
@@ -93,13 +91,13 @@ def _answer(
             "summary": length_summary(found),
             "advice": list(length_advice(found, COMMAND_LINE)),
         }
-    several = head.n > 1 and head.low is not None and head.high is not None
+    lr, low, high = (head.lr, head.low, head.high) if mean is None else (mean.lr, mean.low, mean.high)
+    choice = _choice(head.n, head.choose) if mean is None else mean.name
+    has_range = low is not None and high is not None and (head.n > 1 if mean is None else low < high)
     return shown | {
-        "lr": _written(head.lr),
-        "range": f"range {format_lr_range(head.low, head.high)}"
-        if several and head.low and head.high
-        else "",
-        "choice": "" if head.lr is None else _choice(head.n, head.choose),
+        "lr": _written(lr),
+        "range": f"range {format_lr_range(low, high)}" if has_range and low and high else "",
+        "choice": "" if lr is None else choice,
         "n": count(head.num_runs, "run")
         if not head.num_failed
         else f"{head.n} of {count(head.num_runs, 'run')}",
