@@ -18,10 +18,13 @@ class Results:
         path: the file; it need not be there.
         num_keys: the first so many cells are the key.
         num_values: the others. Rows of other lengths are left alone: the last may be torn.
+        version: of the tasks; rows of another one are left alone.
     """
 
-    def __init__(self, path: Path, *, num_keys: int, num_values: int) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, *, num_keys: int, num_values: int, version: int = LONG_TASKS_VERSION
+    ) -> None:
+        self._path, self._version = path, version
         self.rows: dict[Cells, Cells] = {}
         if not path.exists():
             return
@@ -29,8 +32,8 @@ class Results:
         if text and not text.endswith("\n"):  # torn: it is done again
             path.write_text(text[: text.rfind("\n") + 1])
         with path.open(newline="") as file:
-            for version, *cells in csv.reader(file):
-                if version == str(LONG_TASKS_VERSION) and len(cells) == num_keys + num_values:
+            for written, *cells in csv.reader(file):
+                if written == str(version) and len(cells) == num_keys + num_values:
                     self.rows[tuple(cells[:num_keys])] = tuple(cells[num_keys:])
 
     def add(self, key: Iterable[object], values: Iterable[object]) -> None:
@@ -39,4 +42,4 @@ class Results:
         self.rows[own_key] = own_values
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow([LONG_TASKS_VERSION, *own_key, *own_values])
+            csv.writer(file, lineterminator="\n").writerow([self._version, *own_key, *own_values])

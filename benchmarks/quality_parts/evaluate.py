@@ -24,9 +24,6 @@ CAP = 1.25
 MAX_SUBSETS = 400
 """Subsets of seeds for a consensus, drawn at random where there are more."""
 
-MEAN_SUBSETS = 60
-"""The same where the rule has to read a mean curve of each."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regret:
@@ -229,7 +226,7 @@ def mean_curve_answers(
     together: int,
     rng: np.random.Generator,
 ) -> list[Answers]:
-    """What the default rule says of `together` seeds, by task: all subsets, or MEAN_SUBSETS random ones.
+    """What the default rule says of `together` seeds, by task: all subsets, or MAX_SUBSETS random ones.
 
     Args:
         rule: what the answers are called, with "mean curve" and "as a sweep" behind it.
@@ -245,8 +242,8 @@ def mean_curve_answers(
     by_mean, by_sweep = {}, {}
     for name, of_task in curves.items():
         subsets = list(combinations(range(len(of_task)), together))
-        if len(subsets) > MEAN_SUBSETS:
-            subsets = [subsets[i] for i in rng.permutation(len(subsets))[:MEAN_SUBSETS]]
+        if len(subsets) > MAX_SUBSETS:
+            subsets = [subsets[i] for i in rng.permutation(len(subsets))[:MAX_SUBSETS]]
         alone = [suggest(curve) for curve in of_task]
         means = [
             read_mean_curve([of_task[i] for i in subset], DEFAULT_RULE, [Reading()]) for subset in subsets
