@@ -10,6 +10,7 @@ import pytest
 from command_line import TINY, find_lr, main_of, only_run
 from made_jobs import make_sweep
 from steadylr.cli import aggregate as aggregating
+from steadylr.jobs import work
 
 
 def test_a_run_has_its_figure_in_each_format_and_its_plan_in_each_form(
@@ -33,6 +34,24 @@ def test_without_formats_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert find_lr(*TINY, "figures=[]").code == 0
     assert not list(only_run(tmp_path).glob("lr_finder.*"))
+
+
+def test_a_large_sweep_draws_itself_and_none_of_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so before anything is trained; the single run draws it from the store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(work, "MOST_DRAWN", 1)
+    done = find_lr(*TINY, "-m", "seed=1,2", "sweep_name=x")
+    assert done.code == 0
+    assert "(no figure of each job: they are more than 1)" in done.out
+    assert [path.name for path in tmp_path.glob("outputs/sweeps/x/*.png")] != []
+    assert list(tmp_path.glob("outputs/sweeps/x/*/*.png")) == []
+    assert find_lr(*TINY, "seed=2").code == 0
+    assert (only_run(tmp_path) / "lr_finder.png").is_file()
+    monkeypatch.setattr(work, "MOST_DRAWN", 2)
+    assert find_lr(*TINY, "-m", "seed=3,4", "sweep_name=x").code == 0
+    assert len(list(tmp_path.glob("outputs/sweeps/x/*/*.png"))) == 2
 
 
 def test_an_aggregate_keeps_the_formats_of_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

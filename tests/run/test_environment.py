@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -101,16 +102,28 @@ def test_versions_come_from_package_metadata() -> None:
     assert package_versions()
 
 
+@pytest.fixture
+def unasked() -> Iterator[None]:
+    """As if no commit had been asked for yet in this process."""
+    environment._commit_of.cache_clear()
+    yield
+    environment._commit_of.cache_clear()
+
+
+@pytest.mark.usefixtures("unasked")
 def test_the_commit_is_none_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without git, or a folder outside any repository, has no commit."""
     monkeypatch.setattr(environment, "_git", lambda *_: None)
     assert git_commit() is None
 
 
+@pytest.mark.usefixtures("unasked")
 def test_a_changed_working_copy_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit with changed files on top is not that commit."""
     answers = {"rev-parse": "abc", "status": " M file"}
     monkeypatch.setattr(environment, "_git", lambda _folder, command, *_: answers[command])
     assert git_commit() == "abc-dirty"
     answers["status"] = ""
+    assert git_commit() == "abc-dirty"  # a process runs the code that it began with
+    environment._commit_of.cache_clear()
     assert git_commit() == "abc"

@@ -166,34 +166,37 @@ def do_job(cfg: DictConfig) -> None:
             )
         if job.config.dry_run:
             return _announce(job, ending.folder)
-        _begin(job, ending.folder)
+        _begin(job, ending.folder, cfg)
         at_once = 1 if single else _trainings_at_once(job.config, str(hydra_config.launcher._target_))
         share = Share(threads_for(job.config, workers=at_once))
         with store_folder(job.config, ending.folder) as store:
             with run_progress(job.config.finder.num_iter, shown=single, lines=True) as report:
                 trained = train_into(store, job.config, job.training, share=share, report=report)
-            return _finish(job, ending, store, trained)
+            return _finish(job, ending, store, trained, draws=True)
 
     ending.after(work)
 
 
-def finish_job(job: Job, store: Path, outcome: Trained | TrainingFailed) -> Callable[[DictConfig], None]:
+def finish_job(
+    job: Job, store: Path, outcome: Trained | TrainingFailed, *, draws: bool
+) -> Callable[[DictConfig], None]:
     """What is left of a job once its training is over, as a task for Hydra; it knows the job already.
 
     Args:
         job: the job.
         store: the folder of the store that holds its training.
         outcome: of the training; a failed one fails the job.
+        draws: whether it gets a figure of its own.
     """
 
-    def task(_: DictConfig) -> None:
+    def task(cfg: DictConfig) -> None:
         ending = _Ending(job.overrides, single=False, job=job)
 
         def work() -> int:
-            _begin(job, ending.folder)
+            _begin(job, ending.folder, cfg)
             if isinstance(outcome, TrainingFailed):
                 raise outcome
-            return _finish(job, ending, store, outcome)
+            return _finish(job, ending, store, outcome, draws=draws)
 
         ending.after(work)
 
@@ -262,14 +265,14 @@ class _Ending:
         written.write(self.folder)
 
 
-def _begin(job: Job, folder: Path) -> None:
-    """Say what is doubtful about a job, and leave its config."""
+def _begin(job: Job, folder: Path, cfg: DictConfig) -> None:
+    """Say what is doubtful about a job, and leave its config, which is that of its task."""
     for doubt in doubts(job.config):
         log.warning("%s", doubt)
-    write_atomic(folder / CONFIG_FILE, OmegaConf.to_yaml(_of_the_program(job.composed), resolve=True))
+    write_atomic(folder / CONFIG_FILE, OmegaConf.to_yaml(cfg, resolve=True))
 
 
-def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
+def _finish(job: Job, ending: _Ending, store: Path, trained: Trained, *, draws: bool) -> int:
     """Read the curve from the store, and write everything that follows from it; give the exit code."""
     folder, config = ending.folder, job.config
     curves = CurveStore(store).find(job.training.shape, job.training.seeds)
@@ -280,7 +283,8 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained) -> int:
         )
     answer = answer_of(curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share)
     curves.save(folder / CURVE_FILE)
-    draw_run(folder / FIGURE_FILE, config, curves, answer)
+    if draws:
+        draw_run(folder / FIGURE_FILE, config, curves, answer)
     record = build_record(job, curves, trained, answer)
     record.write(folder)
     headline = answer.headline

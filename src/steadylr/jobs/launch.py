@@ -118,7 +118,7 @@ class _Launch:
                 job.composed.hydra.job.id = job.composed.hydra.job.num = number
             result = run_job(
                 hydra_context=self._context,
-                task_function=finish_job(job, self._store, outcome),
+                task_function=finish_job(job, self._store, outcome, draws=self._work.draws),
                 config=job.composed,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",

@@ -47,6 +47,9 @@ OF_THE_SWEEP = (
 )
 """Keys that a sweep has one value of."""
 
+MOST_DRAWN = 100
+"""Jobs of a sweep of which each gets a figure: it takes longer than all else that a job does after its training."""
+
 MOST_NAMED = 3  # jobs with one problem that are named one by one
 MOST_LETTERS = 60  # of a run's name
 
@@ -74,6 +77,11 @@ class Work:
         """The runs that have to be trained, in the order of the command line."""
         return tuple(key for key in self.runs if key not in self.stored)
 
+    @property
+    def draws(self) -> bool:
+        """Whether each job gets a figure of its own."""
+        return len(self.jobs) <= MOST_DRAWN
+
     def announcement(self) -> str:
         """What is about to be done, in one line."""
         finished, missing = sum(place.finished for place, _ in self.jobs), len(self.missing)
@@ -81,6 +89,7 @@ class Work:
         parts += [self.engine.described(self.workers)] if missing else []
         notes = [f"{count(finished, 'job')} already finished"] if finished else []
         notes += [f"{count(len(self.stored), 'run')} from the store"] if self.stored else []
+        notes += [] if self.draws else [f"no figure of each job: they are more than {MOST_DRAWN}"]
         return ", ".join(parts) + (f" ({', '.join(notes)})" if notes else "")
 
 

@@ -100,7 +100,12 @@ def git_commit() -> str | None:
     none.
     """
     here = Path(__file__).resolve().parent
-    folder = Path.cwd() if "site-packages" in here.parts else here
+    return _commit_of(Path.cwd() if "site-packages" in here.parts else here)
+
+
+@lru_cache
+def _commit_of(folder: Path) -> str | None:
+    """As git_commit; asked once in a process, whose code was read when it began."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
