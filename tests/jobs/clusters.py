@@ -48,6 +48,33 @@ def is_answered_as_here(folder: Path, *launcher: str) -> None:
     assert again.out.startswith("6 jobs, 0 trainings (3 runs from the store)")
 
 
+def sweepers_train_as_here(folder: Path, *launcher: str) -> None:
+    """Seeds until it is stable, the ladder of lengths and attribution, on a cluster as by workers here."""
+    sweeps = {
+        "stable": ("+experiment=until_stable", "hydra.sweeper.max_runs=4"),
+        "length": ("+experiment=for_length", "onecycle.total_steps=400", "hydra.sweeper.budget=1"),
+        "streams": ("+experiment=attribution", "seeds.init=1,2", "seeds.order=1,2"),
+    }
+    short = ("hydra.sweeper.shortest=16", "hydra.sweeper.val_samples=20")
+    for name, given in sweeps.items():
+        told = []
+        for place, more in (("here", ()), ("there", launcher)):
+            (folder / name / place).mkdir(parents=True)
+            own = short if name == "length" else ()
+            done = process(
+                *(FIND_LR, "-m", *given, *own, *TINY, *more, f"sweep_name={name}"), cwd=folder / name / place
+            )
+            told.append((done.code, summary_of(folder / name / place / "outputs/sweeps" / name)))
+            assert done.code in (0, 3), done.err
+        assert told[0] == told[1], name
+        here, there = (
+            {path.name for path in (folder / name / place).glob("outputs/store/v1/*/*.npz")}
+            for place in ("here", "there")
+        )
+        assert here == there
+        assert len(here) > 2
+
+
 def fated(folder: Path) -> Path:
     """A folder with the model whose trainings meet a fate."""
     shutil.copy(Path(__file__).with_name("fated_model.py"), folder)

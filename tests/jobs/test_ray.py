@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import begun, curves_in, end, fated, is_answered_as_here, process_of, start
+from clusters import (
+    begun,
+    curves_in,
+    end,
+    fated,
+    is_answered_as_here,
+    process_of,
+    start,
+    sweepers_train_as_here,
+)
 from test_sweep_processes import statuses, until
 
 from command_line import SRC, process
@@ -47,6 +56,11 @@ def test_a_sweep_is_answered_as_here(tmp_path: Path, cluster: Any) -> None:
     assert done.code in (0, 3), done.err
     assert "5 trainings of 10 steps, on Ray" in done.out.replace("5 LRs x 1 seed, ", "")
     assert len(list((tmp_path / "there").glob("outputs/store/v1/*/*.npz"))) == 8
+
+
+def test_what_decides_on_more_trainings_has_them_there(tmp_path: Path, cluster: Any) -> None:
+    """until_stable, for_length and attribution give what they give here."""
+    sweepers_train_as_here(tmp_path, *on(cluster))
 
 
 def test_a_training_out_of_memory_costs_its_own_job(tmp_path: Path, cluster: Any) -> None:
