@@ -127,9 +127,17 @@ def test_an_age_is_a_number_of_days(folder: Path, days: str) -> None:
     """Anything else is refused, and removes nothing."""
     store = filled(folder / "s", 1)
     done = store_py("clear", "--dir", "s", f"--older-than-days={days}")
-    assert done.code == 2
+    assert done.code == 1
     assert f"--older-than-days: must be a number of days, at least 0; got {days}" in done.err
     assert len(store.entries()) == 1
+
+
+@pytest.mark.parametrize("argv", [("lst",), ("--dri", "s"), ("size", "more"), ("--dir",)])
+def test_what_it_cannot_read_is_one_sentence(argv: tuple[str, ...]) -> None:
+    """With the exit code of all commands, and where to look."""
+    done = store_py(*argv)
+    assert (done.code, done.out) == (1, "")
+    assert re.fullmatch(r"[^\n]+; --help lists what can be given\n", done.err)
 
 
 def test_the_program_imports_no_torch(folder: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from steadylr.cli.leaving import leave
 from steadylr.exit_codes import EXIT_FAILED, EXIT_OK
@@ -37,8 +38,16 @@ def main(arguments: list[str] | None = None) -> None:
         leave(code, out)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line and with the exit code of all commands, where argparse shows its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{message}; --help lists what can be given")
+        sys.exit(EXIT_FAILED)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description="Look at the store of finished trainings, or clear it: the next sweep then trains afresh."
     )
     parser.add_argument(
