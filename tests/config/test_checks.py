@@ -19,10 +19,10 @@ from steadylr.config import values as checks
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
 from steadylr.config.keys import all_keys, hints, ranges
-from steadylr.config.names import ANALYSIS_KEYS
-from steadylr.config.overrides import check_keys, check_overrides, unknown_override
+from steadylr.config.overrides import check_keys, unknown_override
 from steadylr.config.ranges import Range
 from steadylr.config.values import check_config, doubts
+from steadylr.core.settings import READING_KEYS
 from steadylr.run.ranks import Rank
 from steadylr.training.identity import training_config
 
@@ -94,7 +94,7 @@ BAD_OVERRIDES = [
 def test_a_bad_override_is_named_with_what_was_probably_meant(override: str, message: str) -> None:
     """Unknown keys, options and unreadable values get one message, before anything is composed."""
     with pytest.raises(BadInput, match=message):
-        check_overrides([override])
+        check_keys([override])
 
 
 GOOD_OVERRIDES = [
@@ -132,7 +132,7 @@ GOOD_OVERRIDES = [
 @pytest.mark.parametrize("override", GOOD_OVERRIDES)
 def test_a_good_override_passes(override: str) -> None:
     """Every way to name a known key, and all that is Hydra's own, is let through."""
-    check_overrides(["-m", override])
+    check_keys(["-m", override])
 
 
 def test_all_bad_overrides_are_reported_together() -> None:
@@ -140,7 +140,7 @@ def test_all_bad_overrides_are_reported_together() -> None:
     with pytest.raises(
         BadInput, match=r"^2 problems:\n  - finder\.smoth_f .*\n  - sed is not a key"
     ) as caught:
-        check_overrides(["finder.smoth_f=1", "sed=1", "seed=1"])
+        check_keys(["finder.smoth_f=1", "sed=1", "seed=1"])
     assert str(caught.value).count("\n") == 2
 
 
@@ -149,7 +149,7 @@ def test_all_bad_overrides_are_reported_together() -> None:
 )
 def test_what_is_not_a_run_is_left_to_hydra(argv: Sequence[str]) -> None:
     """Tab completion and help pass with whatever they carry."""
-    check_overrides(argv)
+    check_keys(argv)
 
 
 def test_options_in_a_config_dir_are_known(tmp_path: Path) -> None:
@@ -159,24 +159,24 @@ def test_options_in_a_config_dir_are_known(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
     for added in (["--config-dir", str(tmp_path)], [f'hydra.searchpath=["file://{tmp_path}"]']):
-        check_overrides([*added, "model=mine", "+mygroup=a", "+experiment=sub/deep"])
+        check_keys([*added, "model=mine", "+mygroup=a", "+experiment=sub/deep"])
         with pytest.raises(BadInput, match="model=yours is not an option of model"):
-            check_overrides([*added, "model=yours"])
+            check_keys([*added, "model=yours"])
     with pytest.raises(BadInput, match="model=mine is not an option"):
-        check_overrides(["model=mine"])
+        check_keys(["model=mine"])
 
 
 def test_options_of_packages_are_left_to_hydra() -> None:
     """What lies inside a package can't be listed here; its keys are checked all the same."""
-    check_overrides(["hydra.searchpath=[pkg://their.conf]", "model=theirs"])
+    check_keys(["hydra.searchpath=[pkg://their.conf]", "model=theirs"])
     with pytest.raises(BadInput, match=r"finder\.smooth_f"):
-        check_overrides(["hydra.searchpath=[pkg://their.conf]", "finder.smoth_f=1"])
+        check_keys(["hydra.searchpath=[pkg://their.conf]", "finder.smoth_f=1"])
 
 
 def test_a_config_dir_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """Hydra only warns of it."""
     with pytest.raises(BadInput, match=r"--config-dir .*nope is not a folder"):
-        check_overrides(["--config-dir", str(tmp_path / "nope")])
+        check_keys(["--config-dir", str(tmp_path / "nope")])
 
 
 def test_another_schema_can_be_checked() -> None:
@@ -489,7 +489,7 @@ CHANGES = {
     "report": "false",
 }
 NOT_TRAINED = {
-    *ANALYSIS_KEYS,
+    *(f"finder.{name}" for name in READING_KEYS),
     *(
         key
         for key in CHANGES
@@ -529,7 +529,7 @@ WITH = {
 def test_every_key_is_either_trained_or_not() -> None:
     """A new key can't be forgotten: this list must say whether it shapes the curve."""
     assert set(CHANGES) == set(leaves())
-    assert set(ANALYSIS_KEYS) < set(CHANGES)
+    assert {f"finder.{name}" for name in READING_KEYS} < set(CHANGES)
 
 
 @pytest.mark.parametrize("key", CHANGES)

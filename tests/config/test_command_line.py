@@ -7,7 +7,7 @@ import pytest
 from steadylr import __version__
 from steadylr.config.command_line import CommandLine
 from steadylr.config.errors import BadInput
-from steadylr.config.overrides import check_overrides
+from steadylr.config.overrides import check_keys
 
 
 @pytest.mark.parametrize("argv", [["-m", "seed=1,2"], ["seed=1,2", "-m"], ["seed=1,2", "--multirun"]])
@@ -69,7 +69,7 @@ def test_the_version_is_this_programs(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_sweep_a_plugin_or_a_flag_that_cannot_be_is_named(override: str, said: str) -> None:
     """Before Hydra composes anything."""
     with pytest.raises(BadInput, match=said):
-        check_overrides(["-m", override])
+        check_keys(["-m", override])
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_a_sweep_a_plugin_or_a_flag_that_cannot_be_is_named(override: str, said:
 )  # fmt: skip
 def test_sweeps_plugins_and_flags_that_can_be_are_left_alone(override: str) -> None:
     """Whatever their form."""
-    check_overrides(["-m", override])
+    check_keys(["-m", override])

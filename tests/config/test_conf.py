@@ -310,7 +310,7 @@ def test_composing_loads_nothing_heavy(tmp_path: Path) -> None:
         "from steadylr.config import folder, overrides, schema\n"
         "from hydra import compose, initialize_config_dir\n"
         "schema.register()\n"
-        "overrides.check_overrides(['-m', 'seed=1,2', 'model=mlp', 'finder.smooth_f=0.1'])\n"
+        "overrides.check_keys(['-m', 'seed=1,2', 'model=mlp', 'finder.smooth_f=0.1'])\n"
         "folder.help_for(['--help'])\n"
         "with initialize_config_dir(folder.config_folder(), version_base='1.3'):\n"
         "    compose('find_lr', overrides=['+experiment=quick'])\n"

@@ -19,7 +19,7 @@ from composing import composed
 from steadylr.config import schema
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
-from steadylr.config.overrides import check_overrides
+from steadylr.config.overrides import check_keys
 from steadylr.config.targets import arguments_of, signature_of
 from steadylr.config.values import check_config, doubts
 from steadylr.store.records import RunRecord
@@ -100,7 +100,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def checked(folder: Path, *overrides: str) -> schema.Config:
     """The config of a command line with --config-dir, after all checks."""
-    check_overrides(["--config-dir", "conf", *overrides])
+    check_keys(["--config-dir", "conf", *overrides])
     schema.register()
     with initialize_config_dir(config_folder(), version_base="1.3"):
         path = f"hydra.searchpath=[file://{folder / 'conf'}]"

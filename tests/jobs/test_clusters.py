@@ -15,7 +15,7 @@ from hydra_plugins.steadylr_launcher import RayLauncherConfig, SlurmLauncherConf
 from made_jobs import config_of
 from steadylr.config import overrides
 from steadylr.config.errors import BadInput
-from steadylr.config.overrides import check_overrides
+from steadylr.config.overrides import check_keys
 from steadylr.jobs.launchers import engine_of
 from steadylr.jobs.workers import LocalEngine
 from steadylr.training.elsewhere import Needs, Parcel
@@ -35,7 +35,7 @@ def test_a_missing_package_is_named_before_anything_is_composed(
     with pytest.raises(
         BadInput, match=rf"steadylr_{name} needs {package}: pip install 'steadylr\[{extra}\]'"
     ):
-        check_overrides(["-m", f"hydra/launcher=steadylr_{name}"])
+        check_keys(["-m", f"hydra/launcher=steadylr_{name}"])
 
 
 def test_a_missing_package_is_named_where_a_file_chose_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

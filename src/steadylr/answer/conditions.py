@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadylr.config.keys import ranges
 from steadylr.config.schema import Config
-from steadylr.core.settings import Reading
+from steadylr.core.settings import READING_KEYS
 from steadylr.store.curve_store import run_key
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Seeds = tuple[tuple[str, int], ...]
 """The seeds of a run, by stream, in the order of the streams' names."""
 
-READING_KEYS = frozenset({*Reading.__dataclass_fields__, "rule"})
 HOW_NOT_WHAT = frozenset(
     {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
 )

@@ -20,27 +20,15 @@ from steadylr.config.command_line import CommandLine
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder, group_options, groups
 from steadylr.config.keys import FREE, hint_of, hints, is_number, key_problem, without_none
-from steadylr.config.names import sweep_name_problem
 from steadylr.config.schema import Config
+from steadylr.config.sweep_name import sweep_name_problem
 from steadylr.run.extras import missing_package
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 
-def check_overrides(argv: Sequence[str]) -> None:
-    """Refuse a command line of find_lr.py with unknown keys or options, before Hydra composes anything.
-
-    Args:
-        argv: the command line without the program's name, Hydra's own options included.
-
-    Raises:
-        BadInput: see unknown_override and CommandLine.of.
-    """
-    check_keys(argv, Config)
-
-
-def check_keys(argv: Sequence[str], schema: type) -> None:
+def check_keys(argv: Sequence[str], schema: type = Config) -> None:
     """Refuse a command line with keys that a schema doesn't have, or options that no group has.
 
     Args:

@@ -1,7 +1,7 @@
 """The schema: every key of the config, with its type, its range, its default and what it is for.
 
-Checks and the reference of keys (docs/config.md) come from here. The YAML files write the values down once more, so that
-one sees them, and `--help` the commonest keys: tests keep these equal to what is here.
+Checks and the reference of keys (docs/config.md) come from here. The YAML files write the values down once more, so
+that one sees them, and `--help` the commonest keys: tests keep these equal to what is here.
 
 Five groups name a class or function under `_target_`, ours or the user's own, and its arguments stand beside that
 key (docs/your-own-model.md); here they are in `arguments`.

@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.config.composing import composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.keys import ARGUMENTS, hints, is_number, is_open, key_problem, ranges, without_none
-from steadylr.config.names import sweep_name_problem
 from steadylr.config.schema import Config, Finder, Loss, Optimizer, ParamGroup
+from steadylr.config.sweep_name import sweep_name_problem
 from steadylr.config.targets import EXAMPLES, target_problems, unidentified
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
 from steadylr.run.names import did_you_mean

@@ -15,8 +15,8 @@ from hydra.errors import HydraException
 
 from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
-from steadylr.config.names import ANALYSIS_KEYS
 from steadylr.config.values import refuse_sweep_in_torchrun
+from steadylr.core.settings import READING_KEYS
 from steadylr.errors import SteadylrError
 from steadylr.jobs.composing import ComposedOnce, SeedsApart
 from steadylr.jobs.engine import Engine, Task
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-NOT_TRAINED = (*ANALYSIS_KEYS, "onecycle", "consensus", "live", "live_port", "live_host", "report")
+NOT_TRAINED = (
+    *(f"finder.{name}" for name in READING_KEYS),
+    *("onecycle", "consensus", "live", "live_port", "live_host", "report", "figures", "tracker", "output"),
+)
 """Keys that change no training; runs are not named after them."""
 
 OF_THE_SWEEP = (

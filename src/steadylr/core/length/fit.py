@@ -19,7 +19,6 @@ TIGHT = 1e3  # a tied sum is off by so many times less than it may be
 HUBER = 2.0  # residuals of so many standard deviations begin to count less
 GIVEN_UP_OCTAVES = 0.5  # how sharply a trial that was given up speaks against best LRs above it
 STARTS = (0.0, -1.0, 1.0)  # octaves from the best LR tried, where the search for the best fit begins
-FITTED = 0
 ROUNDS = 3  # of fitting, and of measuring the noise by what is left
 
 

@@ -40,7 +40,6 @@ MOST_NAMED = 8
 """Runs that one finding names."""
 
 PROGRAM = "python src/find_lr.py"
-AGAIN = "python src/report.py"
 
 
 def page_data(

@@ -1,4 +1,4 @@
-"""Names and keys that several rooms know by the same word."""
+"""What a sweep may be named."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import re
 from typing import Any
 
 MAX_NAME_LENGTH = 100
-
-LIGHTNING = "lightning"
-"""The library whose models bring their optimizers and their loss."""
-
-ANALYSIS_KEYS = tuple(
-    f"finder.{name}" for name in ("smooth_f", "smoother", "ema_weight", "skip_start", "skip_end", "rule")
-)
-"""The keys that change how a curve is read, and never what is trained."""
 
 
 def sweep_name_problem(value: Any, *, given: str | None = None) -> str | None:
