@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from composing import composed
+from steadylr.cli import aggregate, report, watch
 from steadylr.config import schema
-from steadylr.config.folder import config_folder, group_options, groups, help_for, help_text
+from steadylr.config.folder import config_folder, group_options, groups
+from steadylr.config.help import WIDTH, help_for, help_text, told
 from steadylr.config.overrides import unknown_override
 from steadylr.config.targets import transforms_of
 from steadylr.config.values import check_config
+from steadylr.config.verify import VerifyConfig
 
 CONF = Path(config_folder())
 GROUPS = {group: sorted(group_options(group, [CONF])) for group in groups([CONF])}
@@ -257,8 +260,10 @@ PROGRAM = """
 import sys
 import hydra
 from steadylr.config.folder import config_folder
-from steadylr.config.schema import register
+from steadylr.config.help import register_help
+from steadylr.config.schema import Config, register
 register()
+register_help(Config)
 hydra.main(version_base="1.3", config_path=config_folder(), config_name="find_lr")(lambda cfg: None)()
 """
 
@@ -270,12 +275,12 @@ def run_python(program: str, *arguments: str, cwd: Path) -> str:
 
 def test_help_is_what_hydra_would_print(tmp_path: Path) -> None:
     """The quick way to the help text gives the same text as Hydra's own."""
-    assert run_python(PROGRAM, "--help", cwd=tmp_path) == help_text([CONF]) + "\n"
+    assert run_python(PROGRAM, "--help", cwd=tmp_path) == help_text([CONF], schema=schema.Config) + "\n"
 
 
 def test_help_names_every_option_and_only_real_keys() -> None:
     """The help text lists the groups, and what it shows to type is accepted."""
-    text = help_for(["--help"])
+    text = help_for(["--help"], schema=schema.Config)
     assert text is not None
     for group, options in GROUPS.items():
         assert f"{group}: {', '.join(options)}\n" in text
@@ -286,11 +291,47 @@ def test_help_names_every_option_and_only_real_keys() -> None:
         unknown_override(line.split(), folders=[CONF])
 
 
+def test_help_says_of_a_key_what_the_schema_says() -> None:
+    """Beside its example, in lines of one width that hang below it."""
+    text = help_for(["--help"], schema=schema.Config)
+    assert text is not None
+    hints = get_type_hints(schema.Finder, include_extras=True)
+    words = hints["rule"].__metadata__[0].words
+    beside = re.search(r"^  finder\.rule=steepest +(.*(?:\n {34}.*)*)$", text, flags=re.M)
+    assert beside is not None
+    assert " ".join(beside[1].split()) == words
+    assert max(map(len, beside[0].splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("program", "options"),
+    [
+        ("aggregate", aggregate.AggregateConfig),
+        ("report", report.ReportConfig),
+        ("verify_lr", VerifyConfig),
+        ("watch", watch.WatchConfig),
+    ],
+)
+def test_the_other_programs_are_helped_as_well(program: str, options: type) -> None:
+    """Each key that is shown is one of theirs, and all of their own are shown."""
+    text = help_text([CONF], schema=options, program=program)
+    shown = [line.strip("'") for line in re.findall(r"^  ('?[a-z_.]+=\S+)  ", text, flags=re.M)]
+    unknown_override([line for line in shown if "<" not in line], schema=options, folders=[CONF])
+    assert {entry.name for entry in fields(options)} <= {re.split(r"[.=]", line)[0] for line in shown}
+    assert "steadylr.told" not in text
+
+
+def test_a_key_that_is_not_in_the_schema_cannot_be_told() -> None:
+    """So that no help is left behind."""
+    with pytest.raises(KeyError, match=r"finder\.nothing"):
+        told("finder.nothing=1", schema=schema.Config)
+
+
 def test_help_lists_the_users_own_options(tmp_path: Path) -> None:
     """Groups in --config-dir are in the help text as well."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("name: mine\n")
-    text = help_for(["-h", "--config-dir", str(tmp_path)])
+    text = help_for(["-h", "--config-dir", str(tmp_path)], schema=schema.Config)
     assert text is not None
     assert re.search(r"^model: .*\bmine\b", text, flags=re.M)
 
@@ -300,18 +341,18 @@ def test_help_lists_the_users_own_options(tmp_path: Path) -> None:
 )
 def test_help_is_left_to_hydra(argv: list[str]) -> None:
     """Without --help there is no text; with another config or template Hydra makes it."""
-    assert help_for(argv) is None
+    assert help_for(argv, schema=schema.Config) is None
 
 
 def test_composing_loads_nothing_heavy(tmp_path: Path) -> None:
     """--help and --cfg job need neither torch nor numpy, scipy, matplotlib, rich."""
     program = (
         "import sys\n"
-        "from steadylr.config import folder, overrides, schema\n"
+        "from steadylr.config import folder, help, overrides, schema\n"
         "from hydra import compose, initialize_config_dir\n"
         "schema.register()\n"
         "overrides.check_keys(['-m', 'seed=1,2', 'model=mlp', 'finder.smooth_f=0.1'])\n"
-        "folder.help_for(['--help'])\n"
+        "help.help_for(['--help'], schema=schema.Config)\n"
         "with initialize_config_dir(folder.config_folder(), version_base='1.3'):\n"
         "    compose('find_lr', overrides=['+experiment=quick'])\n"
         "heavy = {'torch', 'torchvision', 'numpy', 'scipy', 'matplotlib', 'rich', 'pyarrow'}\n"

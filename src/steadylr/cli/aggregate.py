@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +14,18 @@ from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_ove
 from steadylr.cli.command import run_command
 from steadylr.config.choices import TrackerName
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import Consensus, FigureFormat, Finder, OneCycle, Output, Tracker
+from steadylr.config.schema import (
+    Consensus,
+    Figures,
+    Finder,
+    Key,
+    OneCycle,
+    Output,
+    SpokenOutput,
+    Tracker,
+    WithReport,
+    drawn_as_png,
+)
 from steadylr.core.settings import READING_KEYS, Reading
 from steadylr.jobs.session import SESSION
 
@@ -22,12 +33,20 @@ if TYPE_CHECKING:
     from steadylr.answer import readings as source
 
 
+def _or_as_recorded(hint: Any) -> Any:
+    """The type of a setting that may also be left as each record says; what it is for stays."""
+    return Annotated[hint.__origin__ | None, hint.__metadata__[0]]
+
+
 if TYPE_CHECKING:
     Rereading: TypeAlias = Any
 else:
     Rereading = make_dataclass(
         "Rereading",
-        [(name, get_type_hints(Finder)[name] | None, None) for name in READING_KEYS],
+        [
+            (name, _or_as_recorded(get_type_hints(Finder, include_extras=True)[name]), None)
+            for name in READING_KEYS
+        ],
     )
 """Analysis settings that replace the recorded ones; null keeps what each record says."""
 
@@ -36,18 +55,20 @@ else:
 class AggregateConfig:
     """All that aggregate.py can be told. What is given as one entry or a list of them is of type Any."""
 
-    sweep: Any = None
-    runs: Any = None
-    curves: Any = None
-    values: Any = None
+    sweep: Annotated[Any, Key("folder or name of a sweep, or a list of them")] = None
+    runs: Annotated[Any, Key("folders of single runs")] = None
+    curves: Annotated[Any, Key("curves from elsewhere: CSV files with the columns lr and loss")] = None
+    values: Annotated[Any, Key("LRs from elsewhere")] = None
     finder: Rereading = field(default_factory=Rereading)
     onecycle: OneCycle = field(default_factory=OneCycle)
     consensus: Consensus = field(default_factory=Consensus)
-    out: str | None = None
+    out: Annotated[
+        str | None, Key("where the answer is written; null: into the sweep, or outputs/aggregates/<time>")
+    ] = None
     tracker: Tracker = field(default_factory=Tracker)
-    output: Output = Output.text
-    figures: list[FigureFormat] = field(default_factory=lambda: [FigureFormat.png])
-    report: bool = True
+    output: SpokenOutput = Output.text
+    figures: Figures = field(default_factory=drawn_as_png)
+    report: WithReport = True
 
 
 ConfigStore.instance().store(name="base_aggregate", node=AggregateConfig)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from steadylr.cli.leaving import leave
 from steadylr.cli.through_hydra import run_through_hydra
 from steadylr.config.command_line import CommandLine
-from steadylr.config.folder import help_for
+from steadylr.config.help import help_for
 from steadylr.errors import SteadylrError
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, worst
 from steadylr.jobs.session import SESSION
@@ -46,8 +46,9 @@ def run_command(config_name: str, schema: type, work: Callable[[DictConfig], int
 
     with lenient_streams() as out:
         try:
-            if (text := help_for(sys.argv[1:], program=config_name, called=program_name())) is not None:
-                print(text)
+            asked = help_for(sys.argv[1:], schema=schema, program=config_name, called=program_name())
+            if asked is not None:
+                print(asked)
                 leave(EXIT_OK, out)
             with interrupts_are_heard(), _no_sweep_folder():
                 run_through_hydra(task, config_name=config_name, schema=schema)

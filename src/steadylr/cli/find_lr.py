@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from steadylr.cli.leaving import leave
 from steadylr.cli.through_hydra import LauncherFailed, run_through_hydra
 from steadylr.config.errors import BadInput
-from steadylr.config.folder import help_for
+from steadylr.config.help import help_for
 from steadylr.config.schema import Config, register
 from steadylr.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from steadylr.jobs.session import SESSION, is_dry, job_number, leave_no_trace
@@ -68,7 +68,7 @@ def _run_command_line() -> None:
 def _run_hydra() -> int:
     """Check the command line, run its jobs, and conclude; give the exit code."""
     try:
-        if (text := help_for(sys.argv[1:], called=program_name())) is not None:
+        if (text := help_for(sys.argv[1:], schema=Config, called=program_name())) is not None:
             print(text)
             return EXIT_OK
         run_through_hydra(task, config_name="find_lr", schema=Config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from steadylr.answer.recorded import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
+from steadylr.config.ranges import Key
 from steadylr.exit_codes import EXIT_OK
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class ReportConfig:
     """All that report.py can be told: one of the two."""
 
-    sweep: str | None = None
-    run: str | None = None
+    sweep: Annotated[str | None, Key("folder or name of a sweep")] = None
+    run: Annotated[str | None, Key("folder of a single run")] = None
 
 
 ConfigStore.instance().store(name="base_report", node=ReportConfig)

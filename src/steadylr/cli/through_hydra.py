@@ -16,6 +16,7 @@ from steadylr.config.command_line import CommandLine
 from steadylr.config.composing import CompositionError, composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.folder import config_folder
+from steadylr.config.help import register_help
 from steadylr.config.overrides import check_keys
 from steadylr.errors import SteadylrError
 from steadylr.jobs.session import SESSION
@@ -54,6 +55,7 @@ def run_through_hydra(task: Callable[[DictConfig], None], *, config_name: str, s
         Exception: any other is a bug, or somebody else's.
     """
     check_keys(sys.argv[1:], schema)
+    register_help(schema)
     sys.argv[1:] = CommandLine.of(sys.argv[1:]).ordered
     try:
         with _errors_handed_on() as in_full:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from steadylr.answer.recorded import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
+from steadylr.config.ranges import Key
 from steadylr.exit_codes import EXIT_OK
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ LOOK_SECONDS = 1.0
 class WatchConfig:
     """All that watch.py can be told."""
 
-    sweep: str | None = None
-    port: int = 8765
-    host: str = "127.0.0.1"
+    sweep: Annotated[str | None, Key("folder or name of a sweep")] = None
+    port: Annotated[int, Key("where: a free port; 0 takes any")] = 8765
+    host: Annotated[
+        str, Key("who may see it: 127.0.0.1 (this machine alone), or an address of it that others reach")
+    ] = "127.0.0.1"
 
 
 ConfigStore.instance().store(name="base_watch", node=WatchConfig)

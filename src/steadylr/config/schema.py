@@ -1,7 +1,7 @@
 """The schema: every key of the config, with its type, its range, its default and what it is for.
 
-Checks and the reference of keys (docs/config.md) come from here. The YAML files write the values down once more, so
-that one sees them, and `--help` the commonest keys: tests keep these equal to what is here.
+Checks, `--help` and the reference of keys (docs/config.md) come from here. The YAML files write the values down once
+more, so that one sees them; a test keeps the two equal.
 
 Five groups name a class or function under `_target_`, ours or the user's own, and its arguments stand beside that
 key (docs/your-own-model.md); here they are in `arguments`.
@@ -36,6 +36,20 @@ TARGET_GROUPS = ("model", "data", "augmentation", "optimizer", "loss")
 """The groups whose options are a class or function with its arguments."""
 
 
+SpokenOutput = Annotated[Output, Key("what goes to standard output: json is one object, quiet the LR alone")]
+Figures = Annotated[
+    list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
+]
+WithReport = Annotated[
+    bool, Key("false leaves report.html out, the page with all curves that a browser shows")
+]
+
+
+def drawn_as_png() -> list[FigureFormat]:
+    """What figures are written as unless somebody says otherwise."""
+    return [FigureFormat.png]
+
+
 @dataclass
 class Seeds:
     """The seeds of the four random streams: set one of them to change only what it draws."""
@@ -55,7 +69,10 @@ class Model:
     min_image_size: Annotated[
         int, Key("smallest images that it takes, in pixels; smaller ones are enlarged to that", AT_LEAST_ONE)
     ] = 1
-    weights: Annotated[str | None, Key("starting weights: null (random), or a file")] = None
+    weights: Annotated[
+        str | None,
+        Key("starting weights: null (random), a file, or a name that the model knows, such as DEFAULT"),
+    ] = None
     freeze: Annotated[bool, Key("true trains only the last layer, and leaves all others as they are")] = False
     is_lightning: Annotated[
         bool, Key("whether it is a LightningModule, which brings its optimizers and its loss")
@@ -356,12 +373,8 @@ class Config:
         ),
     ] = MISSING
     dry_run: Annotated[bool, Key("true says what would be trained, and trains nothing")] = False
-    output: Annotated[Output, Key("what goes to standard output: json is one object, quiet the LR alone")] = (
-        Output.text
-    )
-    figures: Annotated[
-        list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
-    ] = field(default_factory=lambda: [FigureFormat.png])
+    output: SpokenOutput = Output.text
+    figures: Figures = field(default_factory=drawn_as_png)
     live: Annotated[bool, Key("true serves the page of a sweep on this machine while it is under way")] = (
         False
     )
@@ -371,9 +384,7 @@ class Config:
     live_host: Annotated[
         str, Key("who may see it: 127.0.0.1 (this machine alone), or an address of it that others reach")
     ] = "127.0.0.1"
-    report: Annotated[
-        bool, Key("false leaves report.html out, the page with all curves that a browser shows")
-    ] = True
+    report: WithReport = True
 
 
 def register() -> None:
