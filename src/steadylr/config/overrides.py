@@ -72,8 +72,8 @@ def unknown_override(
     def parse(text: str) -> None:
         try:
             parsed.append(parser.parse_override(text))
-        except HydraException as error:
-            problems.append(_unreadable(text, error))
+        except HydraException:
+            problems.append(_unreadable(text))
 
     for text in overrides:
         parse(text)
@@ -114,17 +114,26 @@ def _local_path(entry: str) -> Path | None:
     return Path(unquote(parts.path) if parts.scheme else entry)
 
 
-def _unreadable(text: str, error: Exception) -> str:
+def _unreadable(text: str) -> str:
     key, equals, value = text.partition("=")
     if not equals:
         return f"{text!r} can't be read as an override: write key=value, or ~key to take a key away"
-    reason = str(error).partition("\n")[0]
-    quoted = f"""'{key}="{value}"'""" if not re.search("[\"']", value) else "'key=\"value\"'"
+    if re.search(r"^\s*,|,\s*(,|$)", value):
+        return f"{text!r} can't be read as an override: a value is missing beside a comma"
+    if any(value.count(opens) != value.count(closes) for opens, closes in ("()", "[]", "{}")):
+        return (
+            f"{text!r} can't be read as an override: a bracket has no counterpart; one that belongs to the value needs "
+            f"quotes inside the shell's, {_quoted(key, value)}"
+        )
     return (
-        f"{text!r} can't be read as an override ({reason}). "
-        f"A value with accents or characters such as ~ = ( ) [ ] {{ }} : needs quotes inside the shell's: "
-        f"{quoted}"
+        f"{text!r} can't be read as an override: a value with accents or characters such as ~ = ( ) [ ] {{ }} : needs "
+        f"quotes inside the shell's, {_quoted(key, value)}"
     )
+
+
+def _quoted(key: str, value: str) -> str:
+    """An override whose value Hydra takes as it is."""
+    return f"""'{key}="{value}"'""" if not re.search("[\"']", value) else "'key=\"value\"'"
 
 
 def _override_problems(override: Override, folders: _Folders, schema: type) -> Iterator[str]:
