@@ -24,6 +24,7 @@ from steadylr.answer.conditions import (
 )
 from steadylr.answer.lengths import ConditionLadder, read_ladders
 from steadylr.answer.reading import has_momentum
+from steadylr.answer.sweep_folder import check_sweep
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
 from steadylr.core.diagnosis import diagnose
@@ -148,18 +149,6 @@ Reread: TypeAlias = Mapping[str, Any]
 """Settings of READING_KEYS that replace the recorded ones; what it doesn't name stays as each record says."""
 
 KEEP: Reread = {}
-
-
-def check_sweep(folder: Path) -> None:
-    """Refuse a folder that isn't there.
-
-    Raises:
-        BadInput: it isn't.
-    """
-    if not os.path.isdir(folder):
-        raise BadInput(
-            f"sweep={folder}: no such folder; give the folder of a sweep, outputs/sweeps/<sweep_name>"
-        )
 
 
 def from_sweep(folder: Path, *, reread: Reread = KEEP, named: bool = False) -> Gathered:

@@ -1,11 +1,9 @@
-"""How a finished sweep is told of on a command line: its folder, and the settings that its own jobs were given."""
+"""How the answer of a finished sweep was made: the settings that its own jobs were given."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,12 +14,6 @@ from steadylr.config.schema import Consensus, FigureFormat, OneCycle
 
 if TYPE_CHECKING:
     from steadylr.answer.readings import Gathered
-
-
-def sweep_folder(given: Path) -> Path:
-    """The folder of a sweep; its name alone will do."""
-    named = Path("outputs/sweeps") / given
-    return named if not os.path.isdir(given) and len(given.parts) == 1 and os.path.isdir(named) else given
 
 
 def as_recorded(

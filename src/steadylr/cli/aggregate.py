@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_overrides, sweep_folder
+from steadylr.answer.recorded import as_recorded, figures_as_recorded, given_overrides
+from steadylr.answer.sweep_folder import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.choices import TrackerName
 from steadylr.config.errors import BadInput

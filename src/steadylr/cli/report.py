@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from steadylr.answer.recorded import sweep_folder
+from steadylr.answer.sweep_folder import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
 from steadylr.config.ranges import Key

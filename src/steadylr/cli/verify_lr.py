@@ -10,7 +10,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from steadylr.answer.recorded import given_overrides, sweep_folder
+from steadylr.answer.recorded import given_overrides
+from steadylr.answer.sweep_folder import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
 from steadylr.config.ranges import Range

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from steadylr.answer.recorded import sweep_folder
+from steadylr.answer.sweep_folder import check_sweep, sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.errors import BadInput
 from steadylr.config.ranges import Key
@@ -47,7 +47,6 @@ def watch(cfg: DictConfig) -> int:
     Raises:
         BadInput: no folder, or a port or host that can't be had.
     """
-    from steadylr.answer.readings import check_sweep
     from steadylr.report.page.live import LivePage, served
 
     config = OmegaConf.to_object(cfg)
