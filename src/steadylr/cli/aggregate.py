@@ -15,18 +15,9 @@ from steadylr.answer.sweep_folder import sweep_folder
 from steadylr.cli.command import run_command
 from steadylr.config.choices import TrackerName
 from steadylr.config.errors import BadInput
-from steadylr.config.schema import (
-    Consensus,
-    Figures,
-    Finder,
-    Key,
-    OneCycle,
-    Output,
-    SpokenOutput,
-    Tracker,
-    WithReport,
-    drawn_as_png,
-)
+from steadylr.config.ranges import Key
+from steadylr.config.schema import Consensus, Finder, OneCycle, Output, Tracker
+from steadylr.config.shared_keys import Figures, SpokenOutput, WithReport, drawn_as_png
 from steadylr.core.settings import READING_KEYS, Reading
 from steadylr.jobs.session import SESSION
 

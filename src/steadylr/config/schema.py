@@ -25,6 +25,7 @@ from steadylr.config.choices import StepMode as StepMode
 from steadylr.config.choices import Strategy as Strategy
 from steadylr.config.ranges import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED, Range
 from steadylr.config.ranges import Key as Key
+from steadylr.config.shared_keys import Figures, SpokenOutput, WithReport, drawn_as_png
 from steadylr.config.tracker import Tracker as Tracker
 from steadylr.core.latin_square import latin_seed
 from steadylr.core.settings import Reading
@@ -34,20 +35,6 @@ _READING = Reading()
 
 TARGET_GROUPS = ("model", "data", "augmentation", "optimizer", "loss")
 """The groups whose options are a class or function with its arguments."""
-
-
-SpokenOutput = Annotated[Output, Key("what goes to standard output: json is one object, quiet the LR alone")]
-Figures = Annotated[
-    list[FigureFormat], Key("what figures are written as: some of png, svg and pdf; [] draws none")
-]
-WithReport = Annotated[
-    bool, Key("false leaves report.html out, the page with all curves that a browser shows")
-]
-
-
-def drawn_as_png() -> list[FigureFormat]:
-    """What figures are written as unless somebody says otherwise."""
-    return [FigureFormat.png]
 
 
 @dataclass

@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from steadylr.config.schema import (
-    Consensus,
-    Figures,
-    Key,
-    OneCycle,
-    Output,
-    SpokenOutput,
-    Store,
-    drawn_as_png,
-)
+from steadylr.config.ranges import Key
+from steadylr.config.schema import Consensus, OneCycle, Output, Store
+from steadylr.config.shared_keys import Figures, SpokenOutput, drawn_as_png
 
 
 @dataclass
