@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,15 @@ def test_the_headline_is_that_of_the_picked_rule(rule: str) -> None:
     assert answer.plan is not None
     assert answer.plan.max_lr == answer.headline.lr
     assert (answer.plan.low, answer.plan.high) == (answer.headline.low, answer.headline.high)
+
+
+def test_only_a_curve_that_stands_alone_is_asked_how_sure_it_is() -> None:
+    """It costs as much as all else, and the runs of a sweep show their spread; nothing else differs."""
+    alone, among_others = (answer_of(descent(), config_with(), alone=alone) for alone in (True, False))
+    assert alone.headline.log10_std is not None
+    assert among_others.headline.log10_std is None
+    assert replace(among_others.headline, log10_std=alone.headline.log10_std) == alone.headline
+    assert among_others.plan == alone.plan
 
 
 def test_without_a_headline_there_is_no_plan() -> None:

@@ -98,17 +98,31 @@ def plan_of(
 
 
 def answer_of(
-    curve: Curve, config: Config, *, lr_ratios: Sequence[float] = (1.0,), skipped_share: float = 0.0
+    curve: Curve,
+    config: Config,
+    *,
+    lr_ratios: Sequence[float] = (1.0,),
+    skipped_share: float = 0.0,
+    alone: bool = True,
 ) -> Answer:
-    """Read one curve with every rule; the plan follows from the rule that the config picked."""
+    """Read one curve with every rule; the plan follows from the rule that the config picked.
+
+    Args:
+        curve: what a run has measured.
+        config: of the run.
+        lr_ratios: of its parameter groups to the first.
+        skipped_share: of its steps, by the scaler of fp16.
+        alone: whether the curve is all that will be known, so that its own certainty is asked for; the runs of a sweep
+            show their spread.
+    """
     reading = reading_of(config.finder)
     suggestions = {
         rule: told_suggestion(suggestion, COMMAND_LINE)
         for rule, suggestion in suggest_all(curve, reading=reading).items()
     }
-    suggestions[DEFAULT_RULE] = replace(
-        suggestions[DEFAULT_RULE], log10_std=log10_std(curve, reading=reading)
-    )
+    if alone:
+        sure = log10_std(curve, reading=reading)
+        suggestions[DEFAULT_RULE] = replace(suggestions[DEFAULT_RULE], log10_std=sure)
     headline = suggestions[config.finder.rule]
     planned = None
     if headline.lr is not None:

@@ -281,7 +281,13 @@ def _finish(job: Job, ending: _Ending, store: Path, trained: Trained, *, draws: 
             f"the curve was trained, and is no longer in the store {store}: was it cleared meanwhile? Run the same "
             "command again"
         )
-    answer = answer_of(curves.read, config, lr_ratios=curves.lr_ratios, skipped_share=curves.skipped_share)
+    answer = answer_of(
+        curves.read,
+        config,
+        lr_ratios=curves.lr_ratios,
+        skipped_share=curves.skipped_share,
+        alone=ending.single,
+    )
     curves.save(folder / CURVE_FILE)
     if draws:
         draw_run(folder / FIGURE_FILE, config, curves, answer)
