@@ -207,6 +207,16 @@ def test_nothing_answered_is_said_and_planned_nothing(runs: Sequence[str]) -> No
         assert "No answer" in text
 
 
+def test_one_run_has_no_range_and_leaves_nothing_to_choose() -> None:
+    """Its LR is the plan's peak, and the verdict asks for more runs."""
+    one, two = text_of_values(0.1), text_of_values(0.1, 0.2)
+    assert "OneCycleLR(optimizer, max_lr=1e-1," in one
+    assert "one run says nothing about the spread" in one
+    for words in ("range of the peak", "Which LR"):
+        assert words not in one
+        assert words in two
+
+
 def test_every_level_of_a_verdict_has_its_colour() -> None:
     """The colours are kept by levels that exist; the others are red."""
     assert set(module._LEVEL_COLOURS) <= set(Level)

@@ -276,18 +276,22 @@ def plan_for(
     readings: Sequence[RunReading],
     onecycle: OneCycle,
 ) -> Plan | None:
-    """The schedule: its peak is the LR for the planned length where that is known, else what range tests suggest."""
+    """The schedule: its peak is the LR for the planned length where that is known, else what range tests suggest.
+
+    One run has no spread, and its peak no range.
+    """
     head = suggested if length is None else length.found
     if head.lr is None:
         return None
+    is_one_run = isinstance(head, Consensus) and head.n == 1
     if length is not None:
         onecycle = replace(onecycle, total_steps=length.found.steps)
     try:
         return plan_of(
             onecycle,
             head.lr,
-            low=head.low,
-            high=head.high,
+            low=None if is_one_run else head.low,
+            high=None if is_one_run else head.high,
             momentum=all(reading.momentum for reading in readings),
             lr_ratios=_lr_ratios(readings),
         )

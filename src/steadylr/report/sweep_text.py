@@ -169,7 +169,7 @@ def _condition_parts(
     else:
         yield from _verdict_parts(condition)
         yield from attribution_parts(condition, names)
-        if head.n and condition.mean is None:
+        if head.n > 1 and condition.mean is None:  # of one run all choices are the same
             yield from heading("Which LR")
             yield table([""] * 5, guide_rows(head, names))
     if condition.plan is not None:
