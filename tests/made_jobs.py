@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from steadylr.answer.reading import answer_of
 from steadylr.config.schema import Config, Optimizer
 from steadylr.config.values import check_config
 from steadylr.core.curve import Curve, Stop
+from steadylr.core.rules import RULES
 from steadylr.jobs.job import Job, build_record
 from steadylr.store.curve_file import RunCurves
 from steadylr.store.files import canonical_digest, read_json, write_json
@@ -68,31 +70,62 @@ def make_job(
     change: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
     """Leave the folder of a finished job; seeds has streams with a seed of their own, change may spoil its record."""
+    trained = curve_of(seed) if curve is None else curve
+    key = repr(
+        (overrides, seed, seeds, threads, meta, tuple(RULES), *map(_told_apart, (trained, validation)))
+    )
+    if key not in _made or any("_target_" in text or "root" in text for text in overrides):
+        _made[key] = _files_of(overrides, seed, seeds or {}, threads, trained, validation, meta or {})
+    folder.mkdir(parents=True)
+    for name, content in _made[key].items():
+        (folder / name).write_bytes(content)
+    if change is not None:
+        change_file(folder / "record.json", change)
+    return folder
+
+
+_made: dict[str, dict[str, bytes]] = {}
+"""The files of the jobs that were made: the same few are asked for again and again, and no folder is named in them."""
+
+
+def _told_apart(curve: Curve | None) -> tuple[Any, ...]:
+    """Equal for equal curves."""
+    return () if curve is None else (curve.digest(), curve.num_iter, curve.stop, curve.steps_per_point)
+
+
+def _files_of(
+    overrides: tuple[str, ...],
+    seed: int,
+    seeds: Mapping[str, int],
+    threads: int,
+    trained: Curve,
+    validation: Curve | None,
+    meta: dict[str, Any],
+) -> dict[str, bytes]:
+    """What a finished job leaves, by name."""
     config = replace(config_of(f"finder.num_iter={POINTS}", *overrides), seed=seed)
-    drawn = {**dict.fromkeys(STREAMS, seed), **(seeds or {})}
+    drawn = {**dict.fromkeys(STREAMS, seed), **seeds}
     config.seeds = type(config.seeds)(**drawn)
     training = Training(
         {**training_config(config), "threads": threads}, drawn
     )  # other threads: another curve
-    trained = curve_of(seed) if curve is None else curve
     known = {
         "seeds": {name: {"seed": own, "used": name != "augment"} for name, own in drawn.items()},
         "device": {},
         "notes": [],
         "timings": {},
-        **(meta or {}),
+        **meta,
     }
     curves = RunCurves(trained, validation, trained.lr[:, None], known)
     answer = answer_of(curves.read, config)
-    given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in (seeds or {}).items()), *overrides]
-    folder.mkdir(parents=True)
+    given = [f"seed={seed}", *(f"seeds.{name}={own}" for name, own in seeds.items()), *overrides]
     job = Job(tuple(given), lambda: OmegaConf.create({}), config, training)
-    curves.save(folder / CURVE_FILE)
-    build_record(job, curves, Trained(from_store=False, seconds=1.0), answer).write(folder)
-    leave_status(folder, "finished", key=job.key, overrides=given)
-    if change is not None:
-        change_file(folder / "record.json", change)
-    return folder
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        curves.save(folder / CURVE_FILE)
+        build_record(job, curves, Trained(from_store=False, seconds=1.0), answer).write(folder)
+        leave_status(folder, "finished", key=job.key, overrides=given)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def change_file(path: Path, change: Callable[[dict[str, Any]], object], *, checksum: bool = True) -> None:

@@ -23,6 +23,8 @@ from steadylr.store.records import RunRecord
 
 CROSSED = [(init, order) for init in range(3) for order in range(3)]
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def only_condition(gathered: Gathered, *, mix: bool = False) -> ConditionAnswer:
     return answer_sweep(gathered, choose="geometric_mean", onecycle=OneCycle(), mix=mix).conditions[0]
@@ -130,6 +132,7 @@ def test_mixed_conditions_are_not_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn")
 def test_the_answer_its_files_and_aggregate_all_have_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,10 @@ from made_jobs import make_sweep
 from steadylr.cli import aggregate as aggregating
 from steadylr.jobs import work
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 
+
+@pytest.mark.usefixtures("drawn")
 def test_a_run_has_its_figure_in_each_format_and_its_plan_in_each_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,20 +46,14 @@ HEAVY = (
     "lightning_fabric",
 )
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that the commands are run in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No figures: drawing takes longer than the rest of a tiny run."""
-    from steadylr.jobs import job
-
-    monkeypatch.setattr(job, "draw_run", lambda *_: None)
 
 
 @pytest.fixture
@@ -96,6 +90,7 @@ def torch_line(out: str) -> str:
 # ---- one run
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
     """The table, the plan, the torch line and the folder; the record, the curve, the config, the figure."""
     done = find_lr(*TINY, "seed=0")
@@ -121,7 +116,6 @@ def test_a_run_leaves_everything_and_says_what_matters(folder: Path) -> None:
         assert arrays.files
 
 
-@pytest.mark.usefixtures("unseen")
 def test_the_torch_line_gives_the_plan(folder: Path) -> None:
     """Pasted beside an optimizer, the printed line starts, peaks and ends at the plan's LRs."""
     done = find_lr(*TINY, 'optimizer.groups=[{pattern:"1.*",lr_mult:10}]')
@@ -144,7 +138,6 @@ def test_the_torch_line_gives_the_plan(folder: Path) -> None:
     np.testing.assert_allclose(second, 10 * first, rtol=1e-3)
 
 
-@pytest.mark.usefixtures("unseen")
 def test_the_config_that_is_left_is_resolved_and_runs_again(folder: Path) -> None:
     """config.yaml holds values, no references: what was trained can be read off it, and trained again."""
     find_lr(*TINY, "seed=7")
@@ -159,7 +152,6 @@ def test_the_config_that_is_left_is_resolved_and_runs_again(folder: Path) -> Non
     assert (again.code, again.out) == (0, "1 job, 0 trainings (1 run from the store)\n")
 
 
-@pytest.mark.usefixtures("unseen")
 def test_seed_zero_is_a_seed(folder: Path) -> None:
     """Seed 0 gives the same curve as itself, and another than seed 1."""
     for seed in ("seed=0", "seed=1", "seed=0"):
@@ -190,7 +182,6 @@ def test_without_an_answer_the_exit_code_is_3(folder: Path) -> None:
 # ---- the store
 
 
-@pytest.mark.usefixtures("unseen")
 def test_a_second_run_comes_from_the_store(folder: Path, trainings: list[int]) -> None:
     """The same training is done once; a reading that differs needs no training either."""
     first = find_lr(*TINY)
@@ -204,7 +195,6 @@ def test_a_second_run_comes_from_the_store(folder: Path, trainings: list[int]) -
     assert torch_line(first.out) == torch_line(second.out)
 
 
-@pytest.mark.usefixtures("unseen")
 def test_without_the_store_every_run_trains(folder: Path, trainings: list[int]) -> None:
     """store.enabled=false trains afresh, also where the run is stored, and writes no store."""
     find_lr(*TINY, "store.enabled=false")
@@ -215,7 +205,6 @@ def test_without_the_store_every_run_trains(folder: Path, trainings: list[int]) 
     assert "from the store" not in done.out
 
 
-@pytest.mark.usefixtures("unseen")
 def test_a_damaged_entry_is_named_and_trained_again(folder: Path, trainings: list[int]) -> None:
     """A stored run that can't be read costs a training and a warning, never the answer."""
     first = find_lr(*TINY)
@@ -229,7 +218,6 @@ def test_a_damaged_entry_is_named_and_trained_again(folder: Path, trainings: lis
     assert find_lr(*TINY).err == ""
 
 
-@pytest.mark.usefixtures("unseen")
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(folder: Path, trainings: list[int]) -> None:
     """No folder and no store appear; a stored run is counted as such."""
     assert find_lr(*TINY, "dry_run=true").out == "1 job, 1 training\n"
@@ -422,7 +410,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_record(
 
 
 def test_an_interrupt_after_the_last_word_changes_nothing(
-    folder: Path, unseen: None, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that finished stays finished, also where Ctrl-C comes while its answer is printed."""
     from steadylr.jobs import job
@@ -468,7 +456,7 @@ def test_an_interrupt_of_the_aggregation_is_one_sentence(
     assert done.err == "interrupted before the answer was written; the same command goes on from here\n"
 
 
-def test_an_answer_that_cannot_be_printed_is_an_answer(folder: Path, unseen: None) -> None:
+def test_an_answer_that_cannot_be_printed_is_an_answer(folder: Path) -> None:
     """A closed pipe or a full disk behind standard output fails no job; the exit code and a sentence tell of it."""
     done = find_lr(*TINY, out=FullDisk())
     assert done.code == 1

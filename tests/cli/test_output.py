@@ -12,6 +12,8 @@ from made_jobs import make_sweep
 from steadylr.cli import aggregate as aggregating
 from steadylr.store.records import RunRecord, Summary
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -34,6 +34,8 @@ from steadylr.training.trial import describe_trial, trial_config
 PROGRAM = SRC / "verify_lr.py"
 TINY = ("steps=12", "val_samples=50")
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class FakeWorkers(NoWorkers):
     """Trials whose final loss is known: 1 + (decades from BEST)^2, given up above GIVEN_UP; some seeds fail."""
@@ -130,6 +132,7 @@ def test_the_page_of_the_sweep_has_it_too(sweep: Path, fake: type[FakeWorkers]) 
     assert (sweep / "runs.csv").stat().st_mtime_ns == written
 
 
+@pytest.mark.usefixtures("drawn")
 def test_what_it_says_and_leaves(sweep: Path, fake: type[FakeWorkers]) -> None:
     """The same answer on the terminal, in the text and in the JSON; a figure; on the terminal the folder at the end."""
     fake.best, fake.given_up = 0.5, 1.0

@@ -204,7 +204,7 @@ def written_texts(figure: Figure) -> list[tuple[str, tuple[float, float, float, 
     """All visible texts with their boxes, pixels."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
+    figure.draw_without_rendering()
     beyond = set()  # tick labels beyond the ends of their axis, which matplotlib keeps and doesn't draw
     for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]:
         low, high = sorted(axis.get_view_interval())

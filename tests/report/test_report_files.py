@@ -53,9 +53,9 @@ ONE_CONDITION = {
 }
 
 
-def test_an_aggregate_leaves_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_an_aggregate_leaves_all_its_files(tmp_path: Path) -> None:
     """And exit code 0."""
-    monkeypatch.undo()  # here they are drawn
     make_sweep(tmp_path)
     assert concluded(from_sweep(tmp_path), tmp_path) == 0
     assert names(tmp_path) == ONE_CONDITION
@@ -76,9 +76,9 @@ def test_the_plan_is_there_for_programs_and_for_people(tmp_path: Path) -> None:
     assert all(lines in text for lines in plan["lines"].values())
 
 
-def test_figures_in_the_formats_that_were_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_figures_in_the_formats_that_were_asked_for(tmp_path: Path) -> None:
     """Each figure in each of them; those of other formats are removed; without any nothing is drawn."""
-    monkeypatch.undo()  # here they are drawn
     make_sweep(tmp_path)
     found = from_sweep(tmp_path)
     concluded(found, tmp_path, ("svg", "pdf", "svg"))

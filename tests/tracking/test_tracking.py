@@ -25,9 +25,11 @@ from steadylr.tracking.trackers import TRACKERS
 
 POINTS = 60
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
-def sweep(tmp_path: Path, undrawn: None) -> Path:
+def sweep(tmp_path: Path) -> Path:
     """A sweep of two runs, with its answer."""
     folder = make_sweep(tmp_path / "night", seeds=2)
     answered(folder)

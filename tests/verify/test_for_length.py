@@ -27,6 +27,8 @@ from steadylr.training.obtain import Trained
 COMMAND = ("-m", "+experiment=for_length", "model=mlp", "device.threads=1", "sweep_name=x")
 STEPS = 20_000
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def best_at(steps: float) -> float:
     """The best LR of the made-up task."""
@@ -99,6 +101,7 @@ def left(name: str = "summary.json", sweep: str = "x") -> Any:
     return json.loads((Path("outputs/sweeps") / sweep / name).read_text())
 
 
+@pytest.mark.usefixtures("drawn")
 def test_it_finds_the_lr_for_the_length(fake: type[FakeWorkers]) -> None:
     """Within its budget, near the truth; the plan's peak is that LR, and every file says the length."""
     done = searched("hydra.sweeper.budget=0.5")

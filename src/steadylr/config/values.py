@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from omegaconf import OmegaConf
@@ -47,7 +48,7 @@ def check_config(cfg: DictConfig) -> Config:
         given.pop("hydra", None)
         asked = {key for key in OmegaConf.missing_keys(cfg) if not key.startswith("hydra.")}
         problems, known = _known_part(given, Config, "")
-        typed = OmegaConf.merge(OmegaConf.structured(Config), known)
+        typed = OmegaConf.merge(_schema(), known)
     except OmegaConfBaseException as error:
         raise BadInput(composition_problem(error)) from None
     brought = {"optimizer._target_", "loss._target_"} if typed.model.is_lightning else set()
@@ -64,6 +65,13 @@ def check_config(cfg: DictConfig) -> Config:
         config.data.root = os.path.expanduser(config.data.root)
     config.store.dir = os.path.expanduser(config.store.dir)
     return config
+
+
+@cache
+def _schema() -> DictConfig:
+    """The schema as OmegaConf holds it, which a merge copies: making it takes as long as all else of a check."""
+    schema: DictConfig = OmegaConf.structured(Config)
+    return schema
 
 
 def _known_part(given: Mapping[str, Any], node: type, prefix: str) -> tuple[list[str], dict[str, Any]]:
