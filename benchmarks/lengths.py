@@ -3,9 +3,9 @@
     python benchmarks/lengths.py truth      the trainings that judge: half a million steps a task, 2 minutes of a core
     python benchmarks/lengths.py choices    what each method chooses, really training: about as long
     python benchmarks/lengths.py report     no computing: tables and the figure from what is there
-    python benchmarks/lengths.py certainty  how often a single range test's own factor holds
+    python benchmarks/lengths.py certainty  how often a single range test's own factor holds: some minutes of a core
 
-The first three continue where they were stopped: every number is in a row of `lengths_results/`, which is committed.
+Each continues where it was stopped: every number is in a row of `lengths_results/`, which is committed.
 Remove the files to compute it all anew. Needs `pip install .[bench]`.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from lengths_parts.certainty import certainty_lines
+from lengths_parts.certainty import Readings, certainty_lines
 from lengths_parts.choices import BUDGETS, Choices, choose
 from lengths_parts.methods import METHODS
 from lengths_parts.report import report
@@ -37,18 +37,20 @@ def main() -> int:
     truths, choices = Truths(options.results / "truth.csv"), Choices(options.results / "choices.csv")
     if options.what == "report":
         return report(truths, choices, options.out)
-    if options.what == "certainty":
-        print("\n".join(certainty_lines(options.tasks)))
-        return 0
+    readings = Readings(options.results / "certainty.csv")
     for name in options.tasks:
         start, on_core = time.monotonic(), time.process_time()
         if options.what == "truth":
             number = compute(truths, [name])
+        elif options.what == "certainty":
+            number = readings.compute(name)
         else:
             repeats = range(1, options.repeats + 1)
             number = choose(choices, name, methods=options.methods, budgets=options.budgets, repeats=repeats)
         seconds, on_core = time.monotonic() - start, time.process_time() - on_core
         print(f"{name}: {number} in {seconds:.0f} s, {on_core:.0f} s of them on the core", flush=True)
+    if options.what == "certainty":
+        print("\n".join(certainty_lines(readings, options.tasks)))
     return 0
 
 

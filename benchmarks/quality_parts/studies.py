@@ -11,7 +11,7 @@ import numpy as np
 
 from quality_parts.compute import TRUTH_SEEDS, Unit, read_truth
 from quality_parts.evaluate import CLOSE, Regret, RuleFunction, answers_of, read_curves, read_truths
-from steadylr.core.certainty import log10_std
+from steadylr.core.certainty import factor_95, log10_std
 from steadylr.core.rules import DEFAULT_RULE, suggest
 from steadylr.core.settings import Reading
 
@@ -152,16 +152,23 @@ def uncertainty_study(
 
 
 def uncertainty_lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """How often answers lie within one and two predicted standard deviations, as a markdown table."""
-    yield "| N | tasks, runs | within 1 (68%) | within 2 (95%) | root mean square of deviation / predicted |"
-    yield "|---|---|---|---|---|"
+    """How often answers lie within one and two predicted standard deviations, and within the factor, as markdown."""
+    yield (
+        "| N | tasks, runs | within 1 (68%) | within 2 (95%) | root mean square of deviation / predicted "
+        "| factor held: mean over tasks (95%), worst task |"
+    )
+    yield "|---|---|---|---|---|---|"
     for num_iter in sorted({row["num_iter"] for row in rows}):
         chosen = [row for row in rows if row["num_iter"] == num_iter]
         z = np.abs([row["away"] / max(row["predicted"], 1e-6) for row in chosen])
-        tasks = len({row["task"] for row in chosen})
+        of_tasks: dict[str, list[bool]] = {}
+        for row in chosen:
+            held = abs(row["away"]) < np.log10(factor_95(row["predicted"]))
+            of_tasks.setdefault(row["task"], []).append(bool(held))
+        shares = [float(np.mean(held)) for held in of_tasks.values()]
         yield (
-            f"| {num_iter} | {tasks}, {len(chosen)} | {np.mean(z <= 1):.0%} | {np.mean(z <= 2):.0%} "
-            f"| {np.sqrt(np.mean(z**2)):.2f} |"
+            f"| {num_iter} | {len(shares)}, {len(chosen)} | {np.mean(z <= 1):.0%} | {np.mean(z <= 2):.0%} "
+            f"| {np.sqrt(np.mean(z**2)):.2f} | {np.mean(shares):.0%}, {min(shares):.0%} |"
         )
 
 

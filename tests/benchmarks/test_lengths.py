@@ -254,12 +254,36 @@ def test_the_report_judges_choices(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_what_an_interval_holds() -> None:
     """Runs that agree hold their mean; among runs an octave apart by turns none does; three answers are too few."""
-    agreeing = [_climbing(0.0, seed) for seed in range(6)]
-    assert certainty.share_held(agreeing) == 1.0
-    split = [_climbing(1.5 * (seed % 2), seed) for seed in range(6)]
-    assert certainty.share_held(split) == 0.0
-    assert certainty.share_held(agreeing[:3]) is None
-    assert "| 300 | 2 | 75% | 50% |" in list(certainty.coverage_lines({100: [], 300: [1.0, 0.5]}))
+    agreeing = [certainty.reading_of(_climbing(0.0, seed)) for seed in range(6)]
+    split = [certainty.reading_of(_climbing(1.5 * (seed % 2), seed)) for seed in range(6)]
+    assert certainty.share_held([read for read in agreeing if read is not None]) == 1.0
+    assert certainty.share_held([read for read in split if read is not None]) == 0.0
+    assert certainty.share_held([read for read in agreeing if read is not None][:3]) is None
+    assert certainty.reading_of(Curve(np.geomspace(1e-7, 10, 50), np.full(50, 2.3), 50)) is None
+
+
+def test_how_sure_curves_are_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each range test is trained once; those without an answer are remembered, and do not count."""
+    monkeypatch.setattr(certainty, "ITERATIONS", (60,))
+    monkeypatch.setattr(certainty, "SEEDS", (1, 2, 3, 4))
+    file = tmp_path / "certainty.csv"
+    assert certainty.Readings(file).compute(TASK.name) == 4
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) == 4
+    whole = certainty.Readings(file).of(TASK.name, 60)
+    file.write_text("".join(lines[:-1]) + lines[-1][:5])  # torn
+    again = certainty.Readings(file)
+    assert again.compute(TASK.name) == 1
+    assert certainty.Readings(file).of(TASK.name, 60) == whole
+    assert again.compute(TASK.name) == 0
+    assert len(whole) == sum(line.rstrip("\n").split(",")[-1] != "" for line in lines)
+    held = certainty.share_held(whole)
+    rows = list(certainty.certainty_lines(again, [TASK.name]))[2:]
+    assert rows == (
+        [] if held is None else [f"| 60 | 1 | {held:.0%} | {held:.0%} ({TASK.name}) | {held < 0.95:d} |"]
+    )
 
 
 def _climbing(decades: float, seed: int) -> Curve:

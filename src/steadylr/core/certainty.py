@@ -60,5 +60,8 @@ def log10_std(
 
 
 def factor_95(std: float) -> float:
-    """The factor, up or down, within which the mean over seeds lies in 19 of 20 runs, for a log10_std."""
+    """The factor, up or down, within which the mean over seeds lies in 19 of 20 runs, for a log10_std.
+
+    So it is over many tasks; on a task whose seeds differ most it held for half of the runs (docs/how-it-works.md).
+    """
     return float(10.0 ** (_NORMAL_95 * std))

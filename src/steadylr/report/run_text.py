@@ -103,7 +103,8 @@ def _spread_notes(answer: Answer, *, from_store: bool) -> Iterator[str]:
     if std is None:
         yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
     else:
-        yield f"By this curve the mean over seeds lies within a factor of {factor_95(std):.2g} (19 of 20 runs)"
+        factor = f"{factor_95(std):.2g}"
+        yield f"By this curve the mean over seeds lies within a factor of {factor} (19 of 20 runs over our tasks)"
         yield f"To see the spread add {SEVERAL_RUNS}"
 
 
