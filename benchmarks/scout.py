@@ -35,14 +35,12 @@ from quality_parts.tasks import TASKS_VERSION, Task, all_tasks
 from steadylr.core.curve import Curve, Stop
 from steadylr.core.divergence import StopRule, first_stop
 from steadylr.core.ramp import Ramp
-from steadylr.core.rules import EDGE_FACTOR, suggest
-from steadylr.core.settings import Reading
+from steadylr.core.rules import suggest
+from steadylr.core.scout import scouted
 
 FOLDER = Path(__file__).parent / "scout_results"
 SEEDS = range(1, 9)
 WHOLE = "whole"
-READING = Reading(skip_start=5, skip_end=0)
-"""Of a scout, which has few points to leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,7 @@ class Way:
 
     Args:
         steps: of the scout.
-        below: the fine ramp starts at the bracket's low over this.
-        above: it ends at the edge times this.
+        below, above: the margins: see scouted.
     """
 
     steps: int
@@ -64,9 +61,6 @@ class Way:
         """Such as "50 steps, /30 to x5"."""
         return f"{self.steps} steps, /{self.below:g} to x{self.above:g}"
 
-
-FAR_BELOW = 1e4
-"""Below the LR at which a scout diverged that shows no descent, where the fine ramp starts."""
 
 WAYS = {
     300: [Way(30, 10, 5), Way(30, 30, 5), Way(50, 10, 5), Way(50, 30, 5)],
@@ -142,16 +136,9 @@ def train(numbers: Numbers, task: Task) -> int:
 
 
 def fine_lrs(scout: Curve, way: Way, num_iter: int) -> np.ndarray | None:
-    """Those LRs of the whole ramp that the fine one takes; None where the scout can't tell."""
-    told = suggest(scout, reading=READING)
-    if told.low is not None and told.high is not None:
-        low, high = told.low / way.below, EDGE_FACTOR * told.high * way.above
-    elif scout.stop is not Stop.COMPLETED:
-        low, high = float(scout.lr[-1]) / FAR_BELOW, END_LR
-    else:
-        return None
-    lrs = Ramp(START_LR, END_LR, num_iter).lrs()
-    return np.asarray(lrs[(lrs >= low) & (lrs <= high)])
+    """Those LRs of the whole ramp that the fine one takes; None where that is all, as the scout can't tell."""
+    fine = scouted(scout, Ramp(START_LR, END_LR, num_iter), below=way.below, above=way.above)
+    return None if fine.part is None else fine.lrs()
 
 
 def _names(num_iter: int) -> list[str]:
@@ -194,29 +181,43 @@ def report_lines(numbers: Numbers, tasks: Sequence[Task]) -> Iterator[str]:
             yield ""
             yield f"{num_iter} iterations, {len(truths)} tasks ({group}), {len(SEEDS)} seeds each"
             yield ""
-            yield "| way | hits | close | no answer | steps: median, most of a task | moved, octaves: median, 90% |"
-            yield "|---|---|---|---|---|---|"
+            yield (
+                "| way | hits | close | no answer | hits less the whole ramp's | close, likewise "
+                "| steps: median, most of a task | moved, octaves: median, 90% |"
+            )
+            yield "|---|---|---|---|---|---|---|---|"
             for way in _names(num_iter):
                 yield _row(numbers, truths, num_iter, way)
 
 
 def _row(numbers: Numbers, truths: Mapping[str, Regret], num_iter: int, way: str) -> str:
-    shares, moved, scores = [], [], []
+    shares, moved, missing, scores, usual = [], [], [], [], []
     for task, truth in truths.items():
         base, own = numbers.answer(task, num_iter, WHOLE), numbers.answer(task, num_iter, way)
         assert base is not None
         assert own is not None
-        regret = truth.at(own[0])
-        scores.append((np.mean(regret <= HIT), np.mean(regret <= CLOSE), np.mean(~np.isfinite(own[0]))))
+        for lrs, kept in ((base[0], usual), (own[0], scores)):
+            regret = truth.at(lrs)
+            kept.append((np.mean(regret <= HIT), np.mean(regret <= CLOSE)))
+        missing.append(np.mean(~np.isfinite(own[0])))
         shares.append(float(np.mean(own[1]) / np.mean(base[1])))
         both = np.isfinite(own[0]) & np.isfinite(base[0])
         moved += np.abs(np.log2(own[0][both] / base[0][both])).tolist()
-    hits, close, missing = np.mean(scores, axis=0)
+    hits, close = np.mean(scores, axis=0)
+    more_hits, more_close = (_difference(each) for each in (np.array(scores) - np.array(usual)).T)
     far = np.percentile(moved, [50, 90]) if moved else (np.nan, np.nan)
     return (
-        f"| {way} | {hits:.1%} | {close:.1%} | {missing:.1%} | {np.median(shares):.2f}, {max(shares):.2f} "
-        f"| {far[0]:.2f}, {far[1]:.2f} |"
+        f"| {way} | {hits:.1%} | {close:.1%} | {np.mean(missing):.1%} | {more_hits} | {more_close} "
+        f"| {np.median(shares):.2f}, {max(shares):.2f} | {far[0]:.2f}, {far[1]:.2f} |"
     )
+
+
+def _difference(of_tasks: np.ndarray) -> str:
+    """The mean over tasks with its 95% interval, by a bootstrap over tasks."""
+    rng = np.random.default_rng(0)
+    draws = of_tasks[rng.integers(len(of_tasks), size=(2000, len(of_tasks)))].mean(axis=1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return f"{of_tasks.mean():+.1%} [{low:+.1%}, {high:+.1%}]"
 
 
 def main() -> int:

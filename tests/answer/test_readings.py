@@ -311,6 +311,17 @@ def test_conditions_leave_out_what_changes_no_training(tmp_path: Path) -> None:
     assert conditions[0] == conditions[1] != conditions[2]
 
 
+def test_records_from_before_there_were_scouts_are_of_the_same_condition(tmp_path: Path) -> None:
+    """No scout and no word of one are the same; a scout is another training."""
+    make_job(tmp_path / "0", seed=0, meta=None)
+    make_job(tmp_path / "1", seed=1, meta=None)
+    make_job(tmp_path / "2", "finder.scout_steps=50", seed=2)
+    change_file(tmp_path / "1" / "record.json", lambda record: record["config"]["finder"].pop("scout_steps"))
+    keys = [reading.condition_key for reading in from_sweep(tmp_path).readings]
+    assert len(keys) == 3
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_values_are_runs_of_their_own() -> None:
     """Also equal ones."""
     found = joined([from_values([0.1, 0.1])])

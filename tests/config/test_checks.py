@@ -240,6 +240,11 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["finder.num_iter=1"], r"finder\.num_iter must be from 2 \(the two ends of the ramp\) to ten million"),
     (["finder.num_iter=20"], r"finder\.num_iter=20 leaves 5 points after finder\.skip_start=10 and "
      r"finder\.skip_end=5; at least 10 are needed: raise finder\.num_iter to 25 or more"),
+    (["finder.scout_steps=5"], r"^finder\.scout_steps must be 0 \(none\), or at least 20 and below "
+     r"finder\.num_iter=1000; got 5$"),
+    (["finder.scout_steps=300", "finder.num_iter=300"], r"^finder\.scout_steps must .* got 300$"),
+    (["finder.scout_steps=-1"], r"^finder\.scout_steps must be at least 0 \(0: none\); got -1$"),
+    (["finder.scout_steps=50", "finder=smith"], r"^finder\.scout_steps needs finder\.step_mode=exp, as a linear "),
     (["finder.val_every=100"], r"num_iter=1000 read every finder\.val_every=100 steps leaves 0 points .* to 2500 "),
     (["finder.diverge_th=0"], r"finder\.diverge_th must be above 0 \(null switches the stop rule off\); got 0\.0"),
     (["finder.accumulation_steps=0"], r"finder\.accumulation_steps must be at least 1; got 0"),
@@ -446,6 +451,7 @@ CHANGES = {
     "finder.start_lr": "1e-6",
     "finder.end_lr": "5",
     "finder.num_iter": "900",
+    "finder.scout_steps": "50",
     "finder.step_mode": "linear",
     "finder.diverge_th": "null",
     "finder.accumulation_steps": "2",

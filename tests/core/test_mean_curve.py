@@ -100,6 +100,19 @@ def test_it_ends_with_the_shortest_run() -> None:
     np.testing.assert_allclose(mean.loss, whole.loss[:50] + 1 / 3)
 
 
+def test_it_begins_where_all_have_begun() -> None:
+    """Runs of parts of one ramp have the LRs in common that lie in all of them."""
+    whole = make_curve(typical, num_iter=100)
+    late = Curve(whole.lr[20:], whole.loss[20:] + 2, 100)
+    early = Curve(whole.lr[:70], whole.loss[:70], 100, Stop.DIVERGED)
+    mean = mean_curve([late, early])
+    assert mean is not None
+    np.testing.assert_array_equal(mean.lr, whole.lr[20:70])
+    np.testing.assert_allclose(mean.loss, whole.loss[20:70] + 1)
+    assert mean.stop is Stop.DIVERGED
+    assert mean_curve([Curve(whole.lr[80:], whole.loss[80:], 100), early]) is None
+
+
 def test_losses_that_are_no_numbers_stay_so() -> None:
     """The mean ends there, as its runs would."""
     whole = make_curve(typical, num_iter=100)

@@ -82,3 +82,29 @@ def test_a_step_outside_the_ramp_is_refused(step: int) -> None:
     """There is no LR before the first step or after the last."""
     with pytest.raises(ValueError, match=f"step must be from 0 to 99; got {step}"):
         Ramp(1e-7, 10.0, 100).lr_at(step)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_part_has_the_lrs_of_the_whole(mode: StepMode) -> None:
+    """Those from low to high, ends included; steps keep their numbers and their LRs."""
+    whole = Ramp(1e-7, 10.0, 200, mode)
+    lrs = whole.lrs()
+    part = whole.within(lrs[50], lrs[119])
+    assert (part.part, part.steps) == ((50, 120), range(50, 120))
+    np.testing.assert_array_equal(part.lrs(), lrs[50:120])
+    assert part.lr_at(50) == lrs[50]
+    assert part.num_iter == 200
+    assert part.within(0.0, 100.0) == whole
+
+
+@pytest.mark.parametrize(("low", "high"), [(20.0, 30.0), (1e-3, 1e-3), (1.0, 1e-2)])
+def test_a_part_of_less_than_two_steps_is_the_whole(low: float, high: float) -> None:
+    """There is nothing to train along."""
+    assert Ramp().within(low, high) == Ramp()
+
+
+@pytest.mark.parametrize("part", [(-1, 5), (5, 6), (7, 5), (0, 1001)])
+def test_a_part_outside_of_the_ramp_is_refused(part: tuple[int, int]) -> None:
+    """It names what is allowed."""
+    with pytest.raises(ValueError, match=r"part must be at least 2 of the 1000 steps"):
+        Ramp(part=part)

@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from command_line import find_lr
 from made_jobs import config_of
 from steadylr.config.errors import BadInput
 from steadylr.config.sources import files_fingerprint
+from steadylr.core.ramp import Ramp
 from steadylr.run.environment import cpu_cores
 from steadylr.run.ranks import Rank
 from steadylr.training import devices, identity
@@ -117,6 +119,50 @@ def test_train_gives_raw_numbers_and_the_streams_that_were_used() -> None:
     assert run.meta["device"]["threads"] == 1
     assert run.meta["skipped_steps"] == []
     assert run.validation is None
+
+
+SCOUTED = ("model=mlp", "model.dropout=0.2", "augmentation=light", "finder.num_iter=120", "device=cpu")
+
+
+def test_after_a_scout_the_ramp_is_trained_as_if_there_had_been_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh weights, order, augmentation and noise: bit for bit the curve of that part of the ramp alone."""
+    config = config_of(*SCOUTED, "finder.scout_steps=40", "finder.diverge_th=null")
+    training = describe_training(config)
+    steps: list[tuple[int, float]] = []
+    run = train(config, training, share=ONE, report=lambda step, lr, loss: steps.append((step, lr)))
+    first = int(np.searchsorted(Ramp(num_iter=120).lrs(), run.curve.lr[0]))
+    last = first + len(run.curve)
+    assert 0 < first < last < 120
+    assert run.curve.num_iter == 120
+    assert steps == [(step, Ramp(num_iter=120).lr_at(step)) for step in range(first, last)]
+    (note,) = run.meta["notes"]
+    assert note.startswith("After a scout of 40 steps the ramp went from LR ")
+    assert note.endswith(f" at most: {last - first} of its 120 steps.")
+
+    plain = config_of(*SCOUTED, "finder.diverge_th=null")
+    monkeypatch.setattr("steadylr.core.ramp.Ramp.lrs", lambda self: run.curve.lr)
+    alone = train(plain, describe_training(plain), share=ONE)
+    assert alone.curve.digest() == run.curve.digest()
+
+
+def test_a_scout_that_can_not_tell_leaves_the_whole_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the record says so."""
+    monkeypatch.setattr("steadylr.core.scout.scouted", lambda scout, ramp: ramp)
+    config = config_of(*SHORT, "finder.num_iter=40", "finder.scout_steps=20", "finder.diverge_th=null")
+    run = train(config, describe_training(config), share=ONE)
+    assert len(run.curve) == 40
+    assert run.meta["notes"] == [
+        "A scout of 20 steps could not tell which decades matter, so the whole ramp was done."
+    ]
+
+
+def test_a_scout_makes_another_training() -> None:
+    """None leaves the key as it was before there were scouts."""
+    plain, none = describe_training(config_of()), describe_training(config_of("finder.scout_steps=0"))
+    scouted = describe_training(config_of("finder.scout_steps=50"))
+    assert plain == none
+    assert "scout_steps" not in plain.shape["finder"]
+    assert scouted.shape["finder"]["scout_steps"] == 50
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ HOW_NOT_WHAT = frozenset(
 )
 UNSET = frozenset(
     {"_target_", "kwargs", "as_step", "library", "is_lightning", "optimizer_index", "fingerprint", "own_code"}
+    | {"scout_steps"}
 )
 """Keys that say nothing of a run where they have no value."""
 

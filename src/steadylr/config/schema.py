@@ -182,6 +182,13 @@ class Finder:
             Range(2, 1e7, open_high=False, said="from 2 (the two ends of the ramp) to ten million"),
         ),
     ] = 1000
+    scout_steps: Annotated[
+        int,
+        Key(
+            "steps of a scout, a coarse pass over the ramp, after which only the decades that matter are done; 0: none",
+            Range(0, note="0: none"),
+        ),
+    ] = 0
     step_mode: Annotated[
         StepMode, Key("exp (equal factors from step to step) or linear (equal differences)")
     ] = StepMode.exp

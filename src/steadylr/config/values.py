@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from steadylr.config.composing import composition_problem
 from steadylr.config.errors import BadInput
 from steadylr.config.keys import ARGUMENTS, hints, is_number, is_open, key_problem, ranges, without_none
-from steadylr.config.schema import Config, Finder, Loss, Optimizer, ParamGroup
+from steadylr.config.schema import Config, Finder, Loss, Optimizer, ParamGroup, StepMode
 from steadylr.config.sweep_name import sweep_name_problem
 from steadylr.config.targets import EXAMPLES, target_problems, unidentified
 from steadylr.run.environment import cpu_cores, probe_device, visible_gpus
@@ -207,6 +207,8 @@ def _finder_problems(config: Config) -> Iterator[str]:
         )
     if min(finder.skip_start, finder.skip_end, finder.val_every) >= 0 and finder.num_iter >= 2:
         yield from _too_few_points(finder)
+    if finder.scout_steps > 0:
+        yield from _scout_problems(finder)
     rules = _rule_names()
     if finder.rule not in rules:
         yield f"finder.rule={finder.rule} is not known; {did_you_mean(finder.rule, rules, count=1)}"
@@ -226,6 +228,21 @@ def _too_few_points(finder: Finder) -> Iterator[str]:
         f"finder.skip_start={finder.skip_start} and finder.skip_end={finder.skip_end}; "
         f"at least {MIN_POINTS} are needed: raise finder.num_iter to {needed} or more, or lower the skips"
     )
+
+
+def _scout_problems(finder: Finder) -> Iterator[str]:
+    from steadylr.core.scout import LEAST_STEPS
+
+    if not LEAST_STEPS <= finder.scout_steps < finder.num_iter:
+        yield (
+            f"finder.scout_steps must be 0 (none), or at least {LEAST_STEPS} and below finder.num_iter="
+            f"{finder.num_iter}; got {finder.scout_steps}"
+        )
+    if finder.step_mode is not StepMode.exp:
+        yield (
+            "finder.scout_steps needs finder.step_mode=exp, as a linear ramp spends hardly any steps on the decades "
+            "that a scout would leave out; got finder.step_mode=linear"
+        )
 
 
 def _rule_names() -> list[str]:

@@ -45,13 +45,13 @@ def is_wanted(consensus: Consensus) -> bool:
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve | None:
-    """The mean loss of runs along one ramp at each LR, as far as the shortest of them goes.
+    """The mean loss of runs along one ramp at each LR, from where all have begun to where the first of them ends.
 
         loss(lr) = 1 / n  sum over the runs i of loss_i(lr)
 
-    Beyond the end of the shortest a mean would be of other runs, and jump. So it ends there, and as that run did: where
-    one has diverged, so has the mean. Of runs that are equally short one whose loss was not finite counts before one
-    that diverged, and that before one that went on. The order of the runs changes no bit.
+    Beyond that end a mean would be of other runs, and jump. So it ends there, and as that run did: where one has
+    diverged, so has the mean. Of runs that end at one LR one whose loss was not finite counts before one that diverged,
+    and that before one that went on. The order of the runs changes no bit.
 
     Args:
         curves: of distinct runs.
@@ -61,16 +61,22 @@ def mean_curve(curves: Sequence[Curve]) -> Curve | None:
     """
     if len(curves) < 2:
         return None
-    size = min(len(curve) for curve in curves)
-    first = curves[0]
+    begin, end = max(curve.lr[0] for curve in curves), min(curve.lr[-1] for curve in curves)
     ramps = {(curve.num_iter, curve.steps_per_point) for curve in curves}
-    if len(ramps) > 1 or any(not np.array_equal(curve.lr[:size], first.lr[:size]) for curve in curves):
+    parts = [(curve.lr >= begin) & (curve.lr <= end) for curve in curves]
+    lr = curves[0].lr[parts[0]]
+    if (
+        len(ramps) > 1
+        or not lr.size
+        or any(not np.array_equal(curve.lr[part], lr) for curve, part in zip(curves, parts, strict=True))
+    ):
         return None
+    losses = [curve.loss[part] for curve, part in zip(curves, parts, strict=True)]
     with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
-        loss = np.sort([curve.loss[:size] for curve in curves], axis=0).mean(axis=0)
-    ends = {curve.stop for curve in curves if len(curve) == size}
+        loss = np.sort(losses, axis=0).mean(axis=0)
+    ends = {curve.stop for curve in curves if curve.lr[-1] == end}
     stop = next(stop for stop in _WORST_FIRST if stop in ends)
-    return Curve(first.lr[:size], loss, first.num_iter, stop, first.steps_per_point)
+    return Curve(lr, loss, curves[0].num_iter, stop, curves[0].steps_per_point)
 
 
 def read_mean_curve(curves: Sequence[Curve], rule: str, ways: Iterable[Reading]) -> MeanReading | None:

@@ -164,7 +164,7 @@ class Workers:
     def _running(self, index: int) -> Running:
         task, done = self._tasks[index], self._steps[index]
         share = min(1.0, done / task.num_steps)
-        if task.plan is not None:  # one LR would stand for two steps
+        if task.plan is not None or task.config.finder.scout_steps:  # the LR of a step is not known here
             return Running(task.label, share=share)
         stride = _stride(task)
         known = self._losses[index * MOST_LOSSES : index * MOST_LOSSES + -(-done // stride)]

@@ -31,10 +31,13 @@ def training_config(config: Config) -> dict[str, Any]:
 
     Seeds are not in it, nor what the caller adds from the machine: threads, the kind of device, and
     fingerprints of the data and of a file of weights. A key that nothing depends on is left out: val_samples
-    without val_every, the strategy of one device. The transforms are a list of pairs, as their order counts.
+    without val_every, scout_steps of 0, the strategy of one device. The transforms are a list of pairs, as their
+    order counts.
     """
     finder, device = config.finder, config.device
     sharing = ("strategy", "devices") if device.devices > 1 else ()
+    samples = ("val_samples",) if finder.val_every else ()
+    scout = ("scout_steps",) if finder.scout_steps else ()
     ramp = ("start_lr", "end_lr", "num_iter", "step_mode", "diverge_th", "accumulation_steps", "val_every")
     trained = {
         "model": _trained_part(config.model),
@@ -42,7 +45,7 @@ def training_config(config: Config) -> dict[str, Any]:
         "augmentation": [[name, entry] for name, entry in transforms_of(config.augmentation).items()],
         "optimizer": _trained_part(config.optimizer),
         "loss": _trained_part(config.loss),
-        "finder": _some(finder, (*ramp, "val_samples") if finder.val_every else ramp),
+        "finder": _some(finder, (*ramp, *samples, *scout)),
         "device": _some(device, ("precision", "channels_last", "deterministic", *sharing)),
     }
     return cast("dict[str, Any]", plain_values(trained))

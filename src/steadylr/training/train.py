@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from steadylr.config.errors import BadInput
-from steadylr.present.numbers import count
+from steadylr.present.numbers import count, format_lr
 from steadylr.run.ranks import ALONE, Rank
 from steadylr.training.identity import Training
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from steadylr.config.schema import Config
+    from steadylr.core.ramp import Ramp
     from steadylr.present.progress import StepReport
     from steadylr.run.device import Device
     from steadylr.run.fabric import Fabric
+    from steadylr.run.options import Options
     from steadylr.run.range_test import RangeTest
     from steadylr.store.curve_file import RunCurves
     from steadylr.training.setup import TrainingSetup
@@ -164,11 +166,13 @@ def train_rank(
     """
     from steadylr.core.divergence import StopRule
     from steadylr.core.ramp import Ramp
+    from steadylr.core.scout import scouted
     from steadylr.run.options import Options
     from steadylr.run.range_test import range_test
     from steadylr.store.curve_file import RunCurves
 
     finder = config.finder
+    ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
     with placed(config, training, rank, threads=threads, gpu=gpu, store=store) as ready:
         parts = ready.parts
         options = Options(
@@ -183,16 +187,54 @@ def train_rank(
             restore=False,
             on_step=report,
         )
-        ramp = Ramp(finder.start_lr, finder.end_lr, finder.num_iter, finder.step_mode.value)
+        scout = (
+            _scout(ready, replace(ramp, num_iter=finder.scout_steps), options) if finder.scout_steps else None
+        )
+        if scout is not None:
+            ramp = scouted(scout.curve, ramp)
+            options = replace(options, on_step=_further(report, ramp.steps.start))
         test = range_test(ready.model, ready.optimizer, parts.batches, ramp, options)
         drawn = ready.drawn(noise=test.noise_used)
-    notes = [*_sharing_notes(parts.model, rank), *_skipped_note(test)]
+    notes = [*_sharing_notes(parts.model, rank), *_scout_note(scout, ramp), *_skipped_note(test)]
+    seconds = test.seconds + (0.0 if scout is None else scout.seconds)
     meta = {
-        **ready.meta(drawn, notes=notes, seconds=test.seconds),
+        **ready.meta(drawn, notes=notes, seconds=seconds),
         "skipped_steps": list(test.skipped_steps),
         "lr_ratios": list(parts.lr_ratios),
     }
     return RunCurves(test.curve, test.validation, test.group_lrs, meta)
+
+
+def _scout(ready: Placed, ramp: Ramp, options: Options) -> RangeTest:
+    """A range test that leaves model, optimizer, data and random streams as a fresh training finds them."""
+    from steadylr.run.randomness import Streams, seed_noise
+    from steadylr.run.range_test import range_test
+
+    alone = replace(options, validate=None, val_every=0, on_step=None, restore=True)
+    test = range_test(ready.model, ready.optimizer, ready.parts.batches, ramp, alone)
+    seed_noise(Streams(**ready.seeds), ready.rank)
+    return test
+
+
+def _further(report: StepReport | None, first: int) -> StepReport | None:
+    """A report that counts the steps of the whole ramp, of which the one at `first` is done first."""
+    if report is None:
+        return None
+    return lambda step, lr, loss: report(first + step, lr, loss)
+
+
+def _scout_note(scout: RangeTest | None, ramp: Ramp) -> Iterator[str]:
+    if scout is None:
+        return
+    steps = count(len(scout.curve), "step")
+    if ramp.part is None:
+        yield f"A scout of {steps} could not tell which decades matter, so the whole ramp was done."
+        return
+    first, last = (format_lr(ramp.lr_at(step)) for step in (ramp.steps[0], ramp.steps[-1]))
+    yield (
+        f"After a scout of {steps} the ramp went from LR {first} to {last} at most: "
+        f"{len(ramp.steps):,} of its {ramp.num_iter:,} steps."
+    )
 
 
 def _sharing_notes(model: nn.Module, rank: Rank) -> list[str]:

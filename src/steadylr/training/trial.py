@@ -35,7 +35,8 @@ def trial_config(config: Config, *, seed: int, total_steps: int, val_samples: in
         total_steps: optimizer steps.
         val_samples: validation samples that the trial is judged by; None: all.
     """
-    finder = replace(config.finder, num_iter=total_steps, val_samples=val_samples or ALL_SAMPLES, val_every=0)
+    samples = val_samples or ALL_SAMPLES
+    finder = replace(config.finder, num_iter=total_steps, scout_steps=0, val_samples=samples, val_every=0)
     device = replace(config.device, strategy=Strategy.single, devices=1)
     seeds = Seeds(*(seed for _ in STREAMS))
     return replace(config, seed=seed, seeds=seeds, finder=finder, device=device)

@@ -54,6 +54,8 @@ def setup_rows(condition: ConditionAnswer) -> list[tuple[str, str]]:
     given = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
     target = str(optimizer.get("_target_") or optimizer.get("name") or "").rpartition(".")[2]
     steps = f"{finder['num_iter']:,} steps" + ("" if finder.get("step_mode") == "exp" else ", linear")
+    if finder.get("scout_steps"):
+        steps += f", a part of them done after a scout of {finder['scout_steps']}"
     ramp = f"LR {_plain_lr(finder['start_lr'])} to {_plain_lr(finder['end_lr'])} in {steps}"
     batch = f"{data['batch_size']} images" if data.get("batch_size") else ""
     device = str(records[-1].device.get("name") or records[-1].device.get("kind") or "")
