@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from command_line import find_lr, only_run
+from composing import composed
 from made_jobs import config_of
 from steadylr.config.errors import BadInput
+from steadylr.config.values import check_config
+from steadylr.core.curve import Curve
 from steadylr.store.records import RunRecord
+from steadylr.training.devices import Share, train
 from steadylr.training.identity import describe_training, training_config
 
 FEW = (
@@ -57,7 +61,7 @@ class Classifier(LightningModule):
 
 class Adversaries(Classifier):
     def configure_optimizers(self):
-        return [torch.optim.SGD(part.parameters(), lr=0.02) for part in (self.net[1], self.net[3])]
+        return [torch.optim.SGD(part.parameters(), lr=0.02, momentum=0.9) for part in (self.net[1], self.net[3])]
 
 
 class ByHand(Classifier):
@@ -186,6 +190,37 @@ def test_a_lightning_data_module_is_taken(folder: Path) -> None:
     record = ran("--config-dir", "conf", *LIGHTNING, "data=points", "model.inputs=5")
     assert record.seeds["order"].used is False
     assert any("drawn from the noise stream" in note for note in record.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("model._target_=my_modules.Adversaries",),
+        (
+            "model._target_=my_modules.Classifier",
+            "data=own",
+            "data._target_=my_modules.Points",
+            "+model.inputs=5",
+        ),
+    ],
+    ids=["two optimizers", "own loaders"],
+)
+def test_a_scout_leaves_nothing_behind_in_a_module(
+    given: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ramp after it is bit for bit that of a training without one: optimizers, loaders and noise are fresh."""
+    overrides = ("model=lightning", *given, "finder.num_iter=120", "finder.diverge_th=null", "device=cpu")
+    monkeypatch.syspath_prepend(str(folder))
+
+    def curve(*more: str) -> Curve:
+        config = check_config(composed(*overrides, *more))
+        return train(config, describe_training(config), share=Share(threads=1)).curve
+
+    scouted = curve("finder.scout_steps=40")
+    assert len(scouted) > 2
+    monkeypatch.setattr("steadylr.core.ramp.Ramp.lrs", lambda self: scouted.lr)
+    assert curve().digest() == scouted.digest()
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ def build_lightning(config: Config, samples: Samples, *, streams: Streams) -> Tr
             "augment": batches.augment_used,
         },
         notes=(*notes_of(module), *parts.notes, *samples.notes),
+        others=parts.held,
     )
 
 

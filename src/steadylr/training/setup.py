@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steadylr.run.augmentation import Augmentation
     from steadylr.run.device import Device
     from steadylr.run.randomness import Streams
+    from steadylr.run.snapshot import Stateful
     from steadylr.run.training_data import ImageFacts, LoaderBatches, TrainBatches
 
 
@@ -39,6 +40,7 @@ class TrainingSetup:
         drawn: drawn() says which of the streams init, order and augment have been drawn from so far; the order
             and augment streams are drawn from while the batches are iterated. Whether noise is, a training sees.
         notes: what the record should say of how they were built.
+        others: what else the step trains: see Options.
     """
 
     model: nn.Module
@@ -51,6 +53,7 @@ class TrainingSetup:
     batch_size: int | None
     drawn: Callable[[], dict[str, bool]]
     notes: tuple[str, ...] = ()
+    others: Sequence[Stateful] = ()
 
 
 LossFn = Callable[[Any, Any], "Tensor"]

@@ -184,6 +184,7 @@ def train_rank(
             backward=ready.fabric.backward,
             validate=parts.validate,
             val_every=finder.val_every,
+            others=parts.others,
             restore=False,
             on_step=report,
         )
