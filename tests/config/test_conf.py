@@ -45,7 +45,7 @@ ISSUE = {
     "data": {"fashion_mnist_mini", "fashion_mnist", "cifar10", "imagefolder"},
     "device": {"auto", "cpu", "cuda", "mps"},
     "experiment": {"attribution", "imagenet_local_dev", "quick"},
-    "finder": {"default", "quick", "smith"},
+    "finder": {"default", "quick", "scout", "smith"},
     "loss": {"cross_entropy", "mse"},
     "model": {
         *("small_resnet", "mlp", "torchvision"),
