@@ -13,8 +13,10 @@ import pytest
 
 from made_jobs import STREAMS, change_file, config_of, curve_of, leave_status, make_job, make_sweep
 from steadylr.answer.asked import overrides_of
-from steadylr.answer.conditions import check_key
+from steadylr.answer.conditions import check_key, seeds_of
 from steadylr.answer.readings import (
+    FailedJob,
+    Gathered,
     each_seed_once,
     from_curves,
     from_job,
@@ -22,6 +24,7 @@ from steadylr.answer.readings import (
     from_sweep,
     from_values,
     joined,
+    lost_runs,
 )
 from steadylr.config.errors import BadInput
 from steadylr.core.curve import Curve
@@ -222,6 +225,24 @@ def test_a_failed_job_counts_until_a_later_one_makes_it_good(tmp_path: Path) -> 
     assert labels(found) == ["3"]
     assert [job.label for job in found.failed] == ["4", "5"]
     assert found.problems == ()
+
+
+def test_a_run_is_lost_where_no_job_has_an_answer_of_it(tmp_path: Path) -> None:
+    """However many of its jobs failed; one of another condition, and one that was stopped, are not among them."""
+    make_job(tmp_path / "0", seed=1)
+    (reading,) = from_sweep(tmp_path).readings
+    known = FailedJob("1", (), "failed", "no memory", reading.condition_key, reading.seeds)
+    lost = replace(known, seeds=seeds_of({"seeds": {**dict(reading.seeds), "order": 2}}))
+    failed = (known, lost, replace(lost, label="2"), replace(known, condition_key="another", seeds=()))
+    stopped = replace(known, status="interrupted", seeds=seeds_of({"seeds": {"order": 3}}))
+    assert lost_runs(Gathered((reading,), (*failed, stopped)), reading.condition_key) == 1
+
+
+def test_runs_are_told_apart_by_every_seed(tmp_path: Path) -> None:
+    """In the order of the streams' names, as the config gives them."""
+    make_job(tmp_path / "0", seed=1, seeds={"order": 7})
+    (reading,) = from_sweep(tmp_path).readings
+    assert reading.seeds == (("augment", 1), ("init", 1), ("noise", 1), ("order", 7))
 
 
 def test_runs_on_other_numbers_of_devices_are_another_condition(tmp_path: Path) -> None:

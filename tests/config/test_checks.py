@@ -280,6 +280,8 @@ BAD_VALUES: list[tuple[list[str], str]] = [
     (["onecycle.pct_start=1"], r"onecycle\.pct_start must be in \(0, 1\); got 1\.0"),
     (["onecycle.total_steps=1"], r"onecycle\.total_steps must be at least 2 "),
     (["onecycle.total_steps=3"], r"onecycle\.pct_start \* onecycle\.total_steps must be above 1"),
+    (["optimizer.momentum=nan"], r"optimizer\.momentum must be a number; got nan"),
+    (["optimizer=adamw", "optimizer.betas=[0.9,nan]"], r"optimizer\.betas must be a number; got \[0\.9, nan\]"),
     (["onecycle.base_momentum=0.99"], r"onecycle\.base_momentum must not be above onecycle\.max_momentum"),
     (["onecycle.max_momentum=1"], r"onecycle\.max_momentum must be in \[0, 1\); got 1\.0"),
     (["store.dir=''"], r"store\.dir must name a folder"),
@@ -300,6 +302,12 @@ def test_a_bad_value_is_named_with_what_is_allowed(overrides: list[str], message
     with pytest.raises(BadInput, match=message) as caught:
         checked(*overrides)
     assert not str(caught.value).startswith("2 problems") or "start_lr" in overrides[0]
+
+
+def test_a_momentum_may_stay_as_it_is() -> None:
+    """Equal ends are no mistake: then OneCycle cycles the LR alone."""
+    onecycle = checked("onecycle.base_momentum=0.9", "onecycle.max_momentum=0.9").onecycle
+    assert onecycle.base_momentum == onecycle.max_momentum == 0.9
 
 
 def test_all_bad_values_are_reported_together() -> None:
