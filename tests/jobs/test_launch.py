@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 from omegaconf import ValidationError
 
+from command_line import find_lr
 from composing import composed
+from fake_workers import MadeCurves
 from made_jobs import MLP, config_of, leave_status, make_job
+from steadylr.answer import left
 from steadylr.config.errors import BadInput
 from steadylr.jobs import workers as local
 from steadylr.jobs.engine import Task
@@ -23,7 +26,7 @@ from steadylr.jobs.workers import LocalEngine, Workers
 from steadylr.run.extras import MissingPackage
 from steadylr.run.fingerprint import DataError
 from steadylr.store.files import temp_name
-from steadylr.store.records import JobStatus
+from steadylr.store.records import JobStatus, RunRecord
 from steadylr.training.identity import Training
 
 
@@ -191,6 +194,31 @@ def test_nothing_is_written_through_the_links_of_a_job_that_is_to_do(tmp_path: P
     assert list((sweep / "1" / ".hydra").iterdir()) == []
     assert (sweep / "2" / "notes").is_symlink()
     assert elsewhere.is_dir()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_sweep_reads_each_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six jobs that have just been done; six that another command has done, of which one record was changed since."""
+    monkeypatch.chdir(tmp_path)
+    MadeCurves.take_over(monkeypatch)
+    read, original = list[str](), RunRecord.from_json
+
+    def counting(content: object, *, source: Any) -> RunRecord:
+        read.append(Path(source).parent.name)
+        return original(content, source=source)
+
+    command = ("-m", *MLP, "seed=0,1,2", "finder.smooth_f=0.05,0.15", "finder.num_iter=60")
+    assert find_lr(*command).code == 0
+    monkeypatch.setattr(RunRecord, "from_json", staticmethod(counting))
+    left._read.cache_clear()
+    again = find_lr(*command)
+    assert (again.code, again.out.splitlines()[0]) == (0, "6 jobs, 0 trainings (6 jobs already finished)")
+    assert sorted(read) == ["0", "1", "2", "3", "4", "5"]
+    record = tmp_path / "outputs" / "sweeps" / "x" / "4" / "record.json"
+    record.write_text(record.read_text().replace("mlp", "mlq"))
+    told = find_lr(*command).out.splitlines()[0]
+    assert told == "6 jobs, 0 trainings (5 jobs already finished, 1 run from the store)"
+    assert "mlp" in record.read_text()
 
 
 def test_runs_are_named_by_what_sets_them_apart() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ import pytest
 import yaml
 
 from command_line import Finished, find_lr, main_of
-from fake_workers import NoWorkers
-from made_jobs import curve_of
+from fake_workers import MadeCurves
 from steadylr.cli import aggregate
 from steadylr.core.curve import Curve, Stop
 from steadylr.jobs.engine import Task
-from steadylr.store.curve_file import RunCurves
-from steadylr.store.curve_store import CurveStore, TrialStore
+from steadylr.store.curve_store import TrialStore
 from steadylr.store.trial_file import Trial
 from steadylr.training.failure import TrainingFailed
 from steadylr.training.obtain import Trained
@@ -35,7 +32,7 @@ def best_at(steps: float) -> float:
     return 0.02 * (steps / 200) ** -0.4
 
 
-class FakeWorkers(NoWorkers):
+class FakeWorkers(MadeCurves):
     """Range tests and trials whose outcome is known; remembers the trials that it was asked for."""
 
     trials: list[tuple[int, float, int]]
@@ -45,22 +42,10 @@ class FakeWorkers(NoWorkers):
     )
     judged_by = "validation loss"
 
-    def results(self, progress: Any) -> Iterator[tuple[str, Trained | TrainingFailed]]:
-        for task in self.tasks:
-            config, training = task.config, task.training
-            if task.plan is not None:
-                yield task.key, self._trial(task, self.store, training, task.plan)
-                continue
-            curve = curve_of(config.seed, points=config.finder.num_iter)
-            meta = {
-                "seeds": {name: {"seed": seed, "used": True} for name, seed in training.seeds.items()},
-                "device": {},
-                "notes": [],
-                "timings": {"train_seconds": 1.0},
-            }
-            curves = RunCurves(curve, None, curve.lr[:, None], meta)
-            CurveStore(self.store).obtain(training.shape, training.seeds, lambda done=curves: done)
-            yield task.key, Trained(from_store=False, seconds=1.0)
+    def trained(self, task: Task) -> Trained | TrainingFailed:
+        if task.plan is None:
+            return super().trained(task)
+        return self._trial(task, self.store, task.training, task.plan)
 
     def _trial(self, task: Task, store: Path, training: Any, plan: Any) -> Trained | TrainingFailed:
         self.trials.append((plan.total_steps, plan.max_lr, task.config.seed))
@@ -204,7 +189,7 @@ def test_range_tests_are_as_long_as_the_budget_has_them(fake: type[FakeWorkers])
 def test_a_range_test_without_an_answer(fake: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch) -> None:
     """Is no end: trials begin below its last LR, and find the LR for the length by themselves."""
 
-    monkeypatch.setitem(FakeWorkers.results.__globals__, "curve_of", flat)
+    monkeypatch.setattr(fake, "curve", staticmethod(flat))
     assert searched("hydra.sweeper.budget=0.5").code == 0
     (kind,) = left()["kinds"]
     assert kind["consensus"]["n"] == 0
@@ -214,7 +199,7 @@ def test_a_range_test_without_an_answer(fake: type[FakeWorkers], monkeypatch: py
 
 def test_neither_an_answer_nor_trials(fake: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch) -> None:
     """Is no LR: it is said what would afford trials."""
-    monkeypatch.setitem(FakeWorkers.results.__globals__, "curve_of", flat)
+    monkeypatch.setattr(fake, "curve", staticmethod(flat))
     done = searched(steps=4000)
     assert done.code != 0
     assert "which affords no trials; " in done.out

@@ -22,6 +22,7 @@ from steadylr.answer.conditions import (
     optimizer_of,
     seeds_of,
 )
+from steadylr.answer.left import left_in
 from steadylr.answer.lengths import ConditionLadder, read_ladders
 from steadylr.answer.reading import has_momentum
 from steadylr.answer.sweep_folder import check_sweep
@@ -35,8 +36,8 @@ from steadylr.core.suggestion import Outcome
 from steadylr.store.curve_file import RunCurves, load_csv_curve
 from steadylr.store.curve_store import STORED_AS
 from steadylr.store.files import DamagedFile, NewerSchema
-from steadylr.store.job_folder import CURVE_FILE, job_folders, odd_places
-from steadylr.store.records import RECORD_FILE, STATUS_FILE, JobStatus, RunRecord, read_stopping
+from steadylr.store.job_folder import job_folders, odd_places
+from steadylr.store.records import RECORD_FILE, STATUS_FILE, RunRecord, read_stopping
 from steadylr.words.names import COMMAND_LINE
 from steadylr.words.reading import ToldSuggestion, told_suggestion
 
@@ -250,14 +251,7 @@ def from_values(values: Sequence[float]) -> Gathered:
 def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Gathered:
     """Read one job's folder, which people call `label`."""
     try:
-        status = JobStatus.read(folder)
-        if status.status in ("failed", "interrupted"):
-            reason = status.error or status.status
-            failed = FailedJob(label, tuple(status.overrides), status.status, reason)
-            return Gathered(failed=(_of_its_condition(failed, status.config),))
-        record = RunRecord.read(folder)
-        curves = RunCurves.load(folder / CURVE_FILE)
-        record.check_curves(curves, source=folder / CURVE_FILE)
+        status, left = left_in(folder)
     except FileNotFoundError as error:
         name = Path(error.filename).name
         return Gathered(
@@ -267,8 +261,12 @@ def from_job(folder: Path, *, reread: Reread = KEEP, label: str) -> Gathered:
         return Gathered(problems=(f"{error.filename or folder}: can't be read ({error.strerror or error})",))
     except (DamagedFile, NewerSchema) as error:
         return Gathered(problems=(str(error),))
+    if left is None:
+        reason = status.error or status.status
+        failed = FailedJob(label, tuple(status.overrides), status.status, reason)
+        return Gathered(failed=(_of_its_condition(failed, status.config),))
     try:
-        return Gathered((_reading(label, record, curves, reread),))
+        return Gathered((_reading(label, *left, reread),))
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # other text than a config of ours
         problem = f"its config can't be used here ({type(error).__name__}: {error})"
         return Gathered(problems=(f"{folder / RECORD_FILE}: {problem}",))
