@@ -208,13 +208,10 @@ def train_rank(
 
 def _scout(ready: Placed, ramp: Ramp, options: Options) -> RangeTest:
     """A range test that leaves model, optimizer, data and random streams as a fresh training finds them."""
-    from steadylr.run.randomness import Streams, seed_noise
     from steadylr.run.range_test import range_test
 
     alone = replace(options, validate=None, val_every=0, on_step=None, restore=True)
-    test = range_test(ready.model, ready.optimizer, ready.parts.batches, ramp, alone)
-    seed_noise(Streams(**ready.seeds), ready.rank)
-    return test
+    return range_test(ready.model, ready.optimizer, ready.parts.batches, ramp, alone)
 
 
 def _further(report: StepReport | None, first: int) -> StepReport | None:
