@@ -281,7 +281,7 @@ def main() -> int:
     numbers = Numbers(options.results)
     tasks = [task for task in _tasks() if task.name in options.tasks]
     if options.what == "report":
-        print("\n".join(report_lines(numbers, tasks)))
+        print("\n".join(report_lines(numbers, all_tasks())))
         return 0
     for task in tasks:
         start = time.process_time()

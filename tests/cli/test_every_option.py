@@ -257,7 +257,10 @@ def test_a_loss_runs(name: str) -> None:
 def test_a_finder_runs(name: str) -> None:
     """Each ramp, shortened; its own rule is the headline."""
     done = find_lr(
-        *(text for text in FEW if "num_iter" not in text), f"finder={name}", "finder.num_iter=80", "model=mlp"
+        *(text for text in FEW if "num_iter" not in text),
+        f"finder={name}",
+        "finder.num_iter=120",
+        "model=mlp",
     )
     record = RunRecord.read(only_run(Path.cwd()))
     assert done.code in (0, 3), done
