@@ -12,19 +12,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import steadylr
+from needed import need
 from steadylr import huggingface
 from steadylr.core.curve import Stop
 from steadylr.core.onecycle import plan
 
 transformers = pytest.importorskip("transformers", reason="pip install 'steadylr[hf]'")
-pytest.importorskip("accelerate", reason="pip install 'steadylr[hf]'")
+need("accelerate")
 pytestmark = pytest.mark.slow
 
-CHECKPOINTING = next(
-    name
-    for name in ("activation_checkpointing", "gradient_checkpointing")  # as releases of transformers call it
-    if hasattr(transformers.TrainingArguments, name)
-)
 RAMP = steadylr.Ramp(1e-4, 1, 30)
 
 
@@ -131,7 +127,9 @@ def test_the_trainer_is_given_back_as_it_was(trainer_of: Callable[..., Any]) -> 
             return super().compute_loss(*arguments, **more)
 
     watching, heard, calls = False, [], []
-    trainer = trainer_of(kind=Fails, **{CHECKPOINTING: True})
+    names = ("activation_checkpointing", "gradient_checkpointing")  # as releases of transformers call it
+    checkpointing = next(name for name in names if hasattr(transformers.TrainingArguments, name))
+    trainer = trainer_of(kind=Fails, **{checkpointing: True})
     trainer.add_callback(Loud)
     before = {**vars(trainer)}, {**vars(trainer.model)}, {**vars(trainer.accelerator)}, torch.get_rng_state()
     weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}

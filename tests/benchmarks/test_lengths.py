@@ -12,8 +12,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-pytest.importorskip("sklearn")
-pytest.importorskip("optuna")
 
 from lengths_parts import certainty, choices, lockstep, methods, tasks, truth
 from lengths_parts.report import report

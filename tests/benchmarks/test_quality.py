@@ -20,8 +20,6 @@ from steadylr.core.mean_curve import read_mean_curve
 from steadylr.core.rules import suggest
 from steadylr.core.settings import Reading
 
-pytest.importorskip("sklearn")
-
 
 def valley(best: int, *, width: float = 4.0, num_seeds: int = 3) -> np.ndarray:
     """Losses of a truth: parabolas in grid steps around the best LR, equal for all seeds."""

@@ -10,8 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-pytest.importorskip("sklearn")
-pytest.importorskip("optuna")
 
 import scout
 from lengths_parts.lockstep import Lockstep, one_cycle

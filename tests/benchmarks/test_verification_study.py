@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-pytest.importorskip("sklearn")
 
 import verification as study
 from quality_parts.compute import GRID

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from lightning_modules import loader, module_of, ours, package
+from needed import need
 from steadylr.core.ramp import Ramp
 
-pytest.importorskip("lightning.pytorch")
+need("lightning")
 
 
 def test_the_callback_tests_on_the_gpu(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from clusters import (
 from test_sweep_processes import statuses, until
 
 from command_line import SRC, process
+from needed import need
 
-pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
+need("ray")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
 

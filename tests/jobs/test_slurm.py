@@ -13,7 +13,9 @@ import pytest
 from clusters import begun, curves_in, end, fated, is_answered_as_here, start
 from test_sweep_processes import statuses, until
 
-pytest.importorskip("submitit", reason="submitit is not installed (the extra `slurm`)")
+from needed import need
+
+need("submitit")
 
 pytestmark = pytest.mark.slow
 
