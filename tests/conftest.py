@@ -23,11 +23,14 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 @pytest.fixture
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made but not drawn: a line stands in their files. Drawing takes longer than a small sweep."""
+    """Figures are gathered and not drawn: a line stands in their files. Drawing takes longer than a small sweep."""
     if "drawn" in request.fixturenames:
         return
     from steadylr.present import figures
 
+    for name in figures.__all__:
+        if name.endswith("_figure"):
+            monkeypatch.setattr(figures, name, lambda _: None)
     monkeypatch.setattr(figures, "save_figure", lambda _, path: Path(path).write_text("a figure\n"))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import TINY, find_lr, main_of, only_run
+from fake_workers import MadeCurves
 from made_jobs import make_sweep
 from steadylr.cli import aggregate as aggregating
 from steadylr.jobs import work
@@ -44,6 +45,7 @@ def test_a_large_sweep_draws_itself_and_none_of_its_jobs(
 ) -> None:
     """It says so before anything is trained; the single run draws it from the store."""
     monkeypatch.chdir(tmp_path)
+    MadeCurves.take_over(monkeypatch)
     monkeypatch.setattr(work, "MOST_DRAWN", 1)
     done = find_lr(*TINY, "-m", "seed=1,2", "sweep_name=x")
     assert done.code == 0
