@@ -83,10 +83,14 @@ def test_wide_runs_go_on_until_there_are_as_many_as_allowed() -> None:
 
 
 def test_most_runs_without_an_answer_end_it() -> None:
-    """Three of five, not three of six, nor two of two."""
-    assert decide(RULE, spread(-2, -1, failures={"flat": 2}), lost_runs=1).state is State.NO_ANSWERS
-    assert decide(RULE, spread(-2, -1, -1.5, failures={"flat": 3})).state is State.OPEN
-    assert decide(RULE, spread(failures={"flat": 2})).state is State.OPEN
+    """Five of seven, not five of ten; fewer may have a mean curve, unless three failed."""
+    assert decide(RULE, spread(-2, -1, failures={"flat": 5})).state is State.NO_ANSWERS
+    assert decide(RULE, spread(-2, -1, failures={"flat": 3}), lost_runs=2).state is State.NO_ANSWERS
+    assert decide(RULE, spread(-2, -1, -1.5, -3, -2.5, failures={"flat": 5})).state is State.OPEN
+    assert decide(RULE, spread(-2, -1, failures={"flat": 4})).state is State.OPEN
+    assert decide(RULE, spread(-2, -1), lost_runs=3).state is State.NO_ANSWERS
+    assert decide(RULE, spread(-2, -1, -1.5), lost_runs=3).state is State.OPEN
+    assert decide(RULE, spread(), lost_runs=2).state is State.OPEN
 
 
 def test_a_rule_makes_the_interval_wider() -> None:

@@ -227,11 +227,11 @@ def test_the_first_seed_can_be_given(tmp_path: Path) -> None:
 
 
 def test_runs_without_an_answer_end_it(tmp_path: Path) -> None:
-    """Four flat curves: a fifth seed would hardly be better. The same command says so at once."""
-    assert sweep(tmp_path, flat, max_runs=20).batches == [[0, 1, 2, 3]]
+    """Six flat curves: a seventh seed would hardly be better. The same command says so at once."""
+    assert sweep(tmp_path, flat, max_runs=20).batches == [[0, 1, 2, 3], [4, 5]]
     assert sweep(tmp_path, flat, max_runs=20).batches == []
     (decision,) = decisions(tmp_path)
-    assert decision_text(decision).startswith("Gave up after 4 runs: 4 of them gave no LR")
+    assert decision_text(decision).startswith("Gave up after 6 runs: 6 of them gave no LR")
 
 
 @pytest.mark.slow

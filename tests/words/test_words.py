@@ -130,7 +130,7 @@ def test_every_verdict() -> None:
 def test_every_decision() -> None:
     """Stable, given up, and still open."""
     rule = StoppingRule(1.25, 3)
-    cases = [([0.1] * 3, {}), ([0.1, 0.9, 0.3], {}), ([0.1], {"flat": 3}), ([0.1], {}), ([], {})]
+    cases = [([0.1] * 3, {}), ([0.1, 0.9, 0.3], {}), ([0.1], {"flat": 5}), ([0.1], {}), ([], {})]
     states = set()
     for lrs, failures in cases:
         decision = decide(rule, consensus(lrs, failures=failures, rule=rule))

@@ -8,8 +8,11 @@ from enum import Enum
 from steadylr.core.consensus import Consensus
 from steadylr.core.stopping import StoppingRule
 
-MOST_WITHOUT = 3
-"""From this many runs without an LR on, their share can end a sweep."""
+MOST_LOST = 3
+"""From this many runs that failed on, the share of runs without an LR can end a sweep."""
+
+MOST_WITHOUT = 5
+"""The same for runs that failed or gave no LR: the mean curve of five often has one where that of three has none."""
 
 
 class State(str, Enum):
@@ -45,8 +48,8 @@ class Decision:
 def decide(rule: StoppingRule, consensus: Consensus, *, lost_runs: int = 0) -> Decision:
     """Say whether a sweep needs more runs.
 
-    It is stable when reach <= factor; it gives up at max_runs, and when at least three runs gave no LR and they
-    are more than half of all: further seeds would hardly do better.
+    It is stable when reach <= factor; it gives up at max_runs, and when more than half of all runs failed or gave no LR,
+    which are at least five, or three that failed: further seeds would hardly do better.
 
     Args:
         rule: when to stop.
@@ -57,7 +60,8 @@ def decide(rule: StoppingRule, consensus: Consensus, *, lost_runs: int = 0) -> D
     reach = None
     if consensus.interval is not None and consensus.geometric_mean is not None:
         reach = consensus.interval[1] / consensus.geometric_mean
-    state = _state(rule, num_runs, without, reach)
+    enough_without = lost_runs >= MOST_LOST or without >= MOST_WITHOUT
+    state = _state(rule, num_runs, reach, hopeless=enough_without and 2 * without > num_runs)
     return Decision(
         state=state,
         num_runs=num_runs,
@@ -68,9 +72,9 @@ def decide(rule: StoppingRule, consensus: Consensus, *, lost_runs: int = 0) -> D
     )
 
 
-def _state(rule: StoppingRule, num_runs: int, without: int, reach: float | None) -> State:
+def _state(rule: StoppingRule, num_runs: int, reach: float | None, *, hopeless: bool) -> State:
     if reach is not None and reach <= rule.factor * (1 + 1e-12):
         return State.STABLE
-    if without >= MOST_WITHOUT and 2 * without > num_runs:
+    if hopeless:
         return State.NO_ANSWERS
     return State.MAX_RUNS if num_runs >= rule.max_runs else State.OPEN
