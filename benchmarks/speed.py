@@ -591,6 +591,7 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
 
     from steadylr.core.curve import Curve
     from steadylr.store.curve_file import RunCurves
+    from steadylr.store.curve_store import STORED_AS, run_key
     from steadylr.store.records import JobStatus, RunRecord
 
     record, status = RunRecord.read(template), JobStatus.read(template)
@@ -602,12 +603,15 @@ def copy_job(template: Path, sweep_folder: Path, *, count: int) -> None:
         loss = run.curve.loss + rng.normal(0, 0.01, len(run.curve))
         factor = float(np.exp(rng.normal(0, 0.3)))
         curve = Curve(run.curve.lr * factor, loss, run.curve.num_iter, run.curve.stop)
-        key = f"{seed:064x}"
-        moved_run = RunCurves(curve, None, run.group_lrs * factor, run.meta)
-        digests = {"curve_digest": curve.digest(), "content_digest": moved_run.digest()}
-        facts = record.run.model_copy(update={"key": key, **digests})
-        seeds = {name: use.model_copy(update={"seed": seed}) for name, use in record.seeds.items()}
         config = {**record.config, "seed": seed, "seeds": dict.fromkeys(record.config["seeds"], seed)}
+        training, own = run.meta[STORED_AS]["training"], config["seeds"]
+        read = {"training": training, "finder": config["finder"], "onecycle": config["onecycle"]}
+        key = run_key(read, own)
+        stored_as = {"training": training, "seeds": own}
+        moved_run = RunCurves(curve, None, run.group_lrs * factor, {**run.meta, STORED_AS: stored_as})
+        digests = {"curve_digest": curve.digest(), "content_digest": moved_run.digest()}
+        facts = record.run.model_copy(update={"key": run_key(training, own), **digests})
+        seeds = {name: use.model_copy(update={"seed": seed}) for name, use in record.seeds.items()}
         changes: dict[str, Any] = {
             "run": facts,
             "seeds": seeds,
