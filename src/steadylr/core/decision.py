@@ -48,8 +48,8 @@ class Decision:
 def decide(rule: StoppingRule, consensus: Consensus, *, lost_runs: int = 0) -> Decision:
     """Say whether a sweep needs more runs.
 
-    It is stable when reach <= factor; it gives up at max_runs, and when more than half of all runs failed or gave no LR,
-    which are at least five, or three that failed: further seeds would hardly do better.
+    It is stable when reach <= factor; it gives up at max_runs, and when more than half of all runs failed or gave no
+    LR, which are at least five, or three that failed: further seeds would hardly do better.
 
     Args:
         rule: when to stop.
