@@ -19,7 +19,7 @@ from steadylr.config.schema import Consensus, OneCycle, Tracker
 from steadylr.report.conclude import conclude, conclude_sweep
 from steadylr.store.records import JobStatus, RunRecord, Summary
 from steadylr.tracking import trackers
-from steadylr.tracking.entry import _flat
+from steadylr.tracking.entry import _params
 from steadylr.tracking.send import track
 from steadylr.tracking.trackers import TRACKERS
 
@@ -354,7 +354,7 @@ def test_params_have_names_that_every_tracker_takes() -> None:
         "model": {"${oc.env:HOME}`\n": "a\x1b", "sizes": [1, 2], "name": None, "freeze": False},
         "seed": 0,
     }
-    assert dict(_flat(config)) == {
+    assert _params(config) == {
         "model.__oc.env_HOME___": r"a\x1b",
         "model.sizes": "[1, 2]",
         "model.freeze": False,

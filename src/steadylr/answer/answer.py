@@ -280,12 +280,12 @@ def plan_for(
 
     One run has no spread, and its peak no range.
     """
-    head = suggested if length is None else length.found
+    head = suggested if length is None else length.answer
     if head.lr is None:
         return None
     is_one_run = isinstance(head, Consensus) and head.n == 1
     if length is not None:
-        onecycle = replace(onecycle, total_steps=length.found.steps)
+        onecycle = replace(onecycle, total_steps=length.answer.steps)
     try:
         return plan_of(
             onecycle,

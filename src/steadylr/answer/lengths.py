@@ -19,11 +19,11 @@ class ConditionLength:
     """The LR for a length, for one condition.
 
     Args:
-        found: what the trials say.
+        answer: what the trials say.
         ladder: what was asked for, and done.
     """
 
-    found: LengthAnswer
+    answer: LengthAnswer
     ladder: ConditionLadder
 
 

@@ -142,7 +142,7 @@ class Signature:
         return self.names[: len(given)] if isinstance(given, list) else ()
 
 
-def written_signature(found: Located) -> Signature | None:
+def written_signature(target: Located) -> Signature | None:
     """What a class or function takes, read from its source.
 
     Imports of the name are followed, and where a class has no __init__ so are its bases.
@@ -150,7 +150,7 @@ def written_signature(found: Located) -> Signature | None:
     Returns:
         None where the source does not tell: compiled code, decorators, metaclasses, a name that is bound twice.
     """
-    return None if "." in found.attribute else _signature_in(found.module, found.attribute)
+    return None if "." in target.attribute else _signature_in(target.module, target.attribute)
 
 
 def _signature_in(module: str, name: str) -> Signature | None:

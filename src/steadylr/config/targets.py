@@ -151,12 +151,12 @@ def _takes(path: str, name: str) -> bool:
 def _part_problems(group: str, part: Part) -> Iterator[str]:
     key = f"{group}.{TARGET}"
     try:
-        found = locate(part._target_, key=key)
-        signature = written_signature(found)
+        target = locate(part._target_, key=key)
+        signature = written_signature(target)
     except TargetError as error:
         yield str(error)
         return
-    moved = dict(_moved(group, part, found, signature))
+    moved = dict(_moved(group, part, target, signature))
     yield from moved.values()
     if group == "optimizer" and "lr" in part.arguments:
         moved["lr"] = f"optimizer.lr {RAMPED}: take it out of optimizer's arguments"
@@ -266,7 +266,7 @@ def _inner_problems(value: Any, prefix: str) -> Iterator[str]:
 # ---- keys that have moved
 
 
-def _moved(group: str, part: Part, found: Located, signature: Signature | None) -> Iterator[tuple[str, str]]:
+def _moved(group: str, part: Part, target: Located, signature: Signature | None) -> Iterator[tuple[str, str]]:
     """Keys of earlier versions, each with what stands in its place now."""
     given = part.arguments
     taken = () if signature is None else signature.names
@@ -291,12 +291,12 @@ def _moved(group: str, part: Part, found: Located, signature: Signature | None) 
         )
     if group in ("optimizer", "loss") and "name" in given and "name" not in taken:
         yield "name", f"{group}.name is now {group}.{TARGET}; {_meant(group, str(given['name']))}"
-    if isinstance(part, Model | Data) and part.name is not None and found.path.startswith("steadylr."):
-        called = found.attribute.lower()
+    if isinstance(part, Model | Data) and part.name is not None and target.path.startswith("steadylr."):
+        called = target.attribute.lower()
         if "name" not in taken and part.name.replace("_", "").lower() != called.replace("_", ""):
             yield (
                 "name",
-                f"{group}.name={part.name} is another than {group}.{TARGET}={found.path}: {_option(group, part.name)}",
+                f"{group}.name={part.name} is another than {group}.{TARGET}={target.path}: {_option(group, part.name)}",
             )
 
 

@@ -30,11 +30,11 @@ def escaped_line(text: str) -> str:
     return _IN_LINE.sub(_written_out, text)
 
 
-def _written_out(found: re.Match[str]) -> str:
+def _written_out(match: re.Match[str]) -> str:
     short = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
-    code = ord(found[0])
+    code = ord(match[0])
     wide = f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
-    return short.get(found[0], wide)
+    return short.get(match[0], wide)
 
 
 def spreadsheet_cell(value: object) -> object:

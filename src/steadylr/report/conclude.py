@@ -21,6 +21,7 @@ from steadylr.report.figures import draw_condition
 from steadylr.report.plan_files import write_plan
 from steadylr.report.result import Result, sweep_result
 from steadylr.report.sweep_text import show_sweep, sweep_text
+from steadylr.store.file_names import ANSWER_FILE, REPORT_FILE
 from steadylr.store.files import plain_values, write_atomic
 from steadylr.store.job_folder import next_job_number
 from steadylr.tracking.send import track
@@ -140,8 +141,8 @@ def _write(
         )
         if condition.plan is not None:
             write_plan(folder / names.plan, condition)
-    write_atomic(folder / files.ANSWER_FILE, sweep_text(answer))
-    if files.REPORT_FILE in summary.files:
+    write_atomic(folder / ANSWER_FILE, sweep_text(answer))
+    if REPORT_FILE in summary.files:
         # a finished sweep that is read again needs none of it
         from steadylr.report.page.write import write_page
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steadylr.report.files import figure_files
 from steadylr.report.run_text import run_title
 from steadylr.report.sweep_text import by_run, condition_title, lr_in_group
+from steadylr.store.file_names import figure_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,8 +111,8 @@ def draw_condition(
     if isinstance(condition.attribution, Attribution):
         shares = attribution_info(condition.attribution, title=condition_title(condition))
         _save(attribution_figure(shares), attribution, formats)
-    if condition.length is not None and condition.length.found.trials:
-        found, judged_by = condition.length.found, condition.length.ladder.judged_by
+    if condition.length is not None and condition.length.answer.trials:
+        found, judged_by = condition.length.answer, condition.length.ladder.judged_by
         info = length_info(found, title=condition_title(condition), judged_by=judged_by)
         _save(length_figure(info), length, formats)
 

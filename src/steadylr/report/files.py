@@ -17,7 +17,14 @@ from steadylr.core.attribution import Attribution
 from steadylr.core.not_split import NotSplit
 from steadylr.present.escaped import spreadsheet_cell
 from steadylr.report.length_text import length_values
-from steadylr.report.plan_files import plan_files
+from steadylr.store.file_names import (
+    ANSWER_FILE,
+    CURVES_FILE,
+    REPORT_FILE,
+    RUNS_FILE,
+    figure_files,
+    plan_files,
+)
 from steadylr.store.files import (
     DamagedFile,
     NewerSchema,
@@ -36,10 +43,6 @@ if TYPE_CHECKING:
     from steadylr.answer.answer import ConditionAnswer, SweepAnswer
     from steadylr.answer.readings import Gathered, RunReading
 
-RUNS_FILE = "runs.csv"
-CURVES_FILE = "curves.parquet"
-ANSWER_FILE = "answer.txt"
-REPORT_FILE = "report.html"
 _VERDICT_FIELDS = ("ratio", "expected_ratio", "n", "num_failed", "summary", "advice", "lowered_by")
 
 ROWS_A_GROUP = 200_000
@@ -64,11 +67,6 @@ def condition_files(number: int, *, conditions: int) -> ConditionFiles:
     return ConditionFiles(*names, f"length{suffix}.png")
 
 
-def figure_files(name: str, formats: Sequence[str]) -> list[str]:
-    """The files of one figure in some formats, by its name as a PNG."""
-    return [str(Path(name).with_suffix(f".{form}")) for form in dict.fromkeys(formats)]
-
-
 def written_files(answer: SweepAnswer, formats: Sequence[str], *, report: bool) -> list[str]:
     """The names of all files that an aggregate leaves beside summary.json, figures in these formats."""
     names = [RUNS_FILE, CURVES_FILE, ANSWER_FILE, *([REPORT_FILE] if report else [])]
@@ -80,7 +78,7 @@ def written_files(answer: SweepAnswer, formats: Sequence[str], *, report: bool) 
             names += plan_files(own.plan)
         if isinstance(condition.attribution, Attribution):
             figures.append(own.attribution_figure)
-        if condition.length is not None and condition.length.found.trials:
+        if condition.length is not None and condition.length.answer.trials:
             figures.append(own.length_figure)
         names += [name for figure in figures for name in figure_files(figure, formats)]
     return names

@@ -21,32 +21,38 @@ _COLOURS = {Settled.SETTLED: "green", Settled.WITHIN: "green", Settled.NOT: "yel
 
 def length_parts(length: ConditionLength, names: Names) -> Iterator[Part]:
     """The best LR of each length tried and of the planned one, the verdict, and what it would take."""
-    found, ladder = length.found, length.ladder
-    yield from heading(f"LR for {found.steps:,} steps")
-    if found.trials:
-        rows = [_bottom_row(found, bottom) for bottom in bottoms_of(found)]
-        planned = (">", f"{found.steps:,}", "", format_lr(found.lr), format_lr_range(found.low, found.high))
+    answer, ladder = length.answer, length.ladder
+    yield from heading(f"LR for {answer.steps:,} steps")
+    if answer.trials:
+        rows = [_bottom_row(answer, bottom) for bottom in bottoms_of(answer)]
+        planned = (
+            ">",
+            f"{answer.steps:,}",
+            "",
+            format_lr(answer.lr),
+            format_lr_range(answer.low, answer.high),
+        )
         yield table(
             ("", "steps", "trials", "best LR", "95% interval", "loss", ""), [*rows, Row(planned, "bold")]
         )
-    yield sentence(length_summary(found), f"bold {_COLOURS[found.settled]}")
-    for advice in length_advice(found, names):
+    yield sentence(length_summary(answer), f"bold {_COLOURS[answer.settled]}")
+    for advice in length_advice(answer, names):
         yield sentence(advice)
-    low, high = found.exponent_low, found.exponent_high
+    low, high = answer.exponent_low, answer.exponent_high
     yield sentence(
-        f"The best LR goes with steps^-{found.exponent:.2f} (95% interval {low:.2f} to {high:.2f} for the exponent)."
+        f"The best LR goes with steps^-{answer.exponent:.2f} (95% interval {low:.2f} to {high:.2f} for the exponent)."
     )
-    spent = found.num_steps + ladder.range_tests
+    spent = answer.num_steps + ladder.range_tests
     share = percent(spent / ladder.steps)
     judged = f", judged by {ladder.judged_by}" if ladder.judged_by else ""
     yield sentence(
         f"{count(spent, 'step')} in all, {share} of {ladder.steps:,}: {ladder.range_tests:,} of range tests, "
-        f"{found.num_steps:,} of {count(len(found.trials), 'trial')}{judged}."
+        f"{answer.num_steps:,} of {count(len(answer.trials), 'trial')}{judged}."
     )
 
 
-def _bottom_row(found: LengthAnswer, bottom: Bottom) -> Row:
-    own = [trial for trial in found.trials if trial.steps == bottom.steps]
+def _bottom_row(answer: LengthAnswer, bottom: Bottom) -> Row:
+    own = [trial for trial in answer.trials if trial.steps == bottom.steps]
     given_up = sum(trial.loss == float("inf") for trial in own)
     is_low, is_high = bottom.is_open
     end = "the lowest tried is the best" if is_low else "the highest tried is the best" if is_high else ""
@@ -66,37 +72,37 @@ def _bottom_row(found: LengthAnswer, bottom: Bottom) -> Row:
 
 def length_values(length: ConditionLength) -> dict[str, Any]:
     """The answer as plain values, for summary.json."""
-    found = length.found
+    answer = length.answer
     names = ("steps", "lr", "low", "high", "exponent", "exponent_low", "exponent_high")
     return {
-        **{name: getattr(found, name) for name in names},
-        "wasted_low": found.wasted_low,
-        "wasted_high": found.wasted_high,
-        "settled": found.settled.value,
-        "doubts": [doubt.value for doubt in found.doubts],
-        "summary": length_summary(found),
-        "advice": list(length_advice(found, COMMAND_LINE)),
+        **{name: getattr(answer, name) for name in names},
+        "wasted_low": answer.wasted_low,
+        "wasted_high": answer.wasted_high,
+        "settled": answer.settled.value,
+        "doubts": [doubt.value for doubt in answer.doubts],
+        "summary": length_summary(answer),
+        "advice": list(length_advice(answer, COMMAND_LINE)),
         "budget": length.ladder.budget,
         "range_test_steps": length.ladder.range_tests,
-        "trial_steps": found.num_steps,
+        "trial_steps": answer.num_steps,
         "judged_by": length.ladder.judged_by,
         "lengths": [
             {"steps": one.steps, "lr": one.lr, "low": one.low, "high": one.high, "loss": one.loss}
-            for one in bottoms_of(found)
+            for one in bottoms_of(answer)
         ],
     }
 
 
 def length_plan(length: ConditionLength) -> str:
     """A fragment for other Hydra programs: max_lr, low, high, n and the verdict, for a length."""
-    found = length.found
+    answer = length.answer
     lines = [
-        f"# What short trainings say for {found.steps:,} steps; include it in another Hydra program, or copy it.",
-        f"max_lr: {found.lr!r} # the peak of OneCycle",
-        f"low: {found.low!r} # of its 95% interval",
-        f"high: {found.high!r} # of its 95% interval",
-        f"total_steps: {found.steps} # the length that it is for",
-        f"n: {len(found.trials)} # trials",
-        f"verdict: {found.settled.value}",
+        f"# What short trainings say for {answer.steps:,} steps; include it in another Hydra program, or copy it.",
+        f"max_lr: {answer.lr!r} # the peak of OneCycle",
+        f"low: {answer.low!r} # of its 95% interval",
+        f"high: {answer.high!r} # of its 95% interval",
+        f"total_steps: {answer.steps} # the length that it is for",
+        f"n: {len(answer.trials)} # trials",
+        f"verdict: {answer.settled.value}",
     ]
     return "\n".join(lines) + "\n"

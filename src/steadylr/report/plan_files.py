@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steadylr.report.length_text import length_plan
+from steadylr.store.file_names import PLAN_FILE, plan_files
 from steadylr.store.files import json_text, write_atomic
 from steadylr.words.length import PROVEN
 from steadylr.words.plan_lines import plan_lines, plan_text
@@ -14,13 +15,6 @@ from steadylr.words.plan_lines import plan_lines, plan_text
 if TYPE_CHECKING:
     from steadylr.answer.answer import ConditionAnswer
     from steadylr.core.onecycle import Plan
-
-PLAN_FILE = "plan.yaml"
-
-
-def plan_files(name: str) -> list[str]:
-    """The files of a plan, by the name of the first of them: plan.yaml, plan.json and plan.txt."""
-    return [str(Path(name).with_suffix(suffix)) for suffix in (".yaml", ".json", ".txt")]
 
 
 def write_plan(path: Path, condition: ConditionAnswer) -> None:
@@ -35,7 +29,7 @@ def write_plan(path: Path, condition: ConditionAnswer) -> None:
     """
     assert condition.plan is not None
     if condition.length is not None:
-        found = condition.length.found
+        found = condition.length.answer
         said: dict[str, Any] = {"n": len(found.trials), "verdict": found.settled.value}
         _write(path, condition.plan, length_plan(condition.length), said)
         return

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steadylr.answer.conditions import flat
 from steadylr.answer.readings import RunReading, from_job, from_sweep
+from steadylr.config.choices import FigureFormat
 from steadylr.present.escaped import escaped_line
+from steadylr.store.file_names import CURVES_FILE, PLAN_FILE, REPORT_FILE, figure_files, plan_files
 from steadylr.store.job_folder import FIGURE_FILE, job_folders
 from steadylr.store.records import Summary
 
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
     from steadylr.store.tracked_file import Tracked
 
 JOB_FILES = (
-    *(str(Path(FIGURE_FILE).with_suffix(suffix)) for suffix in (".png", ".svg", ".pdf")),
-    *("plan.yaml", "plan.json", "plan.txt", "report.html"),  # of single runs
+    *figure_files(FIGURE_FILE, [form.value for form in FigureFormat]),
+    *(*plan_files(PLAN_FILE), REPORT_FILE),  # of single runs
 )
-LEFT_OUT = ("curves.parquet",)
+LEFT_OUT = (CURVES_FILE,)
 """Files of an answer that are not sent: the curves are in the runs."""
 
 
@@ -112,7 +115,7 @@ def _job(
         name=name,
         place=place,
         parent=_digest(whole) if in_sweep else None,
-        params=dict(_flat({key: own for key, own in record.config.items() if key != "tracker"})),
+        params=_params({key: own for key, own in record.config.items() if key != "tracker"}),
         points={"loss": curve.loss, "lr": curve.lr},
         steps=np.arange(len(curve)).tolist() if reading.steps is None else reading.steps.tolist(),
         numbers={_plain_name(name): lr for name, lr in numbers.items() if lr is not None},
@@ -129,11 +132,11 @@ def _sweep(folder: Path, whole: str, root: str) -> Entry:
         before = f"{number}/" if len(summary.kinds) > 1 else ""
         names = ("consensus", "mean_curve", "verdict", "plan")
         parts = {part: kind.get(part) or {} for part in names}  # earlier versions knew no mean curve
-        flat = {f"{before}{name}": value for name, value in _flat(parts)}
-        tags |= {f"{before}kind": str(kind["label"]), **{name: str(value) for name, value in flat.items()}}
+        told = {f"{before}{name}": value for name, value in _params(parts).items()}
+        tags |= {f"{before}kind": str(kind["label"]), **{name: str(value) for name, value in told.items()}}
         numbers |= {
             name: float(value)
-            for name, value in flat.items()
+            for name, value in told.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
     return Entry(
@@ -155,16 +158,13 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str | int | float | bool]]:
-    """A config as its keys are typed, finder.num_iter=300; lists as text, what is null left out."""
-    for key, value in values.items():
-        name = _plain_name(f"{before}{key}")
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, int | float | bool):
-            yield name, value
-        elif value is not None:
-            yield name, escaped_line(str(value))
+def _params(values: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    """A config as its keys are typed, finder.num_iter=300; lists as text, what is null or holds no key left out."""
+    return {
+        _plain_name(key): value if isinstance(value, int | float | bool) else escaped_line(str(value))
+        for key, value in flat(values).items()
+        if value is not None and value != {}
+    }
 
 
 def _plain_name(name: str) -> str:

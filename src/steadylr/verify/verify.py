@@ -23,12 +23,12 @@ from steadylr.present.escaped import escaped_line
 from steadylr.present.numbers import count
 from steadylr.present.streams import complain
 from steadylr.present.text import plain, show
-from steadylr.report.files import REPORT_FILE, figure_files
 from steadylr.report.page.write import write_sweep_page
 from steadylr.report.result import verification_result
 from steadylr.report.run_text import ending
 from steadylr.report.sweep_text import condition_title
 from steadylr.report.verification_text import verification_parts
+from steadylr.store.file_names import REPORT_FILE, figure_files
 from steadylr.store.files import DamagedFile, NewerSchema, canonical_digest, plain_values, write_atomic
 from steadylr.store.records import Verified, utc_now
 from steadylr.training.obtain import store_folder

@@ -45,31 +45,31 @@ def holds_for(total_steps: int | None, names: Names) -> Iterator[str]:
         yield f"Proven for trainings of {PROVEN}, as {total_steps:,} is."
 
 
-def length_summary(found: LengthAnswer) -> str:
+def length_summary(answer: LengthAnswer) -> str:
     """The verdict, in one sentence."""
-    ends = f"{format_lr(found.low)} to {format_lr(found.high)}"
+    ends = f"{format_lr(answer.low)} to {format_lr(answer.high)}"
     waste = (
         ""
-        if found.wasted is None
-        else f"; at its ends at most {percent(found.wasted)} of the training is wasted"
+        if answer.wasted is None
+        else f"; at its ends at most {percent(answer.wasted)} of the training is wasted"
     )
-    if found.settled is Settled.SETTLED:
-        return f"Settled: LR {format_lr(found.lr)} for {found.steps:,} steps, 95% interval {ends}{waste}."
-    if found.settled is Settled.WITHIN:
-        within = f"Settled within a factor of {found.factor:.2g}"
-        return f"{within}: LR {format_lr(found.lr)} for {found.steps:,} steps, 95% interval {ends}{waste}."
-    why = _REASONS[found.doubts[0]].format(f=found)
-    return f"Not settled, as {why}: LR {format_lr(found.lr)} for {found.steps:,} steps, 95% interval {ends}{waste}."
+    if answer.settled is Settled.SETTLED:
+        return f"Settled: LR {format_lr(answer.lr)} for {answer.steps:,} steps, 95% interval {ends}{waste}."
+    if answer.settled is Settled.WITHIN:
+        within = f"Settled within a factor of {answer.factor:.2g}"
+        return f"{within}: LR {format_lr(answer.lr)} for {answer.steps:,} steps, 95% interval {ends}{waste}."
+    why = _REASONS[answer.doubts[0]].format(f=answer)
+    return f"Not settled, as {why}: LR {format_lr(answer.lr)} for {answer.steps:,} steps, 95% interval {ends}{waste}."
 
 
-def length_advice(found: LengthAnswer, names: Names) -> tuple[str, ...]:
+def length_advice(answer: LengthAnswer, names: Names) -> tuple[str, ...]:
     """What it would take, and what else to know; the most important first."""
-    return tuple(_ADVICE[doubt].format(f=found, n=names, last=_last(found)) for doubt in found.doubts)
+    return tuple(_ADVICE[doubt].format(f=answer, n=names, last=_last(answer)) for doubt in answer.doubts)
 
 
-def _last(found: LengthAnswer) -> str:
+def _last(answer: LengthAnswer) -> str:
     """The two longest lengths that were tried."""
-    lengths = [rung.steps for rung in found.rungs]
+    lengths = [rung.steps for rung in answer.rungs]
     return " to ".join(f"{steps:,}" for steps in lengths[-2:])
 
 

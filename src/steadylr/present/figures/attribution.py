@@ -68,18 +68,18 @@ class AttributionInfo:
     note: str = ""
 
 
-def attribution_info(found: Attribution, *, title: str = "") -> AttributionInfo:
+def attribution_info(attribution: Attribution, *, title: str = "") -> AttributionInfo:
     """Gather what the figure of an attribution shows."""
-    note = f"Dot: estimate from {count(found.n, 'run')}. Line: 95% interval over new seeds."
-    if found.fixed:
-        note += f" One seed in all runs, so not shown: {', '.join(found.fixed)}."
+    note = f"Dot: estimate from {count(attribution.n, 'run')}. Line: 95% interval over new seeds."
+    if attribution.fixed:
+        note += f" One seed in all runs, so not shown: {', '.join(attribution.fixed)}."
     return AttributionInfo(
         rows=tuple(
             ShareRow(source.name, source.share, *source.interval, note=_note(source), used=source.used)
-            for source in found.sources
+            for source in attribution.sources
         ),
         title=title,
-        subtitle=attribution_summary(found),
+        subtitle=attribution_summary(attribution),
         note=note,
     )
 

@@ -89,40 +89,40 @@ class LengthInfo:
     judged_by: str = "loss"
 
 
-def length_info(found: LengthAnswer, *, title: str = "", judged_by: str = "loss") -> LengthInfo:
+def length_info(answer: LengthAnswer, *, title: str = "", judged_by: str = "loss") -> LengthInfo:
     """Gather what the figure of a ladder shows."""
-    fit = found.fit
-    first = min((rung.steps for rung in found.rungs), default=found.steps)
-    steps = np.geomspace(first, found.steps, 60)
+    fit = answer.fit
+    first = min((rung.steps for rung in answer.rungs), default=answer.steps)
+    steps = np.geomspace(first, answer.steps, 60)
     lrs = np.array([fit.lr_at(float(at)) for at in steps])
     # the interval is computed at the planned length; in between it has the width of the covariance, to scale
     widths = np.array([fit.octaves_std(float(at)) for at in steps])
-    below, above = math.log2(found.lr / found.low), math.log2(found.high / found.lr)
+    below, above = math.log2(answer.lr / answer.low), math.log2(answer.high / answer.lr)
     return LengthInfo(
-        valleys=tuple(_valleys(found)),
+        valleys=tuple(_valleys(answer)),
         law_steps=frozen_array(steps),
         law_lr=frozen_array(lrs),
         law_low=frozen_array(lrs * 2.0 ** (-below * widths / widths[-1])),
         law_high=frozen_array(lrs * 2.0 ** (above * widths / widths[-1])),
-        steps=found.steps,
-        lr=found.lr,
-        low=found.low,
-        high=found.high,
+        steps=answer.steps,
+        lr=answer.lr,
+        low=answer.low,
+        high=answer.high,
         title=title,
-        subtitle=length_summary(found),
+        subtitle=length_summary(answer),
         judged_by=judged_by,
     )
 
 
-def _valleys(found: LengthAnswer) -> list[LengthValley]:
-    shape, made = found.fit.shape, []
-    for rung, bottom in zip(found.rungs, bottoms_of(found), strict=True):
+def _valleys(answer: LengthAnswer) -> list[LengthValley]:
+    shape, made = answer.fit.shape, []
+    for rung, bottom in zip(answer.rungs, bottoms_of(answer), strict=True):
         lrs = frozen_array([trial.lr for trial in rung.trials])
         losses = frozen_array([trial.loss for trial in rung.trials])
         curve = (frozen_array([]), frozen_array([]))
         if bottom.lr is not None and bottom.loss is not None:
             at = np.geomspace(lrs.min(), lrs.max(), 80)
-            k = shape.k(found.fit.octaves_beyond(rung.steps))
+            k = shape.k(answer.fit.octaves_beyond(rung.steps))
             height = k * valley(np.log2(at / bottom.lr), shape.a)
             curve = (frozen_array(at), frozen_array(bottom.loss + height))
         made.append(LengthValley(rung.steps, lrs, losses, *curve, bottom.lr))

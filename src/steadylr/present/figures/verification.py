@@ -108,23 +108,23 @@ class VerificationInfo:
 
 
 def verification_info(
-    found: Verification, *, title: str = "", judged_by: str = "validation loss"
+    verification: Verification, *, title: str = "", judged_by: str = "validation loss"
 ) -> VerificationInfo:
     """Gather what the figure of a verification shows."""
-    learned = found.descent > 0
-    low, chosen, high = found.suggested.lrs
+    learned = verification.descent > 0
+    low, chosen, high = verification.suggested.lrs
     return VerificationInfo(
-        lr=np.array([tried.lr for tried in found.tried]),
-        losses=np.array([tried.losses for tried in found.tried]).T,
-        mean=np.array([tried.loss for tried in found.tried]),
+        lr=np.array([tried.lr for tried in verification.tried]),
+        losses=np.array([tried.losses for tried in verification.tried]).T,
+        mean=np.array([tried.loss for tried in verification.tried]),
         low=low,
         chosen=chosen,
         high=high,
-        bound=found.best.loss + found.tolerance * found.descent if learned else None,
-        initial_loss=found.initial_loss,
-        move_to=found.move_to,
+        bound=verification.best.loss + verification.tolerance * verification.descent if learned else None,
+        initial_loss=verification.initial_loss,
+        move_to=verification.move_to,
         title=title,
-        subtitle=verification_summary(found),
+        subtitle=verification_summary(verification),
         judged_by=judged_by,
     )
 

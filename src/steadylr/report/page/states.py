@@ -80,7 +80,7 @@ def _answer(condition: ConditionAnswer, answer: ConditionAnswer | OtherReading) 
     head, verdict, plan, mean = answer.consensus.headline, answer.verdict, answer.plan, answer.mean
     shown: dict[str, Any] = {"torch": "" if plan is None else plan.torch_line(), "holds": []}
     if condition.length is not None:
-        found, ladder = condition.length.found, condition.length.ladder
+        found, ladder = condition.length.answer, condition.length.ladder
         return shown | {
             "lr": format_lr(found.lr),
             "range": f"95% interval {format_lr_range(found.low, found.high)}",

@@ -10,9 +10,10 @@ from steadylr.answer.answer import answer_sweep
 from steadylr.answer.readings import each_seed_once, from_runs, from_sweep
 from steadylr.answer.recorded import as_recorded
 from steadylr.config.schema import Consensus, OneCycle
-from steadylr.report.files import REPORT_FILE, earlier_summary, note_written
+from steadylr.report.files import earlier_summary, note_written
 from steadylr.report.page.data import page_data
 from steadylr.report.page.html import page_html
+from steadylr.store.file_names import REPORT_FILE
 from steadylr.store.files import DamagedFile, NewerSchema, write_atomic
 from steadylr.store.records import Verified
 
