@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import is_dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from string import Template
-from typing import Any, get_type_hints
 
 from omegaconf import OmegaConf
 
 from steadylr.config.command_line import CommandLine
 from steadylr.config.folder import config_folder, group_options, groups
-from steadylr.config.ranges import Key
+from steadylr.config.keys import described
 from steadylr.words.program import MAIN
 
 HELP = {
@@ -47,24 +45,11 @@ def told(example: str, *, schema: type) -> str:
     Raises:
         KeyError: the schema has no such key.
     """
-    words = _words(schema)[example.strip("'").partition("=")[0]].rstrip(".")
+    words = described(schema)[example.strip("'").partition("=")[0]].words.rstrip(".")
     if words[1:2].islower():  # no abbreviation
         words = words[0].lower() + words[1:]
     first, *more = textwrap.wrap(words, WIDTH - WORDS_AT - INDENT)
     return "\n".join([f"{example:<{WORDS_AT}}{first}", *(" " * (INDENT + WORDS_AT) + line for line in more)])
-
-
-@cache
-def _words(schema: type[Any], prefix: str = "") -> dict[str, str]:
-    """What each key of a schema is for."""
-    found: dict[str, str] = {}
-    for name, hint in get_type_hints(schema, include_extras=True).items():
-        if isinstance(hint, type) and is_dataclass(hint):
-            found |= _words(hint, f"{prefix}{name}.")
-        for about in getattr(hint, "__metadata__", ()):
-            if isinstance(about, Key):
-                found[prefix + name] = about.words
-    return found
 
 
 def help_text(folders: Sequence[str | Path], *, schema: type, program: str = MAIN, called: str = "") -> str:

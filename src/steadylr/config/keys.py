@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from steadylr.config.ranges import Range
+from steadylr.config.ranges import Key, Range
 
 FREE = object()
 
@@ -28,17 +28,21 @@ def is_open(node: type) -> bool:
 
 
 @cache
-def ranges(schema: type[Any], prefix: str = "") -> dict[str, Range]:
-    """The range of every number of a schema, by its key; those inside of lists left out."""
-    found: dict[str, Range] = {}
+def described(schema: type, prefix: str = "") -> dict[str, Key]:
+    """What each key of a schema is; those inside of lists left out."""
+    found: dict[str, Key] = {}
     for name, hint in get_type_hints(schema, include_extras=True).items():
         if isinstance(hint, type) and is_dataclass(hint):
-            found |= ranges(hint, f"{prefix}{name}.")
-        for allowed in (
-            about.allowed for about in getattr(hint, "__metadata__", ()) if about.allowed is not None
-        ):
-            found[prefix + name] = allowed
+            found |= described(hint, f"{prefix}{name}.")
+        for about in getattr(hint, "__metadata__", ()):
+            found[prefix + name] = about
     return found
+
+
+@cache
+def ranges(schema: type) -> dict[str, Range]:
+    """The range of every number of a schema, by its key; those inside of lists left out."""
+    return {key: about.allowed for key, about in described(schema).items() if about.allowed is not None}
 
 
 def without_none(hint: Any) -> Any:

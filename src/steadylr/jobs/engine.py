@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from steadylr.training.failure import TrainingFailed
@@ -53,9 +52,7 @@ class AtWork(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def results(self, progress: SweepProgress) -> Iterator[tuple[str, Outcome]]:
         """Give the key of each task as it ends, with whether it is in the store now or why not, until all have.

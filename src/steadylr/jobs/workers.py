@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import connection, forkserver
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from steadylr.config.choices import Accelerator
@@ -123,12 +122,7 @@ class Workers:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
