@@ -30,7 +30,7 @@ def left_in(folder: Path) -> Left:
     return _read(folder, tuple(_state(folder / name) for name in (STATUS_FILE, RECORD_FILE, CURVE_FILE)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # about 50 kB each
 def _read(folder: Path, _states: tuple[object, ...]) -> Left:
     status = JobStatus.read(folder)
     if status.status in ("failed", "interrupted"):

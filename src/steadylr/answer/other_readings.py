@@ -101,16 +101,22 @@ class ReadAgain:
 
 
 def read_again_with(condition: ConditionAnswer, values: Sequence[float]) -> dict[str, ReadAgain]:
-    """Read every run that has a curve with each value of smooth_f; all else, such as the skips, as before."""
+    """Read every run that has a curve with each value of smooth_f; all else, such as the skips, as before.
+
+    What a run was read with already, by all rules, is taken as it was read.
+    """
     found = {}
     for run, first in first_with_curve(condition).items():
         curve, own = first.curve, first.read_with
         assert curve is not None
-        each = [replace(own, smooth_f=value, smoother="local_linear") for value in values]
-        read = [(read_again(first, settings), find_landmarks(curve, settings).line) for settings in each]
-        found[run] = ReadAgain(
-            find_landmarks(curve, own).line, tuple(one for one, _ in read), tuple(line for _, line in read)
-        )
+        line = find_landmarks(curve, own).line
+        readings, lines = [], []
+        for value in values:
+            settings = replace(own, smooth_f=value, smoother="local_linear")
+            known = settings == own and first.suggestions.keys() >= RULES.keys()
+            readings.append(first if known else read_again(first, settings))
+            lines.append(line if known else find_landmarks(curve, settings).line)
+        found[run] = ReadAgain(line, tuple(readings), tuple(lines))
     return found
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,9 @@ MOST_BYTES = 2**30
 
 MOST_JSON_BYTES = 2**26
 """The same for JSON, which takes many times its size once it is read."""
+
+MOST_SHARED = 200
+"""Letters of a text in JSON up to which equal ones are kept once."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|\d[\d.eE+-]*)', re.DOTALL)
@@ -302,7 +306,7 @@ def _position(text: str, token: str) -> str:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
+    mapping = {_shared(name): _shared(value) for name, value in pairs}
     if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -318,6 +322,11 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     if len(mapping) > 1 or not isinstance(value, str) or value not in _NON_FINITE:
         raise ValueError(f"{FLOAT_TAG!r} must stand alone with one of {list(_NON_FINITE)}; got {mapping!r}")
     return _NON_FINITE[value]
+
+
+def _shared(value: Any) -> Any:
+    """A value, as the one text of its letters where it is short: thousands of records say the same few words."""
+    return sys.intern(value) if type(value) is str and len(value) <= MOST_SHARED else value
 
 
 def _plain(value: object, where: str) -> Any:

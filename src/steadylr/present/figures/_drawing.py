@@ -189,9 +189,9 @@ def name_axes(ax: Axes, *, x: str | None = None, y: str | None = None) -> None:
         ax.set_ylabel(y, labelpad=5.0, **font())
 
 
-def rows_axis(ax: Axes, labels: Sequence[str]) -> None:
-    """Make y an axis of named rows, the first on top, without ticks, grid or spine."""
-    ax.set_ylim(len(labels) - 0.45, -0.55)
+def rows_axis(ax: Axes, labels: Sequence[str], *, rows: int | None = None) -> None:
+    """Make y an axis of rows, the first on top, without ticks, grid or spine; as many as have a name unless given."""
+    ax.set_ylim((len(labels) if rows is None else rows) - 0.45, -0.55)
     ax.set_yticks(range(len(labels)), list(labels), parse_math=False)
     ax.yaxis.set_minor_locator(NullLocator())
     ax.tick_params(axis="y", length=0, pad=6)

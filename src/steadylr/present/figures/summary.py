@@ -194,15 +194,14 @@ def draw_spread(ax: Axes, info: SummaryInfo) -> Axes:
         rows = sorted(
             (i for i in rows if info.runs[i].suggestion), key=lambda i: info.runs[i].suggestion or 0
         )
-    rows_axis(ax, [_name(info.runs[i].label, lines=2) for i in rows])
+    names = [_name(info.runs[i].label, lines=2) for i in rows] if info.few else []
+    rows_axis(ax, names, rows=len(rows))
     lr_axis(ax, *_spread_limits(info))
     _mark_consensus(ax, info)
     for place in range(len(info.series)):
         _draw_series(ax, info, rows, place)
     if info.few:
         _show_missing(ax, info)
-    else:
-        ax.set_yticks([])
     name_axes(ax, x="Suggested learning rate", y=None if info.few else "Runs, sorted by their LR")
     return ax
 

@@ -123,7 +123,7 @@ def _condition(condition: ConditionAnswer, onecycle: OneCycle, most_read: int) -
         "rules": list(RULES) if values else [],
         "setup": setup_rows(condition),
         "groups": blocks(group_parts(condition.consensus)),
-        "guide": table_block([""] * 5, list(guide_rows(head, COMMAND_LINE))) if head.n else None,
+        "guide": table_block([""] * 5, list(guide_rows(head, COMMAND_LINE))) if head.n > 1 else None,
         "decision": "" if condition.decision is None else decision_text(condition.decision),
         "findings": _findings(condition),
         "attribution": blocks(attribution_parts(condition, COMMAND_LINE)),
