@@ -104,7 +104,7 @@ def _spread_notes(answer: Answer, *, from_store: bool) -> Iterator[str]:
         yield f"One run says nothing about the spread; to see it add {SEVERAL_RUNS}"
     else:
         factor = f"{factor_95(std):.2g}"
-        yield f"By this curve the mean over seeds lies within a factor of {factor} (19 of 20 runs over our tasks)"
+        yield f"The mean over seeds lies within a factor of {factor} (19 of 20 runs over our tasks)"
         yield f"To see the spread add {SEVERAL_RUNS}"
 
 
