@@ -35,6 +35,7 @@ from steadylr.present.figures import (
     attribution_info,
     curve_figure,
     curve_info,
+    curves_to_draw,
     draw_curve,
     figure_bytes,
     plan_figure,
@@ -503,7 +504,16 @@ def test_an_lr_of_one_and_more_has_no_exponent(lr: float, label: str) -> None:
 
 def test_thousands_of_runs_are_thinned_and_it_is_said() -> None:
     """Above 300 curves a part is drawn, and a note says so; all suggestions stay."""
-    figure = summary_figure(summary(700))
+    info = summary(700)
+    drawn_runs = curves_to_draw(700)
+    assert (drawn_runs[0], drawn_runs[-1]) == (0, 699)
+    assert curves_to_draw(300) == list(range(300))
+    assert curves_to_draw(0) == []
+    none = np.array([])
+    runs = tuple(
+        run if i in drawn_runs else replace(run, lr=none, loss=none) for i, run in enumerate(info.runs)
+    )
+    figure = summary_figure(replace(info, runs=runs, num_curves=700))
     drawn = [c for c in figure.axes[0].collections if type(c) is LineCollection]
     assert len(drawn[0].get_segments()) == 300
     assert any("300 of 700 curves are drawn." in text for text, _ in written_texts(figure))

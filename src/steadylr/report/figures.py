@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,24 +120,24 @@ def draw_condition(
 
 def summary_of(condition: ConditionAnswer) -> SummaryInfo:
     """Gather what the summary figure shows."""
-    from steadylr.core.curve import frozen_array
     from steadylr.core.landmarks import find_landmarks
-    from steadylr.present.figures import SummaryGroup, SummaryInfo, SummaryRun
+    from steadylr.present.figures import SummaryGroup, SummaryInfo, SummaryRun, curves_to_draw
     from steadylr.present.numbers import setting_label
 
     consensus = condition.consensus
     readings = by_run(condition)
-    nothing = frozen_array([])
+    with_curve = [run for run in condition.runs if readings[run][0].curve is not None]
+    drawn_runs = {with_curve[place] for place in curves_to_draw(len(with_curve))}
     runs = []
     for run, name in condition.runs.items():
         first = readings[run][0]
-        line = None
-        if first.curve is not None:
-            line = find_landmarks(first.curve, first.read_with).line
         lr = consensus.run_lrs[run]
-        lrs, losses = (nothing, nothing) if line is None else (10.0**line.log10_lr, line.loss)
         outcome = "" if lr is not None else first.headline.outcome.value.replace("_", " ")
-        runs.append(SummaryRun(name, lrs, losses, suggestion=lr, outcome=outcome))
+        row = SummaryRun(name, suggestion=lr, outcome=outcome)
+        if run in drawn_runs and first.curve is not None:
+            line = find_landmarks(first.curve, first.read_with).line
+            row = replace(row, lr=10.0**line.log10_lr, loss=line.loss)
+        runs.append(row)
     groups = []
     if len(consensus.groups) > 1:
         groups = [
@@ -157,6 +158,7 @@ def summary_of(condition: ConditionAnswer) -> SummaryInfo:
         choose=head.choose.replace("_", " ") if mean is None else mean.name,
         interval=head.interval if mean is None else None,
         mean=drawn,
+        num_curves=len(with_curve),
         title=condition_title(condition),
         subtitle=condition.verdict.summary,
     )

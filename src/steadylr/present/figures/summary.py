@@ -100,6 +100,7 @@ class SummaryInfo:
         choose: what lr is: "geometric mean".
         interval: lower and upper end of its 95% interval, or None.
         mean: the mean curve of the runs, where the answer is read off it.
+        num_curves: how many runs have a curve, where not all of them are drawn (see curves_to_draw); 0: as many as are.
         title: which model and data.
         subtitle: the verdict.
 
@@ -113,6 +114,7 @@ class SummaryInfo:
     choose: str = "geometric mean"
     interval: tuple[float, float] | None = None
     mean: SummaryRun | None = None
+    num_curves: int = 0
     title: str = ""
     subtitle: str = ""
 
@@ -148,6 +150,11 @@ class SummaryInfo:
         return any(lr is not None for shown in self.series for lr in shown.suggestions)
 
 
+def curves_to_draw(count: int) -> list[int]:
+    """Of so many curves those that a figure shows, by number: all, or MOST_CURVES of them, evenly spread."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, MOST_CURVES))})
+
+
 def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
     """All smoothed curves over one another on a log LR axis, their suggestions as dots, and the consensus.
 
@@ -158,7 +165,7 @@ def draw_curves(ax: Axes, info: SummaryInfo) -> Axes:
     lr_axis(ax, *lr_limits([*ends, info.lr, *(run.suggestion for run in info.runs)]))
     linear_axis(ax.yaxis, *_loss_limits(info))
     _mark_consensus(ax, info)
-    drawn = _drawn(info)
+    drawn = [i for i, run in enumerate(info.runs) if run.lr.size]
     lines = LineCollection(
         [_thinned(info.runs[i]) for i in drawn],
         colors=_colours(info, drawn),
@@ -237,8 +244,7 @@ def _name(label: str, *, lines: int) -> str:
 
 def _loss_limits(info: SummaryInfo) -> tuple[float, float]:
     """The losses that show the descents of nearly all runs."""
-    drawn = (info.runs[i] for i in _drawn(info))
-    limits = [loss_limits(run.loss, run.loss) for run in drawn if np.isfinite(run.loss).any()]
+    limits = [loss_limits(run.loss, run.loss) for run in info.runs if np.isfinite(run.loss).any()]
     if not limits:
         return 0.0, 1.0
     lows, highs = np.array(limits).T
@@ -260,14 +266,6 @@ def _thinned(run: SummaryRun) -> FloatArray:
     """At most so many points of a curve, shape (m, 2)."""
     step = max(1, math.ceil(run.lr.size / MOST_POINTS))
     return np.column_stack([run.lr[::step], run.loss[::step]])
-
-
-def _drawn(info: SummaryInfo) -> list[int]:
-    """The runs whose curves are drawn: all, or MOST_CURVES of them, evenly spread."""
-    places = [i for i, run in enumerate(info.runs) if run.lr.size]
-    if len(places) <= MOST_CURVES:
-        return places
-    return [places[round(i)] for i in np.linspace(0, len(places) - 1, MOST_CURVES)]
 
 
 def _colours(info: SummaryInfo, runs: Sequence[int]) -> list[str]:
@@ -343,9 +341,9 @@ def _notes(info: SummaryInfo) -> str:
         kinds = Counter(run.outcome or "unknown" for run in missing).most_common()
         listed = ", ".join(f"{number} {kind}" for kind, number in kinds)
         notes.append(f"No answer from {len(missing)} of {count(len(info.runs), 'run')}: {listed}.")
-    with_curve = sum(run.lr.size > 0 for run in info.runs)
-    if with_curve > MOST_CURVES:
-        notes.append(f"{MOST_CURVES} of {with_curve:,} curves are drawn.")
+    drawn = sum(run.lr.size > 0 for run in info.runs)
+    if info.num_curves > drawn:
+        notes.append(f"{drawn} of {info.num_curves:,} curves are drawn.")
     return " ".join(notes)
 
 
