@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from command_line import process as python
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("sweep_process.py")
@@ -503,3 +505,13 @@ def test_each_thing_is_done_once(sweeps: Sweeps) -> None:
         "described": 2,
         "record": 6,
     }
+
+
+def test_what_workers_are_forked_from_leaves_without_taking_torch_apart(tmp_path: Path) -> None:
+    """As multiprocessing starts it, when it has said what it had to; any other process ends as usual."""
+    code = "import atexit; atexit.register(print, 'taken apart'); import steadylr.jobs.preload; print('said', end='')"
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.code, done.out) == (0, "said")
+    (tmp_path / "program.py").write_text(code)
+    usual = python(tmp_path / "program.py", cwd=tmp_path)
+    assert (usual.code, usual.out) == (0, "saidtaken apart\n")
