@@ -69,7 +69,7 @@ class ConditionAnswer:
     @property
     def suggested(self) -> Consensus | MeanReading:
         """What the range tests suggest, lr, low and high: the consensus of the runs, or their mean curve."""
-        return self.consensus.headline if self.mean is None else self.mean
+        return suggested_by(self.consensus, self.mean)
 
     @property
     def title(self) -> str:
@@ -236,13 +236,18 @@ def _answer_condition(
             by_mean_curve=mean is not None,
         ),
         odd=odd,
-        plan=plan_for(head if mean is None else mean, length, readings, onecycle),
+        plan=plan_for(suggested_by(consensus, mean), length, readings, onecycle),
         decision=None if rule is None else decide(rule, head, lost_runs=_lost(gathered, readings)),
         attribution=attribution_of(readings, consensus),
         rule_shifts=rule_shifts(readings, consensus),
         length=length,
         mean=mean,
     )
+
+
+def suggested_by(consensus: SweepConsensus, mean: MeanReading | None) -> Consensus | MeanReading:
+    """What range tests suggest: the consensus of the runs, or their mean curve where it is read."""
+    return consensus.headline if mean is None else mean
 
 
 def mean_of(readings: Sequence[RunReading], consensus: SweepConsensus) -> MeanReading | None:

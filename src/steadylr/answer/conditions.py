@@ -20,8 +20,10 @@ HOW_NOT_WHAT = frozenset(
     {"model.min_image_size", "data.root", "data.download", "data.workers", "data.pin_memory"}
 )
 UNSET = frozenset(
-    {"_target_", "kwargs", "as_step", "library", "is_lightning", "optimizer_index", "fingerprint", "own_code"}
-    | {"scout_steps"}
+    {
+        *("_target_", "kwargs", "as_step", "library", "is_lightning", "optimizer_index"),
+        *("fingerprint", "own_code", "scout_steps"),
+    }
 )
 """Keys that say nothing of a run where they have no value."""
 

@@ -14,6 +14,7 @@ from steadylr.answer.answer import (
     mean_of,
     plan_for,
     runs_with,
+    suggested_by,
 )
 from steadylr.answer.readings import read_again
 from steadylr.core.landmarks import find_landmarks
@@ -23,6 +24,7 @@ from steadylr.words.consensus import Verdict, verdict
 if TYPE_CHECKING:
     from steadylr.answer.readings import RunReading
     from steadylr.config.schema import OneCycle
+    from steadylr.core.consensus import Consensus
     from steadylr.core.mean_curve import MeanReading
     from steadylr.core.onecycle import Plan
     from steadylr.core.smoothing import SmoothedCurve
@@ -56,6 +58,11 @@ class OtherReading:
     verdict: Verdict
     plan: Plan | None
     mean: MeanReading | None
+
+    @property
+    def suggested(self) -> Consensus | MeanReading:
+        """As in ConditionAnswer."""
+        return suggested_by(self.consensus, self.mean)
 
 
 def first_with_curve(condition: ConditionAnswer) -> dict[str, RunReading]:
@@ -159,6 +166,6 @@ def _answered(
             odd_runs=tuple(condition.odd),
             by_mean_curve=mean is not None,
         ),
-        plan=plan_for(consensus.headline if mean is None else mean, condition.length, readings, onecycle),
+        plan=plan_for(suggested_by(consensus, mean), condition.length, readings, onecycle),
         mean=mean,
     )

@@ -61,7 +61,7 @@ def states_of(
             "with": runs_with_lr(head) + ("" if answer.mean is None else f", so by the {answer.mean.name}"),
             "low": head.low,
             "high": head.high,
-            "middle": head.lr if answer.mean is None else answer.mean.lr,
+            "middle": answer.suggested.lr,
             "lrs": [_written(run_lrs.get(run)) for run in condition.runs],
             "why": [reasons.setdefault(text, len(reasons)) for text in told],
         }
@@ -91,7 +91,8 @@ def _answer(condition: ConditionAnswer, answer: ConditionAnswer | OtherReading) 
             "summary": length_summary(found),
             "advice": list(length_advice(found, COMMAND_LINE)),
         }
-    lr, low, high = (head.lr, head.low, head.high) if mean is None else (mean.lr, mean.low, mean.high)
+    suggested = answer.suggested
+    lr, low, high = suggested.lr, suggested.low, suggested.high
     choice = _choice(head.n, head.choose) if mean is None else mean.name
     has_range = low is not None and high is not None and (head.n > 1 if mean is None else low < high)
     return shown | {
